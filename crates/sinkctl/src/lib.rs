@@ -1,1 +1,3 @@
+//! What runs compare-connector without AWS: the template, an embedded `DynamoDB`, and Lambda's Runtime API.
 
+pub mod template;

@@ -1,0 +1,251 @@
+use std::error::Error as _;
+
+use super::*;
+
+const WORKSPACE_TEMPLATE: &str = include_str!("../../../../template.yaml");
+
+#[test]
+fn the_workspace_template_declares_the_tables() {
+    #[track_caller]
+    fn check(
+        position: usize,
+        name: &str,
+        ttl_attribute: Option<&str>,
+        stream_view_type: Option<&str>,
+    ) {
+        let template = Template::parse(WORKSPACE_TEMPLATE, &[("Stage", LOCAL_STAGE)]).unwrap();
+        let table = &template.tables[position];
+        assert_eq!(table.name, name);
+        assert_eq!(table.ttl_attribute.as_deref(), ttl_attribute);
+        assert_eq!(table.stream_view_type.as_deref(), stream_view_type);
+        assert_eq!(table.billing_mode.as_deref(), Some("PAY_PER_REQUEST"));
+        let key: Vec<_> =
+            table.key_schema.iter().map(|it| (it.attribute_name.as_str(), it.key_type)).collect();
+        assert_eq!(key, [("PK", KeyType::Hash), ("SK", KeyType::Range)]);
+        let types: Vec<_> = table
+            .attribute_definitions
+            .iter()
+            .map(|it| (it.attribute_name.as_str(), it.attribute_type))
+            .collect();
+        assert_eq!(types, [("PK", AttributeType::S), ("SK", AttributeType::S)]);
+        assert_eq!(template.tables.len(), 4);
+    }
+
+    check(0, "compare-connector-local-appian", None, Some("NEW_AND_OLD_IMAGES"));
+    check(1, "compare-connector-local-seatool", None, None);
+    check(2, "compare-connector-local-seatool-tombstones", Some("expiresAt"), None);
+    check(3, "compare-connector-local-quarantine", Some("expiresAt"), None);
+}
+
+#[test]
+fn the_workspace_template_declares_the_functions() {
+    #[track_caller]
+    fn check(position: usize, name: &str, binary: &str, variables: &[(&str, &str)]) {
+        let template = Template::parse(WORKSPACE_TEMPLATE, &[("Stage", LOCAL_STAGE)]).unwrap();
+        let function = &template.functions[position];
+        assert_eq!((function.name.as_str(), function.binary.as_str()), (name, binary));
+        let actual: Vec<_> = function
+            .variables
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(actual, variables);
+        assert_eq!(template.functions.len(), 2);
+    }
+
+    check(
+        0,
+        "compare-connector-local-sinkAppianData",
+        "sinkAppianData",
+        &[
+            ("EPOCH", "0"),
+            ("KAFKA_TOPIC", "aws.appian.cmcs.MCP_SPA_PCKG"),
+            ("QUARANTINE_TABLE_NAME", "compare-connector-local-quarantine"),
+            ("RESPONSE_MODE", "batch"),
+            ("STAGE", "local"),
+            ("TABLE_NAME", "compare-connector-local-appian"),
+        ],
+    );
+    check(
+        1,
+        "compare-connector-local-sinkSeatoolData",
+        "sinkSeatoolData",
+        &[
+            ("EPOCH", "0"),
+            ("KAFKA_TOPIC", "aws.ksqldb.seatool.agg.State_Plan"),
+            ("QUARANTINE_TABLE_NAME", "compare-connector-local-quarantine"),
+            ("RESPONSE_MODE", "batch"),
+            ("STAGE", "local"),
+            ("TABLE_NAME", "compare-connector-local-seatool"),
+            ("TOMBSTONE_TABLE_NAME", "compare-connector-local-seatool-tombstones"),
+        ],
+    );
+}
+
+#[test]
+fn parameters_override_their_defaults() {
+    #[track_caller]
+    fn check(parameters: &[(&str, &str)], table: &str, epoch: &str) {
+        let template = Template::parse(WORKSPACE_TEMPLATE, parameters).unwrap();
+        assert_eq!(template.tables[0].name, table);
+        assert_eq!(template.functions[0].variables["EPOCH"], epoch);
+    }
+
+    check(&[], "compare-connector-default-appian", "0");
+    check(&[("Stage", "val")], "compare-connector-val-appian", "0");
+    check(
+        &[("Stage", "val"), ("AppianEpoch", "9999999999")],
+        "compare-connector-val-appian",
+        "9999999999",
+    );
+}
+
+/// The variable `V` of a function in a template that has a table and conditions beside it.
+fn variable(value: &str) -> Result<Option<String>, TemplateError> {
+    let text = format!(
+        "
+Parameters: {{Stage: {{Type: String, Default: local}}, Open: {{Type: String}}, Count: {{Type: Number, Default: 7}}}}
+Conditions:
+  IsLocal: !Equals [!Ref Stage, local]
+  IsRemote: !Not [!Condition IsLocal]
+  Both: !And [!Condition IsLocal, !Condition IsRemote]
+  Either: {{'Fn::Or': [{{Condition: IsLocal}}, {{Condition: IsRemote}}]}}
+  Circle: !Not [!Condition Circle]
+Globals: {{Function: {{CodeUri: ., MemorySize: !Ref Count, Timeout: '30', Environment: {{Variables: {{G: 1, V: global}}}}}}}}
+Resources:
+  T:
+    Type: AWS::DynamoDB::Table
+    Properties:
+      TableName: !Sub 'data-${{Stage}}'
+      KeySchema: [{{AttributeName: PK, KeyType: HASH}}]
+      AttributeDefinitions: [{{AttributeName: PK, AttributeType: S}}]
+      Tags: !NotNeeded {{x: !Ref Nowhere}}
+  Absent: {{Type: AWS::DynamoDB::Table, Condition: IsRemote}}
+  Role: {{Type: AWS::IAM::Role}}
+  F:
+    Type: AWS::Serverless::Function
+    Metadata: {{BuildProperties: {{Binary: f}}}}
+    Properties:
+      FunctionName: !Sub 'f-${{Stage}}'
+      Environment: {{Variables: {{V: {value}}}}}
+"
+    );
+    let template = Template::parse(&text, &[])?;
+    assert_eq!(template.tables.len(), 1, "a table whose condition does not hold does not exist");
+    assert_eq!(
+        (template.functions[0].memory_size, template.functions[0].timeout),
+        (7, Duration::from_secs(30))
+    );
+    assert_eq!(template.functions[0].variables["G"], "1", "globals are kept");
+    Ok(template.functions[0].variables.get("V").cloned())
+}
+
+#[test]
+fn values_resolve_as_in_cloudformation() {
+    #[track_caller]
+    fn check(value: &str, expected: &str) {
+        assert_eq!(variable(value).unwrap().as_deref(), Some(expected));
+    }
+
+    check("plain", "plain");
+    check("12", "12");
+    check("true", "true");
+    check("!Ref Stage", "local");
+    check("{Ref: Stage}", "local");
+    check("!Ref Count", "7");
+    check("!Ref AWS::Region", "us-east-1");
+    check("!Ref T", "data-local");
+    check("!Ref F", "f-local");
+    check("!GetAtt T.Arn", "arn:aws:dynamodb:us-east-1:000000000000:table/data-local");
+    check("!GetAtt [F, Arn]", "arn:aws:lambda:us-east-1:000000000000:function:f-local");
+    check(
+        "!Sub 'a-${Stage}-${T}-${!Stage}-${T.Arn}-$'",
+        "a-local-data-local-${Stage}-arn:aws:dynamodb:us-east-1:000000000000:table/data-local-$",
+    );
+    check("!Sub ['${Stage}/${Own}', {Own: !Ref Count}]", "local/7");
+    check("{'Fn::Sub': '${Stage}'}", "local");
+    check("!If [IsLocal, here, !Ref Nowhere]", "here");
+    check("!If [IsRemote, !Ref Nowhere, !Sub '${Stage}']", "local");
+    check("!If [Both, both, not both]", "not both");
+    check("!If [Either, either, neither]", "either");
+
+    assert_eq!(variable("!Ref AWS::NoValue").unwrap(), None);
+    assert_eq!(variable("!If [IsRemote, there, !Ref AWS::NoValue]").unwrap(), None);
+}
+
+#[test]
+fn errors_name_the_resource_the_property_and_the_reason() {
+    #[track_caller]
+    fn check(value: &str, property: &str, reason: &str) {
+        let error = variable(value).unwrap_err();
+        assert_eq!(error.to_string(), format!("template resource `F`: cannot read `{property}`"));
+        assert_eq!(error.source().unwrap().to_string(), reason);
+    }
+
+    let variables = "Properties.Environment.Variables.V";
+    check("!Ref Nowhere", variables, "`Nowhere` is neither a parameter nor a resource with a name");
+    check("!Ref Role", variables, "`Role` is neither a parameter nor a resource with a name");
+    check("!Ref Open", variables, "parameter `Open` has no default and no value was given");
+    check(
+        "!GetAtt T.StreamArn",
+        variables,
+        "attribute `StreamArn` of resource `T` is not known without a deployment",
+    );
+    check("!ImportValue x", variables, "the function `ImportValue` is not supported here");
+    check("!Sub '${Stage'", variables, "the arguments of `Sub` are not what it takes");
+    check("!If [Unknown, a, b]", variables, "there is no condition `Unknown`");
+    check("!If [Circle, a, b]", variables, "references go in a circle");
+    check("[a, b]", variables, "expected a text, a number or a boolean");
+}
+
+#[test]
+fn broken_templates_are_refused() {
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let error = Template::parse(text, &[("Stage", "local")]).unwrap_err();
+        let reason = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+        assert_eq!(format!("{error}{reason}"), expected);
+    }
+
+    const PARAMETERS: &str = "Parameters: {Stage: {Type: String}}\nResources: ";
+    check(
+        "[]",
+        "the template is not a YAML mapping: invalid type: sequence, expected a YAML mapping",
+    );
+    check("Resources: {}", "the template has no parameter `Stage`");
+    check(
+        &format!("{PARAMETERS}{{T: {{Type: AWS::DynamoDB::Table, Properties: {{}}}}}}"),
+        "template resource `T`: cannot read `Properties.TableName`: it is missing",
+    );
+    check(
+        &format!(
+            "{PARAMETERS}{{T: {{Type: AWS::DynamoDB::Table, Properties: {{TableName: !Ref T}}}}}}"
+        ),
+        "template resource `T`: cannot read `Properties.TableName`: references go in a circle",
+    );
+    check(
+        &format!(
+            "{PARAMETERS}{{T: {{Type: AWS::DynamoDB::Table, Properties: {{TableName: t, KeySchema: [{{}}]}}}}}}"
+        ),
+        "template resource `T`: cannot read `Properties.KeySchema`: it has the wrong structure",
+    );
+    check(
+        &format!(
+            "{PARAMETERS}{{F: {{Type: AWS::Serverless::Function, Properties: {{FunctionName: f, CodeUri: .}}}}}}"
+        ),
+        "template resource `F`: cannot read `Metadata.BuildProperties.Binary`: it is missing",
+    );
+}
+
+#[test]
+fn the_template_is_found_from_below() {
+    let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workspace = crate_directory.ancestors().nth(2).unwrap();
+    assert_eq!(Template::find(crate_directory).unwrap(), workspace.join("template.yaml"));
+
+    let error = Template::find(Path::new("/")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no `template.yaml` in `/` or any directory above it: start in the workspace or name the file"
+    );
+}
