@@ -1,1 +1,22 @@
+//! Lands Kafka records in DynamoDB so that none is lost, applied twice, or able to block the ones behind it.
 
+pub mod settings;
+pub mod sink;
+
+pub mod item;
+
+pub mod chain;
+pub mod version;
+pub mod write;
+
+mod backoff;
+mod dynamodb;
+mod land;
+mod quarantine;
+mod wire;
+
+pub mod handler;
+pub mod outcome;
+mod run;
+
+pub use run::{StartError, run};

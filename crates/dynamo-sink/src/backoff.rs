@@ -1,0 +1,84 @@
+//! How long to wait before a retry, and how many requests to have in flight.
+
+use std::time::{Duration, Instant};
+
+const FIRST_DELAY: Duration = Duration::from_millis(50);
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+
+/// The delay before retry `attempt` (1 for the first): exponential with full jitter, so that writers who were throttled
+/// together don't come back together. `random` is from 0 up to, not including, 1.
+///
+/// See <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
+pub(crate) fn delay(attempt: u32, random: f64) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(16);
+    let ceiling = FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY);
+    ceiling.mul_f64(random.clamp(0.0, 1.0))
+}
+
+/// Time between two reductions: one wave of throttles counts once.
+const COOL_DOWN: Duration = Duration::from_millis(100);
+
+/// The number of requests that may be in flight: halved by throttling, raised again by success.
+#[derive(Debug)]
+pub(crate) struct Concurrency {
+    max: f64,
+    current: f64,
+    reduced_at: Option<Instant>,
+}
+
+impl Concurrency {
+    pub(crate) fn new(max: usize) -> Self {
+        let max = f64::from(u32::try_from(max).unwrap_or(u32::MAX));
+        Self { max, current: max, reduced_at: None }
+    }
+
+    /// Whether another request may start beside those in flight.
+    pub(crate) fn admits(&self, in_flight: usize) -> bool {
+        f64::from(u32::try_from(in_flight).unwrap_or(u32::MAX)) + 1.0 <= self.current
+    }
+
+    pub(crate) fn succeeded(&mut self) {
+        self.current = (self.current + 1.0 / self.current).min(self.max);
+    }
+
+    pub(crate) fn throttled(&mut self, now: Instant) {
+        if self.reduced_at.is_none_or(|reduced_at| reduced_at + COOL_DOWN <= now) {
+            self.current = (self.current / 2.0).max(1.0);
+            self.reduced_at = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_a_limit_and_are_jittered() {
+        let millis = |attempt, random| delay(attempt, random).as_millis();
+        assert_eq!(
+            [1, 2, 3, 7, 8, 1000].map(|attempt| millis(attempt, 1.0)),
+            [50, 100, 200, 3200, 5000, 5000]
+        );
+        assert_eq!(millis(2, 0.0), 0);
+        assert_eq!(millis(2, 0.5), 50);
+    }
+
+    #[test]
+    fn throttling_halves_once_a_wave_and_success_raises_again() {
+        let mut concurrency = Concurrency::new(8);
+        let start = Instant::now();
+        assert!(concurrency.admits(7) && !concurrency.admits(8));
+        concurrency.throttled(start);
+        concurrency.throttled(start + COOL_DOWN / 2);
+        assert!(concurrency.admits(3) && !concurrency.admits(4));
+        for wave in 1..5 {
+            concurrency.throttled(start + COOL_DOWN * wave);
+        }
+        assert!(concurrency.admits(0) && !concurrency.admits(1));
+        for _ in 0..100 {
+            concurrency.succeeded();
+        }
+        assert!(concurrency.admits(7) && !concurrency.admits(8));
+    }
+}

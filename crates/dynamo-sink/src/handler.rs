@@ -1,0 +1,367 @@
+//! One invocation: an event in, an answer out.
+
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use aws_sdk_dynamodb::Client;
+use kafka_event::{EncodedRecord, Event, EventError};
+use lambda_runtime::Diagnostic;
+use serde::Serialize;
+
+use crate::{
+    chain::{Candidate, Fate, chains},
+    dynamodb::{Trouble, chain as chain_of_causes},
+    item::{Item, MAX_ITEM_SIZE, map_size, number_size, string_size},
+    land::{Batch, Context, land},
+    outcome::{BatchReport, Outcome},
+    quarantine::Quarantine,
+    settings::{ResponseMode, Settings},
+    sink::{Mapped, Rejection, Sink},
+    version::Stamp,
+    wire::Wire,
+    write::Landed,
+};
+
+/// The most bytes of a sort key; the key is partition key and sort key in one, and the former may have 2048.
+const MAX_KEY_BYTES: usize = 1024;
+
+/// How long a batch may take where Lambda's deadline is not known.
+const TIME_WITHOUT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A sink at work: what one environment keeps between invocations.
+#[derive(Debug)]
+pub struct Handler {
+    sink: Sink,
+    settings: Settings,
+    client: Client,
+    wire: Wire,
+}
+
+/// What Lambda is answered when an invocation succeeds.
+///
+/// The records named here are retried, if the mapping has `FunctionResponseTypes: [ReportBatchItemFailures]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    /// The failed records and all later ones of their partitions.
+    pub batch_item_failures: Vec<BatchItemFailure>,
+}
+
+/// A record that is to be retried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchItemFailure {
+    /// Which record it is.
+    pub item_identifier: ItemIdentifier,
+}
+
+/// A record's place, as Lambda expects it in an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ItemIdentifier {
+    /// `<topic>-<partition>`.
+    pub partition: String,
+    /// The record's offset.
+    pub offset: i64,
+}
+
+/// Why an invocation failed, so that Lambda retries its batch.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvocationError {
+    /// Occurs when the payload is no Kafka event.
+    #[error("the payload is no Kafka event that can be read")]
+    InvalidEvent(#[source] EventError),
+    /// Occurs when the mapping delivers another topic than the sink's.
+    #[error(
+        "the event has records of topic `{found}`, but this function is set up for `{expected}`"
+    )]
+    WrongTopic {
+        /// The topic that came.
+        found: String,
+        /// The sink's topic.
+        expected: String,
+    },
+    /// Occurs when no record can be written, whatever it holds: access denied, a missing table and the like.
+    #[error("{failed} of {received} records failed, because the system is not set up rightly")]
+    SystemFault {
+        /// How many records failed.
+        failed: usize,
+        /// How many records came.
+        received: usize,
+        /// What is wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Occurs when single records failed, and the answer can't name them.
+    #[error(
+        "{failed} of {received} records failed; the first at {topic}-{partition} offset {offset}: {reason}"
+    )]
+    RecordsFailed {
+        /// How many records failed.
+        failed: usize,
+        /// How many records came.
+        received: usize,
+        /// The first failed record's topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// Its offset.
+        offset: i64,
+        /// Why it failed.
+        reason: String,
+    },
+}
+
+impl From<InvocationError> for Diagnostic {
+    fn from(error: InvocationError) -> Self {
+        let error_type = match error {
+            InvocationError::InvalidEvent(_) => "InvalidEvent",
+            InvocationError::WrongTopic { .. } => "WrongTopic",
+            InvocationError::SystemFault { .. } => "SystemFault",
+            InvocationError::RecordsFailed { .. } => "RecordsFailed",
+        };
+        // The runtime's own conversions report an error's first line only.
+        Self { error_type: error_type.to_owned(), error_message: chain_of_causes(&error) }
+    }
+}
+
+impl Handler {
+    /// A handler that writes through `client`, whose own retries must be off.
+    pub fn new(sink: Sink, settings: Settings, client: Client) -> Self {
+        let wire = Wire::new(
+            sink.order,
+            settings.table.clone(),
+            settings.tombstone_table.clone(),
+            settings.statements_per_request > 1,
+        );
+        Self { sink, settings, client, wire }
+    }
+
+    /// Lands one event's records. `time_left` is the time until Lambda ends the invocation, where it is known.
+    pub async fn handle(
+        &mut self,
+        payload: &[u8],
+        time_left: Option<Duration>,
+    ) -> Result<Response, InvocationError> {
+        let start = Instant::now();
+        let deadline = start + time_left.unwrap_or(TIME_WITHOUT_DEADLINE);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+
+        let event = Event::read(payload).map_err(InvocationError::InvalidEvent)?;
+        let records = records_of(&event);
+        self.check_topic(&records)?;
+
+        let Batched { items, writes, rejections } = self.map(&records);
+        let quarantine = Quarantine {
+            table: &self.settings.quarantine_table,
+            sink: self.sink.name,
+            epoch: self.settings.epoch,
+            now: now.as_millis().try_into().unwrap_or(u64::MAX),
+            retention: self.settings.quarantine_retention,
+            payload,
+            records: &records,
+            texts: OnceCell::new(),
+        };
+        let context = Context {
+            client: &self.client,
+            wire: &mut self.wire,
+            statements_per_request: self.settings.statements_per_request,
+            max_concurrency: self.settings.max_concurrency,
+            quarantine: &quarantine,
+            tombstone_expires_at: self
+                .settings
+                .tombstone_retention
+                .map(|retention| now.as_secs() + retention.as_secs()),
+            deadline,
+        };
+        let batch = Batch {
+            items: &items,
+            chains: chains(self.sink.order, self.sink.deletes, writes),
+            rejections,
+        };
+        let report = land(batch, context).await;
+
+        let outcomes = outcomes_of(records.len(), &report);
+        let batch_report = BatchReport {
+            settings: &self.settings,
+            records: &records,
+            outcomes: &outcomes,
+            report: &report,
+            now,
+            duration: start.elapsed(),
+        };
+        batch_report.log();
+        self.respond(&event, &records, &outcomes, report)
+    }
+
+    /// A record of another topic is a fault of the mapping: rejecting it would empty that topic into the quarantine.
+    fn check_topic(&self, records: &[&EncodedRecord<'_>]) -> Result<(), InvocationError> {
+        match records.iter().find(|record| record.topic() != self.settings.topic) {
+            Some(record) => Err(InvocationError::WrongTopic {
+                found: record.topic().to_owned(),
+                expected: self.settings.topic.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn map(&self, records: &[&EncodedRecord<'_>]) -> Batched {
+        let mut batched = Batched::default();
+        batched.items.resize_with(records.len(), || None);
+        for (index, &record) in records.iter().enumerate() {
+            match self.map_one(index, record) {
+                Ok((key, candidate, item)) => {
+                    batched.items[index] = item;
+                    batched.writes.push((key, candidate));
+                }
+                Err(rejection) => batched.rejections.push((index, rejection)),
+            }
+        }
+        batched
+    }
+
+    fn map_one(
+        &self,
+        index: usize,
+        encoded: &EncodedRecord<'_>,
+    ) -> Result<(String, Candidate, Option<Item>), Rejection> {
+        let mapped = (self.sink.map)(&encoded.decode()?, &self.settings)?;
+        let (key, item, source_time) = match mapped {
+            Mapped::Put { key, item, source_time } => (key, Some(item), source_time),
+            Mapped::Delete { key } => (key, None, 0),
+        };
+        let epoch = encoded.epoch().unwrap_or(self.settings.epoch);
+        let stamp = Stamp::new(self.sink.order, epoch, source_time, encoded);
+        check_limits(&key, &stamp, item.as_ref())?;
+        let is_delete = item.is_none();
+        Ok((key, Candidate { record: index, stamp, is_delete }, item))
+    }
+
+    fn respond(
+        &self,
+        event: &Event<'_>,
+        records: &[&EncodedRecord<'_>],
+        outcomes: &[Outcome],
+        report: crate::land::Report,
+    ) -> Result<Response, InvocationError> {
+        let failed = outcomes.iter().filter(|&&outcome| outcome == Outcome::Failed).count();
+        let Some(first) = outcomes.iter().position(|&outcome| outcome == Outcome::Failed) else {
+            return Ok(Response::default());
+        };
+        if let Some(fault) = report.fault {
+            let source: Box<dyn std::error::Error + Send + Sync> = Box::<Trouble>::new(fault);
+            return Err(InvocationError::SystemFault { failed, received: records.len(), source });
+        }
+        // A pipe heeds no answer, whatever the mapping's settings are.
+        if self.settings.response_mode == ResponseMode::Partial && !event.is_from_pipe {
+            return Ok(Response { batch_item_failures: failures(records, outcomes) });
+        }
+        let reason = report.failures.iter().find(|(record, _)| *record == first);
+        Err(InvocationError::RecordsFailed {
+            failed,
+            received: records.len(),
+            topic: records[first].topic().to_owned(),
+            partition: records[first].partition(),
+            offset: records[first].offset(),
+            reason: reason.map_or_else(|| "not decided".to_owned(), |(_, reason)| reason.clone()),
+        })
+    }
+}
+
+/// A batch after its records were mapped.
+#[derive(Default)]
+struct Batched {
+    items: Vec<Option<Item>>,
+    writes: Vec<(String, Candidate)>,
+    rejections: Vec<(usize, Rejection)>,
+}
+
+/// The records by their index in the event.
+fn records_of<'a>(event: &'a Event<'a>) -> Vec<&'a EncodedRecord<'a>> {
+    let mut records: Vec<_> =
+        event.partitions.iter().flat_map(|partition| &partition.records).collect();
+    records.sort_by_key(|record| record.index());
+    records
+}
+
+/// The limits of DynamoDB that only show when key, item and `_sink` are together.
+fn check_limits(key: &str, stamp: &Stamp, item: Option<&Item>) -> Result<(), Rejection> {
+    if key.is_empty() {
+        return Err(Rejection::new(
+            "EMPTY_KEY",
+            "the item's key is empty, which DynamoDB does not store",
+        ));
+    }
+    if key.len() > MAX_KEY_BYTES {
+        let message =
+            format!("the item's key has {} bytes: a sort key may have {MAX_KEY_BYTES}", key.len());
+        return Err(Rejection::new("KEY_TOO_LONG", message));
+    }
+    let Some(item) = item else { return Ok(()) };
+    let size = item.size() + 2 * ("PK".len() + string_size(key)) + sink_size(stamp, item);
+    if size > MAX_ITEM_SIZE {
+        let message = format!("the item has {size} bytes: DynamoDB stores at most {MAX_ITEM_SIZE}");
+        return Err(Rejection::new("ITEM_TOO_LARGE", message));
+    }
+    Ok(())
+}
+
+fn sink_size(stamp: &Stamp, item: &Item) -> usize {
+    let members = [
+        ("version", string_size(&stamp.version)),
+        ("topic", string_size(&stamp.topic)),
+        ("partition", number_size(stamp.partition.into())),
+        ("offset", number_size(stamp.offset)),
+        ("timestamp", number_size(stamp.timestamp)),
+        ("shape", string_size(item.shape().as_str())),
+    ];
+    "_sink".len() + map_size(&members)
+}
+
+fn outcomes_of(received: usize, report: &crate::land::Report) -> Vec<Outcome> {
+    // What nobody decided has failed: nothing is ever dropped silently.
+    let mut outcomes = vec![Outcome::Failed; received];
+    for decided in &report.decided {
+        outcomes[decided.record] = match decided.fate {
+            Fate::Landed(Landed::Written) => Outcome::Written,
+            Fate::Landed(Landed::Deleted) => Outcome::Deleted,
+            Fate::Landed(Landed::Duplicate) => Outcome::Duplicate,
+            Fate::Landed(Landed::Stale) => Outcome::Stale,
+            Fate::Landed(Landed::Regression) => Outcome::Regression,
+            Fate::Superseded => Outcome::Superseded,
+            Fate::Unwritable | Fate::Failed => Outcome::Failed,
+        };
+    }
+    for (record, _) in &report.quarantined {
+        outcomes[*record] = Outcome::Quarantined;
+    }
+    outcomes
+}
+
+/// Every failed record and every later one of its partition: if Lambda retried only the failed one, it would come after
+/// those that it precedes.
+fn failures(records: &[&EncodedRecord<'_>], outcomes: &[Outcome]) -> Vec<BatchItemFailure> {
+    let mut first_failed: HashMap<(&str, i32), i64> = HashMap::new();
+    for (record, _) in
+        records.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Failed)
+    {
+        let first =
+            first_failed.entry((record.topic(), record.partition())).or_insert(record.offset());
+        *first = record.offset().min(*first);
+    }
+    // An identifier twice would be no error, but a record can be in a batch twice.
+    let identifiers: BTreeMap<(&str, i32, i64), ()> = records
+        .iter()
+        .filter(|record| {
+            let first = first_failed.get(&(record.topic(), record.partition()));
+            first.is_some_and(|&first| first <= record.offset())
+        })
+        .map(|record| ((record.topic(), record.partition(), record.offset()), ()))
+        .collect();
+    let failure = |(topic, partition, offset): (&str, i32, i64)| BatchItemFailure {
+        item_identifier: ItemIdentifier { partition: format!("{topic}-{partition}"), offset },
+    };
+    identifiers.into_keys().map(failure).collect()
+}

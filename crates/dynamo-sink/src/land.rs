@@ -1,0 +1,619 @@
+//! Lands a batch: groups what the keys' state machines ask for into requests, sends them, retries inside the deadline.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use aws_sdk_dynamodb::Client;
+use tokio::task::JoinSet;
+
+use crate::{
+    backoff::{Concurrency, delay},
+    chain::{Candidate, Chain, Decided, Fate},
+    dynamodb::{self, Found, PartReply, Reply, Trouble, chain as chain_of_causes},
+    item::Item,
+    quarantine::Quarantine,
+    sink::Rejection,
+    version::Stamp,
+    wire::{Call, LIST_END, Op, Operation, STATEMENTS_START, TRANSACTION_START, Transport, Wire},
+    write::{Answer, Request},
+};
+
+/// DynamoDB's limit on one request.
+const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Inserts in one transaction: each takes two of the hundred actions that DynamoDB allows.
+const INSERTS_PER_TRANSACTION: usize = 50;
+
+/// The longest wait for one answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Nothing is started with less time left than this: the answer to Lambda must still get out.
+const LEAST_TIME: Duration = Duration::from_millis(500);
+
+/// Part of the time left that is kept for the answer to Lambda when a request is started.
+const ANSWER_TIME: Duration = Duration::from_millis(200);
+
+/// What is to be written.
+#[derive(Debug)]
+pub(crate) struct Batch<'a> {
+    /// The item of each record whose write is a put.
+    pub(crate) items: &'a [Option<Item>],
+    /// The writes, by key.
+    pub(crate) chains: Vec<(String, Chain)>,
+    /// Records that were rejected before.
+    pub(crate) rejections: Vec<(usize, Rejection)>,
+}
+
+/// What a batch needs of the function around it.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) wire: &'a mut Wire,
+    pub(crate) statements_per_request: usize,
+    pub(crate) max_concurrency: usize,
+    pub(crate) quarantine: &'a Quarantine<'a>,
+    /// When a tombstone that is written now expires, in seconds since 1970.
+    pub(crate) tombstone_expires_at: Option<u64>,
+    pub(crate) deadline: Instant,
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Each decided record's fate. A record of which nothing is said has failed.
+    pub(crate) decided: Vec<Decided>,
+    /// The records that are in the quarantine now, and why.
+    pub(crate) quarantined: Vec<(usize, Rejection)>,
+    /// Why records failed.
+    pub(crate) failures: Vec<(usize, String)>,
+    /// What is wrong with the system around the sink, if anything is.
+    pub(crate) fault: Option<Trouble>,
+    /// Requests that were sent.
+    pub(crate) requests: u64,
+    /// Requests and parts of requests that were sent again.
+    pub(crate) retries: u64,
+    /// Requests and parts of requests that DynamoDB throttled.
+    pub(crate) throttles: u64,
+}
+
+/// Sends everything that `batch` needs until all is decided, the deadline is near, or the system is found at fault.
+pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
+    let mut landing = Landing {
+        concurrency: Concurrency::new(context.max_concurrency),
+        context,
+        items: batch.items,
+        jobs: Vec::new(),
+        statements: VecDeque::new(),
+        inserts: VecDeque::new(),
+        singles: VecDeque::new(),
+        waiting: BinaryHeap::new(),
+        flights: JoinSet::new(),
+        statements_in_flight: 0,
+        inserts_in_flight: 0,
+        jitter: 0.0,
+        report: Report::default(),
+    };
+    for (record, rejection) in batch.rejections {
+        landing.quarantine(record, rejection);
+    }
+    for (key, chain) in batch.chains {
+        landing.add(Work::Write { key, chain });
+    }
+    landing.run().await;
+    landing.report
+}
+
+struct Landing<'a> {
+    context: Context<'a>,
+    items: &'a [Option<Item>],
+    jobs: Vec<Job>,
+    /// Jobs that are ready to be sent as a statement, as an insert of a transaction, by themselves.
+    statements: VecDeque<JobId>,
+    inserts: VecDeque<JobId>,
+    singles: VecDeque<JobId>,
+    /// Jobs that wait for their retry.
+    waiting: BinaryHeap<Reverse<(Instant, JobId)>>,
+    flights: JoinSet<Flight>,
+    statements_in_flight: usize,
+    inserts_in_flight: usize,
+    concurrency: Concurrency,
+    /// Drawn for each answer, so that the jobs which shared a request share their next one too.
+    jitter: f64,
+    report: Report,
+}
+
+type JobId = usize;
+
+/// A key's writes, or a record on its way into the quarantine; one request of it is in flight at most.
+struct Job {
+    work: Work,
+    /// How often the present request was sent in vain.
+    attempts: u32,
+    /// Whether its requests go by themselves, since something was wrong with one that it shared.
+    is_alone: bool,
+    /// Whether nothing of it was sent yet.
+    is_fresh: bool,
+}
+
+enum Work {
+    Write { key: String, chain: Chain },
+    Quarantine { record: usize, rejection: Rejection, position: usize, requests: usize },
+}
+
+/// A request that was answered, with the jobs that it was for.
+struct Flight {
+    jobs: Vec<JobId>,
+    operation: Operation,
+    result: Result<Reply, Trouble>,
+}
+
+impl Landing<'_> {
+    async fn run(&mut self) {
+        loop {
+            self.wake();
+            while self.concurrency.admits(self.flights.len())
+                && self.time_left() > LEAST_TIME
+                && self.start_one()
+            {}
+
+            let next_retry = self.waiting.peek().map(|Reverse((at, _))| *at);
+            let last_start =
+                self.context.deadline.checked_sub(LEAST_TIME).unwrap_or(self.context.deadline);
+            if self.flights.is_empty() {
+                match next_retry {
+                    Some(at) if at < last_start && self.report.fault.is_none() => {
+                        tokio::time::sleep_until(at.into()).await;
+                        continue;
+                    }
+                    _ => break,
+                }
+            }
+            let until_retry = async {
+                match next_retry {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(flight) = self.flights.join_next() => match flight {
+                    Ok(flight) => self.take(flight),
+                    Err(error) => self.blame(Trouble::Fault {
+                        message: "a request ended abnormally".to_owned(),
+                        source: Some(Box::new(error)),
+                    }),
+                },
+                () = until_retry => {}
+            }
+        }
+        self.give_up();
+    }
+
+    fn time_left(&self) -> Duration {
+        self.context.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Makes the jobs ready whose wait is over.
+    fn wake(&mut self) {
+        let now = Instant::now();
+        while let Some(&Reverse((at, job))) = self.waiting.peek() {
+            if at > now {
+                break;
+            }
+            self.waiting.pop();
+            self.ready(job);
+        }
+    }
+
+    fn add(&mut self, work: Work) {
+        self.jobs.push(Job { work, attempts: 0, is_alone: false, is_fresh: true });
+        self.ready(self.jobs.len() - 1);
+    }
+
+    fn quarantine(&mut self, record: usize, rejection: Rejection) {
+        let requests = self.context.quarantine.entry(record, &rejection).requests();
+        self.add(Work::Quarantine { record, rejection, position: 0, requests });
+    }
+
+    /// Puts a job in the queue of its transport, unless it has nothing more to ask.
+    fn ready(&mut self, id: JobId) {
+        let job = &self.jobs[id];
+        let is_alone = job.is_alone;
+        match &job.work {
+            Work::Quarantine { position, requests, .. } => {
+                if position < requests {
+                    self.singles.push_back(id);
+                }
+            }
+            Work::Write { key, chain } => {
+                let Some((candidate, request)) = chain.request() else { return };
+                let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
+                match self.context.wire.transport(op) {
+                    Transport::Statement if !is_alone => self.statements.push_back(id),
+                    Transport::Transaction
+                        if !is_alone && self.context.statements_per_request > 1 =>
+                    {
+                        self.inserts.push_back(id);
+                    }
+                    _ => self.singles.push_back(id),
+                }
+            }
+        }
+    }
+
+    /// Starts one request; false where there is none to start now.
+    ///
+    /// A request that is not full waits for the answers in flight that may bring it more, unless some of its jobs were
+    /// never sent: those have waited for nothing.
+    fn start_one(&mut self) -> bool {
+        if self.report.fault.is_some() {
+            return false;
+        }
+        if let Some(job) = self.singles.pop_front() {
+            self.start_single(job);
+            return true;
+        }
+        let is_fresh = self.statements.front().is_some_and(|&job| self.jobs[job].is_fresh);
+        let is_full = self.statements.len() >= self.context.statements_per_request;
+        if is_full || is_fresh || (!self.statements.is_empty() && self.statements_in_flight == 0) {
+            self.start_statements();
+            return true;
+        }
+        let may_bring_more = self.statements_in_flight + self.inserts_in_flight > 0;
+        if self.inserts.len() >= INSERTS_PER_TRANSACTION
+            || (!self.inserts.is_empty() && !may_bring_more)
+        {
+            self.start_inserts();
+            return true;
+        }
+        false
+    }
+
+    fn start_single(&mut self, id: JobId) {
+        let call = match &self.jobs[id].work {
+            Work::Quarantine { record, rejection, position, .. } => {
+                Some(self.context.quarantine.entry(*record, rejection).call(*position))
+            }
+            Work::Write { key, chain } => chain.request().map(|(candidate, request)| {
+                let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
+                self.context.wire.single(op)
+            }),
+        };
+        if let Some(call) = call {
+            self.fly(vec![id], call);
+        }
+    }
+
+    fn start_statements(&mut self) {
+        let mut body = STATEMENTS_START.to_vec();
+        let mut jobs = Vec::with_capacity(self.context.statements_per_request);
+        while jobs.len() < self.context.statements_per_request {
+            let Some(&id) = self.statements.front() else { break };
+            let Work::Write { key, chain } = &self.jobs[id].work else { break };
+            let Some((candidate, request)) = chain.request() else { break };
+            let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
+            if !append(&mut body, jobs.is_empty(), |body| self.context.wire.statement(op, body)) {
+                break;
+            }
+            self.statements.pop_front();
+            jobs.push(id);
+        }
+        body.extend_from_slice(LIST_END);
+        self.statements_in_flight += 1;
+        self.fly(jobs, Call { operation: Operation::BatchExecuteStatement, body });
+    }
+
+    fn start_inserts(&mut self) {
+        let mut body = TRANSACTION_START.to_vec();
+        let mut jobs = Vec::new();
+        while jobs.len() < INSERTS_PER_TRANSACTION {
+            let Some(&id) = self.inserts.front() else { break };
+            let Work::Write { key, chain } = &self.jobs[id].work else { break };
+            let Some((candidate, request)) = chain.request() else { break };
+            let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
+            if !append(&mut body, jobs.is_empty(), |body| {
+                self.context.wire.insert_actions(op, body)
+            }) {
+                break;
+            }
+            self.inserts.pop_front();
+            jobs.push(id);
+        }
+        body.extend_from_slice(LIST_END);
+        self.inserts_in_flight += 1;
+        self.fly(jobs, Call { operation: Operation::TransactWriteItems, body });
+    }
+
+    fn fly(&mut self, jobs: Vec<JobId>, call: Call) {
+        for &id in &jobs {
+            self.jobs[id].is_fresh = false;
+        }
+        self.report.requests += 1;
+        let client = self.context.client.clone();
+        let timeout = REQUEST_TIMEOUT.min(self.time_left().saturating_sub(ANSWER_TIME));
+        let operation = call.operation;
+        self.flights.spawn(async move {
+            let result = dynamodb::send(client, call, timeout).await;
+            Flight { jobs, operation, result }
+        });
+    }
+
+    /// Gives each job its part of an answer.
+    fn take(&mut self, flight: Flight) {
+        let Flight { jobs, operation, result } = flight;
+        self.jitter = fastrand::f64();
+        match operation {
+            Operation::BatchExecuteStatement => self.statements_in_flight -= 1,
+            Operation::TransactWriteItems if self.inserts_in_flight > 0 => {
+                self.inserts_in_flight -= 1
+            }
+            _ => {}
+        }
+        match result {
+            Ok(reply) => {
+                self.concurrency.succeeded();
+                self.take_reply(&jobs, reply);
+            }
+            Err(Trouble::Invalid { .. }) if jobs.len() > 1 => {
+                // Which of them it was shows when each goes by itself.
+                for id in jobs {
+                    self.send_alone(id);
+                }
+            }
+            Err(trouble) => {
+                if matches!(trouble, Trouble::Throttled) {
+                    self.concurrency.throttled(Instant::now());
+                }
+                let Some((&last, others)) = jobs.split_last() else { return };
+                for &id in others {
+                    self.trouble(id, copy(&trouble));
+                }
+                self.trouble(last, trouble);
+            }
+        }
+    }
+
+    fn take_reply(&mut self, jobs: &[JobId], reply: Reply) {
+        match reply {
+            Reply::Applied => jobs.iter().for_each(|&id| self.answer(id, Answer::Applied)),
+            Reply::Refused(found) => jobs.iter().for_each(|&id| self.refused(id, found.as_ref())),
+            Reply::Statements(parts) => {
+                let mut parts = parts.into_iter();
+                for &id in jobs {
+                    match parts.next() {
+                        Some(PartReply::Applied) => self.answer(id, Answer::Applied),
+                        Some(part) => self.take_part(id, part),
+                        None => self.trouble(
+                            id,
+                            Trouble::Transient("a statement was not answered".to_owned()),
+                        ),
+                    }
+                }
+            }
+            Reply::Cancelled(reasons)
+                if reasons.iter().all(|reason| matches!(reason, PartReply::Applied)) =>
+            {
+                for &id in jobs {
+                    self.trouble(
+                        id,
+                        Trouble::Transient(
+                            "a transaction was cancelled without a reason".to_owned(),
+                        ),
+                    );
+                }
+            }
+            Reply::Cancelled(reasons) => {
+                let mut reasons = reasons.into_iter();
+                for &id in jobs {
+                    let (put, check) = (reasons.next(), reasons.next());
+                    match (put, check) {
+                        (Some(PartReply::Applied), Some(PartReply::Refused(found))) => {
+                            self.tombstone_refused(id, found.as_ref());
+                        }
+                        (Some(PartReply::Applied), Some(PartReply::Applied)) => {
+                            // Not this one's fault: it goes again at once, without those whose fault it was.
+                            self.report.retries += 1;
+                            self.ready(id);
+                        }
+                        (Some(PartReply::Applied), Some(part)) | (Some(part), _) => {
+                            self.take_part(id, part)
+                        }
+                        (None, _) => self.trouble(
+                            id,
+                            Trouble::Transient("a transaction gave no reason".to_owned()),
+                        ),
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_part(&mut self, id: JobId, part: PartReply) {
+        match part {
+            PartReply::Applied => self.answer(id, Answer::Applied),
+            PartReply::Exists => self.answer(id, Answer::Exists),
+            PartReply::Refused(found) => self.refused(id, found.as_ref()),
+            PartReply::Trouble(Trouble::Invalid { .. }) if !self.jobs[id].is_alone => {
+                self.send_alone(id)
+            }
+            PartReply::Trouble(trouble) => self.trouble(id, trouble),
+        }
+    }
+
+    /// The condition of a job's request was false: on the item, or on the tombstone where the request was about it.
+    fn refused(&mut self, id: JobId, found: Option<&Found>) {
+        if self.asks_about_tombstone(id) {
+            return self.tombstone_refused(id, found);
+        }
+        match found.map(dynamodb::seen).transpose() {
+            Ok(seen) => self.answer(id, Answer::Refused(seen)),
+            Err(trouble) => self.trouble(id, trouble),
+        }
+    }
+
+    fn tombstone_refused(&mut self, id: JobId, found: Option<&Found>) {
+        match found.map(dynamodb::tombstone).transpose() {
+            Ok(tombstone) => self.answer(id, Answer::TombstoneRefused(tombstone)),
+            Err(trouble) => self.trouble(id, trouble),
+        }
+    }
+
+    fn asks_about_tombstone(&self, id: JobId) -> bool {
+        let Work::Write { chain, .. } = &self.jobs[id].work else { return false };
+        matches!(
+            chain.request(),
+            Some((
+                _,
+                Request::InsertTombstone
+                    | Request::ReplaceTombstoneIfOlder
+                    | Request::ReplaceTombstoneSeen(_)
+            ))
+        )
+    }
+
+    fn answer(&mut self, id: JobId, answer: Answer) {
+        let job = &mut self.jobs[id];
+        job.attempts = 0;
+        match &mut job.work {
+            Work::Write { chain, .. } => {
+                let decided = chain.answer(answer);
+                job.is_alone &= decided.is_empty();
+                for decided in &decided {
+                    if decided.fate == Fate::Failed {
+                        self.report
+                            .failures
+                            .push((decided.record, "other writers won each time".to_owned()));
+                    }
+                }
+                self.report.decided.extend(decided);
+            }
+            Work::Quarantine { record, rejection, position, requests } => {
+                *position += 1;
+                if position == requests {
+                    self.report.quarantined.push((*record, rejection.clone()));
+                }
+            }
+        }
+        self.ready(id);
+    }
+
+    fn send_alone(&mut self, id: JobId) {
+        self.report.retries += 1;
+        self.jobs[id].is_alone = true;
+        self.ready(id);
+    }
+
+    /// A job's request was not answered: it is sent again later, or it has failed.
+    fn trouble(&mut self, id: JobId, trouble: Trouble) {
+        match trouble {
+            Trouble::Throttled | Trouble::Transient(_) => {
+                if matches!(trouble, Trouble::Throttled) {
+                    self.report.throttles += 1;
+                    self.concurrency.throttled(Instant::now());
+                }
+                self.report.retries += 1;
+                let job = &mut self.jobs[id];
+                job.attempts += 1;
+                let at = Instant::now() + delay(job.attempts, self.jitter);
+                self.waiting.push(Reverse((at, id)));
+            }
+            Trouble::Invalid { message, is_records_fault } => {
+                self.invalid(id, message, is_records_fault)
+            }
+            fault @ Trouble::Fault { .. } => {
+                self.fail(id, &chain_of_causes(&fault));
+                self.blame(fault);
+            }
+        }
+    }
+
+    fn invalid(&mut self, id: JobId, message: String, is_records_fault: bool) {
+        if is_records_fault
+            && let Work::Write { chain, .. } = &mut self.jobs[id].work
+            && let Some(decided) = chain.unwritable()
+        {
+            self.report.decided.push(decided);
+            self.quarantine(decided.record, Rejection::new("REFUSED_BY_DYNAMODB", message));
+            return self.ready(id);
+        }
+        self.fail(id, &format!("DynamoDB refused the request: {message}"));
+        self.ready(id);
+    }
+
+    fn fail(&mut self, id: JobId, why: &str) {
+        match &mut self.jobs[id].work {
+            Work::Write { chain, .. } => {
+                let decided = chain.fail();
+                self.report
+                    .failures
+                    .extend(decided.iter().map(|decided| (decided.record, why.to_owned())));
+                self.report.decided.extend(decided);
+            }
+            Work::Quarantine { record, position, requests, .. } => {
+                *position = *requests;
+                self.report.failures.push((*record, format!("not quarantined: {why}")));
+            }
+        }
+    }
+
+    fn blame(&mut self, fault: Trouble) {
+        self.report.fault.get_or_insert(fault);
+    }
+
+    /// Whatever is still undecided has failed.
+    fn give_up(&mut self) {
+        let why = match &self.report.fault {
+            Some(fault) => chain_of_causes(fault),
+            None => "the time left did not do".to_owned(),
+        };
+        for id in 0..self.jobs.len() {
+            let is_open = |job: &Job| match &job.work {
+                Work::Write { chain, .. } => chain.request().is_some(),
+                Work::Quarantine { position, requests, .. } => position < requests,
+            };
+            while is_open(&self.jobs[id]) {
+                self.fail(id, &why);
+            }
+        }
+    }
+}
+
+fn op<'a>(
+    items: &'a [Option<Item>],
+    key: &'a str,
+    candidate: &'a Candidate,
+    request: &'a Request,
+    tombstone_expires_at: Option<u64>,
+) -> Op<'a> {
+    let item = items.get(candidate.record).and_then(Option::as_ref);
+    let stamp: &Stamp = &candidate.stamp;
+    Op { request, key, stamp, item, tombstone_expires_at }
+}
+
+/// Appends an element to a list in a body, unless it would make the body larger than DynamoDB allows.
+fn append(body: &mut Vec<u8>, is_first: bool, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+    let end = body.len();
+    if !is_first {
+        body.push(b',');
+    }
+    write(body);
+    let is_allowed = is_first || body.len() + LIST_END.len() <= MAX_REQUEST_BYTES;
+    if !is_allowed {
+        body.truncate(end);
+    }
+    is_allowed
+}
+
+/// The same trouble for another job of the request; the cause stays with one.
+fn copy(trouble: &Trouble) -> Trouble {
+    match trouble {
+        Trouble::Throttled => Trouble::Throttled,
+        Trouble::Transient(message) => Trouble::Transient(message.clone()),
+        Trouble::Invalid { message, is_records_fault } => {
+            Trouble::Invalid { message: message.clone(), is_records_fault: *is_records_fault }
+        }
+        Trouble::Fault { message, .. } => Trouble::Fault { message: message.clone(), source: None },
+    }
+}

@@ -1,0 +1,199 @@
+//! What became of a batch, as it is seen from outside: one log line that is also the metrics, and one line for each
+//! record that someone may have to look at.
+
+use std::{collections::BTreeMap, io::Write as _, time::Duration};
+
+use kafka_event::EncodedRecord;
+use serde_json::{Map, Value, json};
+use tracing::level_filters::LevelFilter;
+
+use crate::{land::Report, settings::Settings};
+
+/// The namespace of the metrics in CloudWatch.
+pub const METRICS_NAMESPACE: &str = "compare-connector";
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Its item was put.
+    Written,
+    /// Its item was removed.
+    Deleted,
+    /// A newer record of the batch took its place.
+    Superseded,
+    /// It had been applied before.
+    Duplicate,
+    /// A newer state stood already.
+    Stale,
+    /// Its offset had been passed, but its timestamp is newer: nothing was done.
+    Regression,
+    /// It can't be written and waits in the quarantine.
+    Quarantined,
+    /// It was not written and is to be retried.
+    Failed,
+}
+
+impl Outcome {
+    /// All of them, in the order in which they are reported.
+    pub const ALL: [Self; 8] = [
+        Self::Written,
+        Self::Deleted,
+        Self::Superseded,
+        Self::Duplicate,
+        Self::Stale,
+        Self::Regression,
+        Self::Quarantined,
+        Self::Failed,
+    ];
+
+    /// The name of its count in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Deleted => "deleted",
+            Self::Superseded => "superseded",
+            Self::Duplicate => "duplicate",
+            Self::Stale => "stale",
+            Self::Regression => "regression",
+            Self::Quarantined => "quarantined",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// All that is reported of a batch.
+pub(crate) struct BatchReport<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) records: &'a [&'a EncodedRecord<'a>],
+    pub(crate) outcomes: &'a [Outcome],
+    pub(crate) report: &'a Report,
+    /// Time since 1970.
+    pub(crate) now: Duration,
+    pub(crate) duration: Duration,
+}
+
+impl BatchReport<'_> {
+    pub(crate) fn log(&self) {
+        self.log_records();
+        let line = self.batch_line();
+        // A batch's line is the metrics too, so that the log's level does not silence it. Where standard output is
+        // closed nobody would read an error about it either.
+        let _ = writeln!(std::io::stdout().lock(), "{line}");
+    }
+
+    /// One line for each record that was rejected, failed or regressed: its coordinates and the reason, never its data.
+    fn log_records(&self) {
+        for (record, rejection) in &self.report.quarantined {
+            let record = self.records[*record];
+            tracing::warn!(
+                topic = record.topic(),
+                partition = record.partition(),
+                offset = record.offset(),
+                reason = rejection.code,
+                "record quarantined: {rejection}"
+            );
+        }
+        for (record, reason) in &self.report.failures {
+            let record = self.records[*record];
+            tracing::error!(
+                topic = record.topic(),
+                partition = record.partition(),
+                offset = record.offset(),
+                "record failed: {reason}"
+            );
+        }
+        for (record, _) in
+            self.records.iter().zip(self.outcomes).filter(|(_, it)| **it == Outcome::Regression)
+        {
+            tracing::warn!(
+                topic = record.topic(),
+                partition = record.partition(),
+                offset = record.offset(),
+                timestamp = record.timestamp(),
+                "record not applied: its offset was passed before, but its timestamp is newer; was the topic created \
+                 anew without a new epoch?"
+            );
+        }
+    }
+
+    /// The batch's line, in CloudWatch's embedded metric format: see
+    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
+    fn batch_line(&self) -> Value {
+        let mut metrics: Vec<(&str, &str, u128)> =
+            vec![("received", COUNT, self.records.len() as u128)];
+        for outcome in Outcome::ALL {
+            let count = self.outcomes.iter().filter(|&&it| it == outcome).count();
+            metrics.push((outcome.name(), COUNT, count as u128));
+        }
+        let conflicts = self.report.decided.iter().filter(|decided| decided.conflict).count();
+        metrics.push(("conflict", COUNT, conflicts as u128));
+        metrics.push(("requests", COUNT, self.report.requests.into()));
+        metrics.push(("retries", COUNT, self.report.retries.into()));
+        metrics.push(("throttles", COUNT, self.report.throttles.into()));
+        metrics.push(("batchDuration", MILLISECONDS, self.duration.as_millis()));
+        metrics.push(("oldestRecordAge", MILLISECONDS, self.oldest_age().as_millis()));
+
+        let definitions: Vec<Value> =
+            metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+        let mut line = json!({
+            "_aws": {
+                "Timestamp": millis(self.now),
+                "CloudWatchMetrics": [{
+                    "Namespace": METRICS_NAMESPACE,
+                    "Dimensions": [["function", "stage"]],
+                    "Metrics": definitions,
+                }],
+            },
+            "level": LevelFilter::INFO.to_string().to_uppercase(),
+            "message": "batch",
+            "function": self.settings.function_name,
+            "stage": self.settings.stage,
+            "partitions": self.partitions(),
+        });
+        if let Value::Object(members) = &mut line {
+            members.extend(metrics.iter().map(|&(name, _, number)| {
+                (name.to_owned(), u64::try_from(number).unwrap_or(u64::MAX).into())
+            }));
+        }
+        line
+    }
+
+    /// The outcomes of each partition that are not zero.
+    fn partitions(&self) -> Map<String, Value> {
+        let mut counts: BTreeMap<(&str, i32), BTreeMap<Outcome, u64>> = BTreeMap::new();
+        for (record, &outcome) in self.records.iter().zip(self.outcomes) {
+            *counts
+                .entry((record.topic(), record.partition()))
+                .or_default()
+                .entry(outcome)
+                .or_default() += 1;
+        }
+        let partition = |((topic, partition), counts): ((&str, i32), BTreeMap<Outcome, u64>)| {
+            let counts: Map<String, Value> = counts
+                .into_iter()
+                .map(|(outcome, count)| (outcome.name().to_owned(), count.into()))
+                .collect();
+            (format!("{topic}-{partition}"), counts.into())
+        };
+        counts.into_iter().map(partition).collect()
+    }
+
+    fn oldest_age(&self) -> Duration {
+        let oldest = self
+            .records
+            .iter()
+            .map(|record| record.timestamp())
+            .filter(|&timestamp| timestamp >= 0)
+            .min();
+        let oldest =
+            oldest.and_then(|oldest| u64::try_from(oldest).ok()).map(Duration::from_millis);
+        oldest.map_or(Duration::ZERO, |oldest| self.now.saturating_sub(oldest))
+    }
+}
+
+const COUNT: &str = "Count";
+const MILLISECONDS: &str = "Milliseconds";
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}

@@ -1,0 +1,229 @@
+//! The quarantine: a table in which rejected records wait, byte for byte, until someone mends their cause.
+
+use std::{cell::OnceCell, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use kafka_event::EncodedRecord;
+
+use crate::{
+    item::json_string,
+    sink::Rejection,
+    wire::{Call, Operation, number_value, string_value},
+};
+
+/// The most bytes of a record that one item of the table holds: an item may have 400 KB in all.
+const PART_BYTES: usize = 350 * 1024;
+
+/// A batch's way into the quarantine.
+#[derive(Debug)]
+pub(crate) struct Quarantine<'a> {
+    pub(crate) table: &'a str,
+    pub(crate) sink: &'a str,
+    pub(crate) epoch: u64,
+    /// Milliseconds since 1970.
+    pub(crate) now: u64,
+    pub(crate) retention: Option<Duration>,
+    pub(crate) payload: &'a [u8],
+    /// The batch's records, by their index in the event.
+    pub(crate) records: &'a [&'a EncodedRecord<'a>],
+    /// The records' JSON texts, found when the first one is needed.
+    pub(crate) texts: OnceCell<Vec<&'a str>>,
+}
+
+impl<'a> Quarantine<'a> {
+    /// The entry of a rejected record.
+    pub(crate) fn entry<'e>(&'e self, record: usize, rejection: &'e Rejection) -> Entry<'e, 'a> {
+        // The event was read before, so that its records' texts are found.
+        let texts =
+            self.texts.get_or_init(|| kafka_event::raw_records(self.payload).unwrap_or_default());
+        let text = texts.get(record).copied().unwrap_or_default();
+        Entry { quarantine: self, record: self.records[record], text, rejection }
+    }
+}
+
+/// A rejected record with its place in the quarantine.
+///
+/// Its head's key is the partition and its place in it. A record too large for one item is split over parts whose sort
+/// keys begin with the head's; the head is written last, and only the head counts.
+#[derive(Debug)]
+pub(crate) struct Entry<'e, 'a> {
+    quarantine: &'e Quarantine<'a>,
+    record: &'a EncodedRecord<'a>,
+    /// The record's JSON text as Lambda delivered it.
+    text: &'a str,
+    rejection: &'e Rejection,
+}
+
+impl Entry<'_, '_> {
+    /// How many requests it takes: one for each part, and one for the head.
+    pub(crate) fn requests(&self) -> usize {
+        self.parts() + 1
+    }
+
+    /// The request at `position`, the head's last.
+    pub(crate) fn call(&self, position: usize) -> Call {
+        if position < self.parts() { self.part(position) } else { self.head() }
+    }
+
+    fn parts(&self) -> usize {
+        if self.text.len() <= PART_BYTES { 0 } else { self.text.len().div_ceil(PART_BYTES) }
+    }
+
+    fn part(&self, position: usize) -> Call {
+        let start = position * PART_BYTES;
+        let end = (start + PART_BYTES).min(self.text.len());
+        let mut body = b"{\"TableName\":".to_vec();
+        json_string(self.quarantine.table, &mut body);
+        body.extend_from_slice(b",\"Item\":{\"PK\":");
+        string_value(&self.partition_key(), &mut body);
+        body.extend_from_slice(b",\"SK\":");
+        string_value(&format!("{}#{position:04}", self.sort_key()), &mut body);
+        body.extend_from_slice(b",\"record\":");
+        binary_value(&self.text.as_bytes()[start..end], &mut body);
+        if let Some(expires_at) = self.expires_at() {
+            body.extend_from_slice(b",\"expiresAt\":");
+            number_value(expires_at, &mut body);
+        }
+        body.extend_from_slice(b"}}");
+        Call { operation: Operation::PutItem, body }
+    }
+
+    fn head(&self) -> Call {
+        let mut update = Update::default();
+        update.set("reason", |out| string_value(self.rejection.code, out));
+        update.set("message", |out| string_value(&self.rejection.message, out));
+        update.set("sink", |out| string_value(self.quarantine.sink, out));
+        update.set("topic", |out| string_value(self.record.topic(), out));
+        update.set("partition", |out| number_value(self.record.partition().into(), out));
+        update.set("offset", |out| number_value(self.record.offset(), out));
+        update.set("timestamp", |out| number_value(self.record.timestamp(), out));
+        update.set("epoch", |out| number_value(saturate(self.epoch()), out));
+        update.set("parts", |out| number_value(saturate(self.parts() as u64), out));
+        if let Some(expires_at) = self.expires_at() {
+            update.set("expiresAt", |out| number_value(expires_at, out));
+        }
+        if self.parts() == 0 {
+            update.set("record", |out| binary_value(self.text.as_bytes(), out));
+            self.decoded(&mut update);
+        }
+
+        let mut body = b"{\"TableName\":".to_vec();
+        json_string(self.quarantine.table, &mut body);
+        body.extend_from_slice(b",\"Key\":{\"PK\":");
+        string_value(&self.partition_key(), &mut body);
+        body.extend_from_slice(b",\"SK\":");
+        string_value(&self.sort_key(), &mut body);
+        body.extend_from_slice(b"},");
+        update.write(self.quarantine.now, &mut body);
+        body.push(b'}');
+        Call { operation: Operation::UpdateItem, body }
+    }
+
+    /// Key, value and headers as bytes, for whoever looks at the table, where they can be decoded and there is room.
+    fn decoded(&self, update: &mut Update) {
+        let Ok(record) = self.record.decode() else { return };
+        let header_bytes = |header: &kafka_event::Header<'_>| {
+            header.name.len() + header.value.as_ref().map_or(1, Vec::len) + 16
+        };
+        let size = record.key.as_ref().map_or(0, Vec::len)
+            + record.value.as_ref().map_or(0, Vec::len)
+            + record.headers.iter().map(header_bytes).sum::<usize>();
+        if self.text.len() + size > PART_BYTES {
+            return;
+        }
+        if let Some(key) = &record.key {
+            update.set("key", |out| binary_value(key, out));
+        }
+        if let Some(value) = &record.value {
+            update.set("value", |out| binary_value(value, out));
+        }
+        update.set("headers", |out| {
+            out.extend_from_slice(b"{\"L\":[");
+            for (position, header) in record.headers.iter().enumerate() {
+                if position > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(b"{\"M\":{\"name\":");
+                string_value(&header.name, out);
+                out.extend_from_slice(b",\"value\":");
+                match &header.value {
+                    Some(value) => binary_value(value, out),
+                    None => out.extend_from_slice(b"{\"NULL\":true}"),
+                }
+                out.extend_from_slice(b"}}");
+            }
+            out.extend_from_slice(b"]}");
+        });
+    }
+
+    fn partition_key(&self) -> String {
+        format!("{}-{}", self.record.topic(), self.record.partition())
+    }
+
+    /// The epoch and the timestamp are part of it, since a topic that is created anew uses its offsets again.
+    fn sort_key(&self) -> String {
+        format!(
+            "{:010}-{:020}-{:020}",
+            self.epoch(),
+            self.record.offset(),
+            self.record.timestamp().max(0)
+        )
+    }
+
+    /// A redriven record keeps the epoch of its entry.
+    fn epoch(&self) -> u64 {
+        self.record.epoch().unwrap_or(self.quarantine.epoch)
+    }
+
+    fn expires_at(&self) -> Option<i64> {
+        self.quarantine
+            .retention
+            .map(|retention| saturate(self.quarantine.now / 1000 + retention.as_secs()))
+    }
+}
+
+/// The expression that sets the head's attributes, keeps when it was first seen, and counts the attempts.
+#[derive(Default)]
+struct Update {
+    attributes: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Update {
+    fn set(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut value = Vec::new();
+        write(&mut value);
+        self.attributes.push((name, value));
+    }
+
+    fn write(&self, now: u64, out: &mut Vec<u8>) {
+        let mut expression = String::from("SET #firstSeen = if_not_exists(#firstSeen, :now)");
+        let mut names = String::from("\"#firstSeen\":\"firstSeen\",\"#attempts\":\"attempts\"");
+        for (name, _) in &self.attributes {
+            expression += &format!(", #{name} = :{name}");
+            names += &format!(",\"#{name}\":\"{name}\"");
+        }
+        expression += " ADD #attempts :one";
+
+        out.extend_from_slice(b"\"UpdateExpression\":");
+        json_string(&expression, out);
+        out.extend_from_slice(b",\"ExpressionAttributeNames\":{");
+        out.extend_from_slice(names.as_bytes());
+        out.extend_from_slice(b"},\"ExpressionAttributeValues\":{\":one\":{\"N\":\"1\"},\":now\":");
+        number_value(saturate(now), out);
+        for (name, value) in &self.attributes {
+            out.extend_from_slice(format!(",\":{name}\":").as_bytes());
+            out.extend_from_slice(value);
+        }
+        out.push(b'}');
+    }
+}
+
+fn binary_value(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"B\":\"");
+    out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+    out.extend_from_slice(b"\"}");
+}
+
+fn saturate(number: u64) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,197 @@
+//! A function's life: settings, tables, then one invocation after the other.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_config::{BehaviorVersion, retry::RetryConfig};
+use aws_sdk_dynamodb::{
+    Client,
+    error::ProvideErrorMetadata,
+    types::{
+        AttributeDefinition, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
+    },
+};
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+use tokio::sync::Mutex;
+use tracing::{Instrument as _, level_filters::LevelFilter};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _};
+
+use crate::{
+    dynamodb::chain,
+    handler::{Handler, InvocationError, Response},
+    settings::{Settings, SettingsError},
+    sink::Sink,
+};
+
+/// Why a function does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Occurs when a setting is missing or malformed.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Occurs when a table does not exist.
+    #[error("table `{table}` does not exist in this account and region")]
+    MissingTable {
+        /// The table's name.
+        table: String,
+    },
+    /// Occurs when a table's keys are not the sink's.
+    #[error("table `{table}` has the key schema {found}: expected PK (S, HASH), SK (S, RANGE)")]
+    KeySchema {
+        /// The table's name.
+        table: String,
+        /// Its keys.
+        found: String,
+    },
+    /// Occurs when a table can't be looked at for another reason than a missing permission.
+    #[error("table `{table}` can't be described")]
+    DescribeTable {
+        /// The table's name.
+        table: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Runs `sink` as a Lambda function until the environment ends.
+///
+/// A setting or a table that is not as it should be ends it before the first invocation: the error goes to the Runtime
+/// API, to standard error, and back to the caller.
+pub async fn run(sink: Sink) -> Result<(), lambda_runtime::Error> {
+    match start(sink).await {
+        Ok(handler) => {
+            let handler = Mutex::new(handler);
+            lambda_runtime::run(service_fn(|event| invoke(&handler, event))).await
+        }
+        Err(error) => {
+            report_init_error(&error).await;
+            Err(chain(&error).into())
+        }
+    }
+}
+
+async fn start(sink: Sink) -> Result<Handler, StartError> {
+    let settings = Settings::from_env(&sink)?;
+    start_logging(settings.log_level);
+    let client = client().await;
+    check_tables(&client, &settings).await?;
+    Ok(Handler::new(sink, settings, client))
+}
+
+/// A client without retries of its own: the writer retries, inside the invocation's deadline.
+async fn client() -> Client {
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::disabled())
+        .load()
+        .await;
+    Client::new(&config)
+}
+
+async fn invoke(
+    handler: &Mutex<Handler>,
+    event: LambdaEvent<Box<RawValue>>,
+) -> Result<Response, InvocationError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // A deadline in the past is that of an emulator, and says nothing.
+    let time_left = Duration::from_millis(event.context.deadline)
+        .checked_sub(now)
+        .filter(|left| !left.is_zero());
+    let span = tracing::info_span!("invocation", requestId = event.context.request_id);
+    let mut handler = handler.lock().await;
+    handler.handle(event.payload.get().as_bytes(), time_left).instrument(span).await
+}
+
+/// Logs go to standard output, a JSON object a line. Other crates' logs are held at WARN: at lower levels the SDK and
+/// the runtime write whole requests, and with them the records' data.
+fn start_logging(level: LevelFilter) {
+    let others = level.min(LevelFilter::WARN);
+    let targets = Targets::new()
+        .with_default(others)
+        .with_target("dynamo_sink", level)
+        .with_target("kafka_event", level);
+    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
+    // A second subscriber in one process exists in tests only, and may stay.
+    let _ = tracing::subscriber::set_global_default(
+        tracing_subscriber::registry().with(targets).with(lines),
+    );
+}
+
+async fn check_tables(client: &Client, settings: &Settings) -> Result<(), StartError> {
+    check_table(client, &settings.table).await?;
+    check_table(client, &settings.quarantine_table).await?;
+    match &settings.tombstone_table {
+        Some(table) => check_table(client, table).await,
+        None => Ok(()),
+    }
+}
+
+async fn check_table(client: &Client, table: &str) -> Result<(), StartError> {
+    let error = match client.describe_table().table_name(table).send().await {
+        Ok(answer) => return check_keys(table, answer.table.as_ref()),
+        Err(error) => error,
+    };
+    match error.code() {
+        Some("ResourceNotFoundException") => {
+            Err(StartError::MissingTable { table: table.to_owned() })
+        }
+        Some("AccessDeniedException") => {
+            // The check is a convenience; a role without this permission is a sound choice.
+            tracing::warn!(
+                table,
+                "no permission to describe the table: its key schema is not checked"
+            );
+            Ok(())
+        }
+        _ => Err(StartError::DescribeTable { table: table.to_owned(), source: Box::new(error) }),
+    }
+}
+
+fn check_keys(table: &str, description: Option<&TableDescription>) -> Result<(), StartError> {
+    let keys = description.map(TableDescription::key_schema).unwrap_or_default();
+    let definitions = description.map(TableDescription::attribute_definitions).unwrap_or_default();
+    let type_of = |name: &str| {
+        let definition = definitions.iter().find(|definition| definition.attribute_name() == name);
+        definition.map(AttributeDefinition::attribute_type)
+    };
+    let is_key = |key: &KeySchemaElement, name: &str, kind: &KeyType| {
+        key.attribute_name() == name
+            && key.key_type() == kind
+            && type_of(name) == Some(&ScalarAttributeType::S)
+    };
+    if let [pk, sk] = keys
+        && is_key(pk, "PK", &KeyType::Hash)
+        && is_key(sk, "SK", &KeyType::Range)
+    {
+        return Ok(());
+    }
+    let describe = |key: &KeySchemaElement| {
+        let name = key.attribute_name();
+        let kind = type_of(name).map_or("?", ScalarAttributeType::as_str);
+        format!("{name} ({kind}, {})", key.key_type())
+    };
+    let found = keys.iter().map(describe).collect::<Vec<_>>().join(", ");
+    Err(StartError::KeySchema { table: table.to_owned(), found })
+}
+
+/// Tells the Runtime API why the function does not start, so that the invocation's caller sees it too.
+async fn report_init_error(error: &StartError) {
+    let error_type = match error {
+        StartError::Settings(_) => "Settings",
+        StartError::MissingTable { .. } => "MissingTable",
+        StartError::KeySchema { .. } => "KeySchema",
+        StartError::DescribeTable { .. } => "DescribeTable",
+    };
+    let body = serde_json::json!({"errorType": error_type, "errorMessage": chain(error), "stackTrace": []});
+    let request = lambda_runtime_api_client::build_request()
+        .method("POST")
+        .uri("/2018-06-01/runtime/init/error")
+        .header("lambda-runtime-function-error-type", format!("Init.{error_type}"))
+        .body(body.to_string().into());
+    // Without a Runtime API, as when the binary is started by hand, standard error has to do.
+    if let (Ok(client), Ok(request)) =
+        (lambda_runtime_api_client::Client::builder().build(), request)
+    {
+        let _ = client.call(request).await;
+    }
+}

@@ -1,0 +1,284 @@
+//! What a function reads from its environment, once, at start.
+
+use std::{fmt::Display, str::FromStr, time::Duration};
+
+use tracing::level_filters::LevelFilter;
+
+use crate::{sink::Sink, version::MAX_EPOCH};
+
+/// The table that the items go to. Required.
+pub const TABLE_NAME: &str = "TABLE_NAME";
+/// The table that remembers deletes. Required where the sink has deletes, unknown elsewhere.
+pub const TOMBSTONE_TABLE_NAME: &str = "TOMBSTONE_TABLE_NAME";
+/// The table that keeps rejected records. Required.
+pub const QUARANTINE_TABLE_NAME: &str = "QUARANTINE_TABLE_NAME";
+/// The one topic whose records the function accepts. Default: the sink's own.
+pub const KAFKA_TOPIC: &str = "KAFKA_TOPIC";
+/// The epoch of the records, 0 to 9999999999; see [`crate::version`]. Default: 0.
+pub const EPOCH: &str = "EPOCH";
+/// `batch`: a failure fails the invocation; `partial`: failed records are named in the answer, which Lambda heeds only
+/// if the mapping has `FunctionResponseTypes: [ReportBatchItemFailures]`. Default: `batch`.
+pub const RESPONSE_MODE: &str = "RESPONSE_MODE";
+/// Conditional statements in one request, 1 to 25; 1 means single-item calls only. Default: 25.
+pub const DYNAMODB_STATEMENTS_PER_REQUEST: &str = "DYNAMODB_STATEMENTS_PER_REQUEST";
+/// Requests in flight at most, 1 to 256; throttling lowers it for a while. Default: 8.
+pub const DYNAMODB_MAX_CONCURRENCY: &str = "DYNAMODB_MAX_CONCURRENCY";
+/// Days until a tombstone expires, or `unlimited`. It must outlive the retention of the topic, of the quarantine and of
+/// the on-failure destination. Default: 365.
+pub const TOMBSTONE_RETENTION_DAYS: &str = "TOMBSTONE_RETENTION_DAYS";
+/// Days until a quarantined record expires, or `unlimited`. Default: 90.
+pub const QUARANTINE_RETENTION_DAYS: &str = "QUARANTINE_RETENTION_DAYS";
+/// `true` keeps the `schema` member that Kafka Connect's JSON converter adds to each value. Default: `false`.
+pub const KEEP_CONNECT_SCHEMA: &str = "KEEP_CONNECT_SCHEMA";
+/// The deployment's stage, a dimension of the metrics. Default: `local`.
+pub const STAGE: &str = "STAGE";
+/// Lambda's own variable for the level of structured logs: TRACE, DEBUG, INFO, WARN, ERROR or FATAL. Default: INFO.
+pub const AWS_LAMBDA_LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
+/// Lambda's own variable for the function's name, a dimension of the metrics. Default: the sink's name.
+pub const AWS_LAMBDA_FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
+
+/// A function's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// See [`TABLE_NAME`].
+    pub table: String,
+    /// See [`TOMBSTONE_TABLE_NAME`]; present exactly where the sink has deletes.
+    pub tombstone_table: Option<String>,
+    /// See [`QUARANTINE_TABLE_NAME`].
+    pub quarantine_table: String,
+    /// See [`KAFKA_TOPIC`].
+    pub topic: String,
+    /// See [`EPOCH`].
+    pub epoch: u64,
+    /// See [`RESPONSE_MODE`].
+    pub response_mode: ResponseMode,
+    /// See [`DYNAMODB_STATEMENTS_PER_REQUEST`].
+    pub statements_per_request: usize,
+    /// See [`DYNAMODB_MAX_CONCURRENCY`].
+    pub max_concurrency: usize,
+    /// See [`TOMBSTONE_RETENTION_DAYS`]; `None` is unlimited.
+    pub tombstone_retention: Option<Duration>,
+    /// See [`QUARANTINE_RETENTION_DAYS`]; `None` is unlimited.
+    pub quarantine_retention: Option<Duration>,
+    /// See [`KEEP_CONNECT_SCHEMA`].
+    pub keep_connect_schema: bool,
+    /// See [`STAGE`].
+    pub stage: String,
+    /// See [`AWS_LAMBDA_LOG_LEVEL`].
+    pub log_level: LevelFilter,
+    /// See [`AWS_LAMBDA_FUNCTION_NAME`].
+    pub function_name: String,
+}
+
+/// How failed records are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResponseMode {
+    /// A failure fails the invocation, so that Lambda retries the whole batch.
+    Batch,
+    /// The answer names the failed records.
+    Partial,
+}
+
+/// Why a function refuses to start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// Occurs when a required variable is not set or empty.
+    #[error("environment variable `{variable}` is not set: expected {accepted}")]
+    Missing {
+        /// The variable.
+        variable: &'static str,
+        /// What it may hold.
+        accepted: &'static str,
+    },
+    /// Occurs when a variable holds something else than it may.
+    #[error("environment variable `{variable}` is `{found}`: expected {accepted}")]
+    Malformed {
+        /// The variable.
+        variable: &'static str,
+        /// What it holds.
+        found: String,
+        /// What it may hold.
+        accepted: &'static str,
+    },
+    /// Occurs when a variable holds bytes that are no Unicode text.
+    #[error("environment variable `{variable}` is not valid Unicode")]
+    NotUnicode {
+        /// The variable.
+        variable: &'static str,
+    },
+    /// Occurs when a tombstone would expire before a quarantined older state of its key.
+    #[error(
+        "`{TOMBSTONE_RETENTION_DAYS}` must be greater than `{QUARANTINE_RETENTION_DAYS}`: an old record that is redriven \
+         from the quarantine after its key's tombstone expired would bring the deleted item back"
+    )]
+    TombstoneBeforeQuarantine,
+}
+
+impl Settings {
+    /// Reads the process's environment.
+    pub fn from_env(sink: &Sink) -> Result<Self, SettingsError> {
+        Self::read(sink, |variable| {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this is the one place that reads settings"
+            )]
+            match std::env::var(variable) {
+                Ok(value) => Ok(Some(value)),
+                Err(std::env::VarError::NotPresent) => Ok(None),
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    Err(SettingsError::NotUnicode { variable })
+                }
+            }
+        })
+    }
+
+    /// Reads variables from `lookup`.
+    pub fn read(
+        sink: &Sink,
+        lookup: impl Fn(&'static str) -> Result<Option<String>, SettingsError>,
+    ) -> Result<Self, SettingsError> {
+        let variables = Variables { lookup };
+        let settings = Self {
+            table: variables.required(TABLE_NAME)?,
+            tombstone_table: match sink.deletes {
+                true => Some(variables.required(TOMBSTONE_TABLE_NAME)?),
+                false => None,
+            },
+            quarantine_table: variables.required(QUARANTINE_TABLE_NAME)?,
+            topic: variables.text(KAFKA_TOPIC, sink.topic)?,
+            epoch: variables.number(
+                EPOCH,
+                0,
+                0,
+                MAX_EPOCH,
+                "a whole number from 0 to 9999999999",
+            )?,
+            response_mode: variables.choice(
+                RESPONSE_MODE,
+                ResponseMode::Batch,
+                &[("batch", ResponseMode::Batch), ("partial", ResponseMode::Partial)],
+                "`batch` or `partial`",
+            )?,
+            statements_per_request: variables.number(
+                DYNAMODB_STATEMENTS_PER_REQUEST,
+                25,
+                1,
+                25,
+                "a whole number from 1 to 25",
+            )?,
+            max_concurrency: variables.number(
+                DYNAMODB_MAX_CONCURRENCY,
+                8,
+                1,
+                256,
+                "a whole number from 1 to 256",
+            )?,
+            tombstone_retention: variables.retention(TOMBSTONE_RETENTION_DAYS, 365)?,
+            quarantine_retention: variables.retention(QUARANTINE_RETENTION_DAYS, 90)?,
+            keep_connect_schema: variables.choice(
+                KEEP_CONNECT_SCHEMA,
+                false,
+                &[("true", true), ("false", false)],
+                "`true` or `false`",
+            )?,
+            stage: variables.text(STAGE, "local")?,
+            log_level: variables.choice(
+                AWS_LAMBDA_LOG_LEVEL,
+                LevelFilter::INFO,
+                &[
+                    ("TRACE", LevelFilter::TRACE),
+                    ("DEBUG", LevelFilter::DEBUG),
+                    ("INFO", LevelFilter::INFO),
+                    ("WARN", LevelFilter::WARN),
+                    ("ERROR", LevelFilter::ERROR),
+                    ("FATAL", LevelFilter::ERROR),
+                ],
+                "`TRACE`, `DEBUG`, `INFO`, `WARN`, `ERROR` or `FATAL`",
+            )?,
+            function_name: variables.text(AWS_LAMBDA_FUNCTION_NAME, sink.name)?,
+        };
+        settings.check()
+    }
+
+    fn check(self) -> Result<Self, SettingsError> {
+        let is_outlived = match (self.quarantine_retention, self.tombstone_retention) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(quarantine), Some(tombstone)) => quarantine < tombstone,
+        };
+        match self.tombstone_table.is_none() || is_outlived {
+            true => Ok(self),
+            false => Err(SettingsError::TombstoneBeforeQuarantine),
+        }
+    }
+}
+
+struct Variables<F> {
+    lookup: F,
+}
+
+impl<F: Fn(&'static str) -> Result<Option<String>, SettingsError>> Variables<F> {
+    fn required(&self, variable: &'static str) -> Result<String, SettingsError> {
+        let accepted = "the name of a DynamoDB table";
+        let value = self.find(variable)?.ok_or(SettingsError::Missing { variable, accepted })?;
+        // The name becomes part of a statement's text, so nothing else may pass.
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if (3..=255).contains(&value.len()) && value.bytes().all(is_name) {
+            return Ok(value);
+        }
+        let accepted = "the name of a DynamoDB table: 3 to 255 of a-z, A-Z, 0-9, `_`, `-` and `.`";
+        Err(SettingsError::Malformed { variable, found: value, accepted })
+    }
+
+    fn text(&self, variable: &'static str, default: &str) -> Result<String, SettingsError> {
+        Ok(self.find(variable)?.unwrap_or_else(|| default.to_owned()))
+    }
+
+    fn number<T: FromStr + Ord + Display>(
+        &self,
+        variable: &'static str,
+        default: T,
+        lowest: T,
+        highest: T,
+        accepted: &'static str,
+    ) -> Result<T, SettingsError> {
+        let Some(found) = self.find(variable)? else { return Ok(default) };
+        match found.parse::<T>() {
+            Ok(number) if lowest <= number && number <= highest => Ok(number),
+            _ => Err(SettingsError::Malformed { variable, found, accepted }),
+        }
+    }
+
+    fn choice<T: Copy>(
+        &self,
+        variable: &'static str,
+        default: T,
+        choices: &[(&str, T)],
+        accepted: &'static str,
+    ) -> Result<T, SettingsError> {
+        let Some(found) = self.find(variable)? else { return Ok(default) };
+        match choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(&found)) {
+            Some(&(_, choice)) => Ok(choice),
+            None => Err(SettingsError::Malformed { variable, found, accepted }),
+        }
+    }
+
+    fn retention(
+        &self,
+        variable: &'static str,
+        default_days: u64,
+    ) -> Result<Option<Duration>, SettingsError> {
+        const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+        if self.find(variable)?.as_deref() == Some("unlimited") {
+            return Ok(None);
+        }
+        let accepted = "a whole number of days from 1 to 36500, or `unlimited`";
+        let days = self.number(variable, default_days, 1, 36_500, accepted)?;
+        Ok(Some(Duration::from_secs(days * SECONDS_PER_DAY)))
+    }
+
+    /// An empty variable counts as not set: that is what a template's empty parameter becomes.
+    fn find(&self, variable: &'static str) -> Result<Option<String>, SettingsError> {
+        Ok((self.lookup)(variable)?.filter(|value| !value.is_empty()))
+    }
+}

@@ -1,0 +1,203 @@
+//! Where a record stands in the order of its key: stamps, and the one function that compares them.
+
+use kafka_event::EncodedRecord;
+
+/// What orders the records of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Keyed topics: the offset, within the key's topic and partition (its *lineage*).
+    Offset,
+    /// Topics without keys: the clock of the source, then Kafka's timestamp, partition and offset.
+    SourceClock,
+}
+
+/// The highest epoch that fits a version's ten digits.
+pub const MAX_EPOCH: u64 = 9_999_999_999;
+
+const EPOCH_DIGITS: usize = 10;
+
+/// A state's place in the order, as it is stored in an item's `_sink` and in a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    /// A string whose byte order is the record order: the epoch in 10 digits, then 20 digits each of the offset
+    /// ([`Order::Offset`]), or of source time, Kafka timestamp, partition and offset ([`Order::SourceClock`]).
+    pub version: String,
+    /// The record's topic.
+    pub topic: String,
+    /// The record's partition.
+    pub partition: i32,
+    /// The record's offset.
+    pub offset: i64,
+    /// Kafka's timestamp in milliseconds since 1970; -1 where the record had none.
+    pub timestamp: i64,
+}
+
+impl Stamp {
+    /// The stamp of `record` in `epoch`; `source_time` counts only where the source's clock orders.
+    pub fn new(order: Order, epoch: u64, source_time: u64, record: &EncodedRecord<'_>) -> Self {
+        Self::from_parts(
+            order,
+            epoch,
+            source_time,
+            record.topic(),
+            record.partition(),
+            record.offset(),
+            record.timestamp(),
+        )
+    }
+
+    /// The stamp of a record with these coordinates. Negative numbers count as 0 in the version.
+    pub fn from_parts(
+        order: Order,
+        epoch: u64,
+        source_time: u64,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        timestamp: i64,
+    ) -> Self {
+        let offset_digits = offset.max(0);
+        let version = match order {
+            Order::Offset => format!("{epoch:010}{offset_digits:020}"),
+            Order::SourceClock => {
+                let (time, partition) = (timestamp.max(0), partition.max(0));
+                format!("{epoch:010}{source_time:020}{time:020}{partition:020}{offset_digits:020}")
+            }
+        };
+        Self { version, topic: topic.to_owned(), partition, offset, timestamp }
+    }
+
+    /// The version's epoch, as its ten digits.
+    fn epoch(&self) -> &str {
+        self.version.get(..EPOCH_DIGITS).unwrap_or(&self.version)
+    }
+
+    /// Whether both come from one topic and partition.
+    pub fn same_lineage(&self, other: &Self) -> bool {
+        self.partition == other.partition && self.topic == other.topic
+    }
+}
+
+/// What an incoming state is, seen from the stored one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Comparison {
+    /// What to do with it.
+    pub verdict: Verdict,
+    /// Whether the two come from different lineages of a keyed sink: the sign of more partitions or a moved key.
+    pub conflict: bool,
+}
+
+/// The result of [`compare`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// The next state: it replaces the stored one.
+    Next,
+    /// The same record again.
+    Duplicate,
+    /// An older state.
+    Stale,
+    /// An offset that was passed before, with a newer timestamp: the sign of a topic that was created anew
+    /// without a new epoch.
+    Regression,
+}
+
+/// Compares an incoming state with the stored one; "newer" and "older" mean this everywhere, for items and tombstones.
+pub fn compare(order: Order, stored: &Stamp, incoming: &Stamp) -> Comparison {
+    let plain = |verdict| Comparison { verdict, conflict: false };
+    let next_if = |is_next| if is_next { Verdict::Next } else { Verdict::Stale };
+
+    if stored.epoch() != incoming.epoch() {
+        return plain(next_if(stored.epoch() < incoming.epoch()));
+    }
+    if order == Order::Offset {
+        if !stored.same_lineage(incoming) {
+            let rank = |stamp: &Stamp| (stamp.timestamp, stamp.topic.clone(), stamp.partition);
+            return Comparison { verdict: next_if(rank(stored) < rank(incoming)), conflict: true };
+        }
+        if incoming.offset <= stored.offset && stored.timestamp < incoming.timestamp {
+            return plain(Verdict::Regression);
+        }
+    }
+    plain(match stored.version.cmp(&incoming.version) {
+        std::cmp::Ordering::Less => Verdict::Next,
+        std::cmp::Ordering::Equal => Verdict::Duplicate,
+        std::cmp::Ordering::Greater => Verdict::Stale,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keyed(epoch: u64, topic: &str, partition: i32, offset: i64, timestamp: i64) -> Stamp {
+        Stamp::from_parts(Order::Offset, epoch, 0, topic, partition, offset, timestamp)
+    }
+
+    fn clocked(epoch: u64, source_time: u64, timestamp: i64, partition: i32, offset: i64) -> Stamp {
+        Stamp::from_parts(Order::SourceClock, epoch, source_time, "t", partition, offset, timestamp)
+    }
+
+    #[track_caller]
+    fn check(order: Order, stored: &Stamp, incoming: &Stamp, verdict: Verdict, conflict: bool) {
+        assert_eq!(compare(order, stored, incoming), Comparison { verdict, conflict });
+    }
+
+    #[test]
+    fn versions_are_the_same_in_every_release() {
+        assert_eq!(keyed(0, "t", 3, 42, 7).version, "000000000000000000000000000042");
+        assert_eq!(keyed(12, "t", 3, i64::MAX, 7).version, "000000001209223372036854775807");
+        assert_eq!(
+            clocked(1, 1_700_000_000_000, -1, 2, 5).version,
+            "000000000100000001700000000000000000000000000000000000000000000000000200000000000000000005"
+        );
+        assert_eq!(keyed(MAX_EPOCH, "t", 0, 0, 0).version.len(), 30);
+    }
+
+    #[test]
+    fn keyed_states_compare_by_the_first_row_that_fits() {
+        use Verdict::{Duplicate, Next, Regression, Stale};
+        let stored = keyed(1, "t", 0, 10, 100);
+        let p = |incoming: Stamp, verdict, conflict| {
+            check(Order::Offset, &stored, &incoming, verdict, conflict)
+        };
+
+        // Another epoch decides before the lineage, the offset and the timestamp.
+        p(keyed(2, "t", 0, 1, 1), Next, false);
+        p(keyed(2, "u", 5, 1, 1), Next, false);
+        p(keyed(0, "t", 0, 11, 101), Stale, false);
+        p(keyed(0, "t", 0, 9, 101), Stale, false);
+        // Another lineage: by timestamp, topic, partition.
+        p(keyed(1, "t", 1, 3, 101), Next, true);
+        p(keyed(1, "t", 1, 30, 99), Stale, true);
+        p(keyed(1, "t", 1, 10, 100), Next, true);
+        p(keyed(1, "s", 1, 10, 100), Stale, true);
+        p(keyed(1, "u", 0, 10, 100), Next, true);
+        // The same lineage.
+        p(keyed(1, "t", 0, 9, 101), Regression, false);
+        p(keyed(1, "t", 0, 10, 101), Regression, false);
+        p(keyed(1, "t", 0, 10, 100), Duplicate, false);
+        p(keyed(1, "t", 0, 10, 99), Duplicate, false);
+        p(keyed(1, "t", 0, 9, 100), Stale, false);
+        p(keyed(1, "t", 0, 11, 99), Next, false);
+    }
+
+    #[test]
+    fn clocked_states_compare_by_version_across_partitions() {
+        use Verdict::{Duplicate, Next, Stale};
+        let stored = clocked(1, 50, 100, 1, 10);
+        let p = |incoming: Stamp, verdict| {
+            check(Order::SourceClock, &stored, &incoming, verdict, false)
+        };
+
+        p(clocked(2, 0, 0, 0, 0), Next);
+        p(clocked(0, 99, 999, 9, 99), Stale);
+        p(clocked(1, 51, 0, 0, 0), Next);
+        p(clocked(1, 49, 999, 9, 99), Stale);
+        p(clocked(1, 50, 101, 0, 0), Next);
+        p(clocked(1, 50, 100, 2, 0), Next);
+        p(clocked(1, 50, 100, 0, 99), Stale);
+        p(clocked(1, 50, 100, 1, 11), Next);
+        p(clocked(1, 50, 100, 1, 9), Stale);
+        p(clocked(1, 50, 100, 1, 10), Duplicate);
+    }
+}

@@ -1,0 +1,563 @@
+//! DynamoDB request bodies, written straight from the records' items.
+
+use std::{collections::HashMap, rc::Rc};
+
+use crate::{
+    item::{Item, json_string},
+    version::{Order, Stamp},
+    write::{Request, Seen, TombstoneCheck},
+};
+
+/// The most characters that a statement's text may have.
+const MAX_STATEMENT_CHARS: usize = 8192;
+
+/// Statement texts kept at most, so that records with ever new attribute names don't fill the memory.
+const MAX_CACHED_STATEMENTS: usize = 1000;
+
+/// An API operation with its body.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) operation: Operation,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The operations that write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    BatchExecuteStatement,
+    TransactWriteItems,
+    PutItem,
+    DeleteItem,
+    UpdateItem,
+}
+
+/// How a request can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// As one of several statements.
+    Statement,
+    /// As two actions of a transaction with several.
+    Transaction,
+    /// By itself.
+    Single,
+}
+
+/// A request with all that its body needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Op<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) key: &'a str,
+    pub(crate) stamp: &'a Stamp,
+    /// Present for a put.
+    pub(crate) item: Option<&'a Item>,
+    /// When the delete's tombstone expires, in seconds since 1970.
+    pub(crate) tombstone_expires_at: Option<u64>,
+}
+
+/// Renders requests for one sink's tables.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    order: Order,
+    table: String,
+    /// Empty in a sink without deletes, which sends no request for it.
+    tombstone_table: String,
+    may_batch: bool,
+    replace_statements: HashMap<String, Option<Rc<str>>>,
+    insert_statements: HashMap<String, Option<Rc<str>>>,
+}
+
+impl Wire {
+    /// `may_batch`: whether statements may be used at all.
+    pub(crate) fn new(
+        order: Order,
+        table: String,
+        tombstone_table: Option<String>,
+        may_batch: bool,
+    ) -> Self {
+        Self {
+            order,
+            table,
+            tombstone_table: tombstone_table.unwrap_or_default(),
+            may_batch,
+            replace_statements: HashMap::new(),
+            insert_statements: HashMap::new(),
+        }
+    }
+
+    /// The best way to send this.
+    pub(crate) fn transport(&mut self, op: Op<'_>) -> Transport {
+        let is_statement = match op.request {
+            Request::Insert(TombstoneCheck::AbsentOrOlder | TombstoneCheck::Exactly(_)) => {
+                return Transport::Transaction;
+            }
+            Request::ReplaceIfOlder | Request::Insert(TombstoneCheck::None) => {
+                self.may_batch
+                    && op.item.is_some_and(|item| self.item_statement(op.request, item).is_some())
+            }
+            Request::InsertTombstone
+            | Request::ReplaceTombstoneIfOlder
+            | Request::RemoveIfOlder => self.may_batch,
+            Request::ReplaceSeen(_) | Request::ReplaceTombstoneSeen(_) | Request::RemoveSeen(_) => {
+                false
+            }
+        };
+        if is_statement { Transport::Statement } else { Transport::Single }
+    }
+
+    /// Appends the request as an element of `BatchExecuteStatement`'s `Statements`.
+    ///
+    /// Call it only for what [`Self::transport`] sends as a statement.
+    pub(crate) fn statement(&mut self, op: Op<'_>, out: &mut Vec<u8>) {
+        let text: Rc<str> = match op.request {
+            Request::InsertTombstone => self.insert_tombstone_statement(op).into(),
+            Request::ReplaceTombstoneIfOlder => self.replace_tombstone_statement(op).into(),
+            Request::RemoveIfOlder => {
+                let older = self.statement_conditions("\"_sink\".");
+                format!("DELETE FROM \"{}\" WHERE \"PK\"=? AND \"SK\"=?{older}", self.table).into()
+            }
+            request => op
+                .item
+                .and_then(|item| self.item_statement(request, item))
+                .unwrap_or_else(|| "".into()),
+        };
+        out.extend_from_slice(b"{\"Statement\":");
+        json_string(&text, out);
+        out.extend_from_slice(b",\"Parameters\":[");
+        self.parameters(op, out);
+        out.extend_from_slice(b"],\"ReturnValuesOnConditionCheckFailure\":\"ALL_OLD\"}");
+    }
+
+    /// Appends an insert as two elements of `TransactWriteItems`'s `TransactItems`: the put, then the tombstone's check.
+    pub(crate) fn insert_actions(&self, op: Op<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"Put\":");
+        self.put_item(op, &Condition::absent(), out);
+        out.extend_from_slice(b"},{\"ConditionCheck\":{\"TableName\":");
+        json_string(&self.tombstone_table, out);
+        out.extend_from_slice(b",\"Key\":{");
+        key_attributes(op.key, out);
+        out.push(b'}');
+        match op.request {
+            Request::Insert(TombstoneCheck::Exactly(seen)) => {
+                Condition::tombstone_is(seen).write(out)
+            }
+            _ => self.older_condition(Place::Tombstone, op.stamp).or_absent().write(out),
+        }
+        out.extend_from_slice(b"}}");
+    }
+
+    /// The request as a call of its own; for an insert with a tombstone's check, a transaction of one.
+    pub(crate) fn single(&self, op: Op<'_>) -> Call {
+        let mut body = Vec::with_capacity(1024 + op.item.map_or(0, |item| item.json().len()));
+        let operation = match op.request {
+            Request::ReplaceIfOlder => {
+                self.put_item(op, &self.older_condition(Place::Item, op.stamp), &mut body);
+                Operation::PutItem
+            }
+            Request::Insert(TombstoneCheck::None) => {
+                self.put_item(op, &Condition::absent(), &mut body);
+                Operation::PutItem
+            }
+            Request::ReplaceSeen(seen) => {
+                self.put_item(op, &Condition::item_is(seen), &mut body);
+                Operation::PutItem
+            }
+            Request::Insert(_) => {
+                body.extend_from_slice(TRANSACTION_START);
+                self.insert_actions(op, &mut body);
+                body.extend_from_slice(LIST_END);
+                Operation::TransactWriteItems
+            }
+            Request::InsertTombstone => {
+                self.put_tombstone(op, &Condition::absent(), &mut body);
+                Operation::PutItem
+            }
+            Request::ReplaceTombstoneIfOlder => {
+                self.put_tombstone(
+                    op,
+                    &self.older_condition(Place::Tombstone, op.stamp),
+                    &mut body,
+                );
+                Operation::PutItem
+            }
+            Request::ReplaceTombstoneSeen(seen) => {
+                self.put_tombstone(op, &Condition::tombstone_is(seen), &mut body);
+                Operation::PutItem
+            }
+            Request::RemoveIfOlder => {
+                self.delete_item(
+                    op,
+                    &self.older_condition(Place::Item, op.stamp).or_absent(),
+                    &mut body,
+                );
+                Operation::DeleteItem
+            }
+            Request::RemoveSeen(seen) => {
+                self.delete_item(op, &Condition::item_is(seen), &mut body);
+                Operation::DeleteItem
+            }
+        };
+        Call { operation, body }
+    }
+
+    /// The statement that replaces or inserts an item with these attribute names; none where a statement can't say it.
+    fn item_statement(&mut self, request: &Request, item: &Item) -> Option<Rc<str>> {
+        if !item.fits_statement() {
+            return None;
+        }
+        let is_insert = matches!(request, Request::Insert(_));
+        let cache =
+            if is_insert { &mut self.insert_statements } else { &mut self.replace_statements };
+        if let Some(known) = cache.get(item.shape().as_str()) {
+            return known.clone();
+        }
+        // `fits_statement` admits names of letters, digits and underscores only, so quoting them is enough.
+        let names = item.members().map(|member| member.name_json);
+        let text = if is_insert {
+            let members: String = names.map(|name| format!(",'{name}':?")).collect();
+            format!("INSERT INTO \"{}\" VALUE {{'PK':?,'SK':?{members},'_sink':?}}", self.table)
+        } else {
+            let members: String = names.map(|name| format!("SET \"{name}\"=? ")).collect();
+            let older = self.statement_conditions("\"_sink\".");
+            let shape = "AND \"_sink\".\"shape\"=?";
+            format!(
+                "UPDATE \"{}\" {members}SET \"_sink\"=? WHERE \"PK\"=? AND \"SK\"=? {shape}{older}",
+                self.table
+            )
+        };
+        let text = (text.chars().count() <= MAX_STATEMENT_CHARS).then(|| Rc::from(text));
+        let cache =
+            if is_insert { &mut self.insert_statements } else { &mut self.replace_statements };
+        if cache.len() == MAX_CACHED_STATEMENTS {
+            cache.clear();
+        }
+        cache.insert(item.shape().as_str().to_owned(), text.clone());
+        text
+    }
+
+    fn insert_tombstone_statement(&self, op: Op<'_>) -> String {
+        let expires_at = if op.tombstone_expires_at.is_some() { ",'expiresAt':?" } else { "" };
+        format!(
+            "INSERT INTO \"{}\" VALUE {{'PK':?,'SK':?,'version':?,'topic':?,'partition':?,'offset':?,'timestamp':?{expires_at}}}",
+            self.tombstone_table
+        )
+    }
+
+    fn replace_tombstone_statement(&self, op: Op<'_>) -> String {
+        let expires_at = match op.tombstone_expires_at {
+            Some(_) => "SET \"expiresAt\"=?",
+            None => "REMOVE \"expiresAt\"",
+        };
+        let older = self.statement_conditions("");
+        format!(
+            "UPDATE \"{}\" SET \"version\"=? SET \"topic\"=? SET \"partition\"=? SET \"offset\"=? SET \"timestamp\"=? {expires_at} \
+             WHERE \"PK\"=? AND \"SK\"=?{older}",
+            self.tombstone_table
+        )
+    }
+
+    fn statement_conditions(&self, path: &str) -> String {
+        match self.order {
+            Order::Offset => {
+                format!(
+                    " AND {path}\"version\" < ? AND {path}\"topic\"=? AND {path}\"partition\"=?"
+                )
+            }
+            Order::SourceClock => format!(" AND {path}\"version\" < ?"),
+        }
+    }
+
+    /// The parameters of [`Self::statement`], in the order of the question marks in its text.
+    fn parameters(&self, op: Op<'_>, out: &mut Vec<u8>) {
+        let mut list = List::new(out);
+        match op.request {
+            Request::InsertTombstone => {
+                list.push(|out| string_value(op.key, out));
+                list.push(|out| string_value(op.key, out));
+                tombstone_parameters(op, &mut list);
+            }
+            Request::ReplaceTombstoneIfOlder => {
+                tombstone_parameters(op, &mut list);
+                self.condition_parameters(op, None, &mut list);
+            }
+            Request::RemoveIfOlder => self.condition_parameters(op, None, &mut list),
+            Request::Insert(_) => {
+                list.push(|out| string_value(op.key, out));
+                list.push(|out| string_value(op.key, out));
+                item_parameters(op, &mut list);
+            }
+            _ => {
+                item_parameters(op, &mut list);
+                self.condition_parameters(op, op.item.map(|item| item.shape().as_str()), &mut list);
+            }
+        }
+    }
+
+    fn condition_parameters(&self, op: Op<'_>, shape: Option<&str>, list: &mut List<'_>) {
+        list.push(|out| string_value(op.key, out));
+        list.push(|out| string_value(op.key, out));
+        if let Some(shape) = shape {
+            list.push(|out| string_value(shape, out));
+        }
+        list.push(|out| string_value(&op.stamp.version, out));
+        if self.order == Order::Offset {
+            list.push(|out| string_value(&op.stamp.topic, out));
+            list.push(|out| number_value(op.stamp.partition.into(), out));
+        }
+    }
+
+    fn put_item(&self, op: Op<'_>, condition: &Condition, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"TableName\":");
+        json_string(&self.table, out);
+        out.extend_from_slice(b",\"Item\":{");
+        key_attributes(op.key, out);
+        if let Some(item) = op.item {
+            if !item.json().is_empty() {
+                out.push(b',');
+                out.extend_from_slice(item.json().as_bytes());
+            }
+            out.extend_from_slice(b",\"_sink\":");
+            sink_value(op.stamp, item.shape().as_str(), out);
+        }
+        out.push(b'}');
+        condition.write(out);
+        out.push(b'}');
+    }
+
+    fn put_tombstone(&self, op: Op<'_>, condition: &Condition, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"TableName\":");
+        json_string(&self.tombstone_table, out);
+        out.extend_from_slice(b",\"Item\":{");
+        key_attributes(op.key, out);
+        out.push(b',');
+        stamp_attributes(op.stamp, out);
+        if let Some(expires_at) = op.tombstone_expires_at {
+            out.extend_from_slice(format!(",\"expiresAt\":{{\"N\":\"{expires_at}\"}}").as_bytes());
+        }
+        out.push(b'}');
+        condition.write(out);
+        out.push(b'}');
+    }
+
+    fn delete_item(&self, op: Op<'_>, condition: &Condition, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"TableName\":");
+        json_string(&self.table, out);
+        out.extend_from_slice(b",\"Key\":{");
+        key_attributes(op.key, out);
+        out.push(b'}');
+        condition.write(out);
+        out.push(b'}');
+    }
+
+    fn older_condition(&self, place: Place, stamp: &Stamp) -> Condition {
+        let path = match place {
+            Place::Item => "#sink.",
+            Place::Tombstone => "",
+        };
+        let mut condition = Condition::default();
+        if place == Place::Item {
+            condition.name("#sink", "_sink");
+        }
+        condition.name("#version", "version");
+        condition.value(":version", |out| string_value(&stamp.version, out));
+        condition.expression = format!("{path}#version < :version");
+        if self.order == Order::Offset {
+            condition.expression +=
+                &format!(" AND {path}#topic = :topic AND {path}#partition = :partition");
+            condition.name("#topic", "topic");
+            condition.name("#partition", "partition");
+            condition.value(":topic", |out| string_value(&stamp.topic, out));
+            condition.value(":partition", |out| number_value(stamp.partition.into(), out));
+        }
+        condition
+    }
+}
+
+/// The start of a body for [`Wire::statement`]s.
+pub(crate) const STATEMENTS_START: &[u8] = b"{\"Statements\":[";
+/// The start of a body for [`Wire::insert_actions`].
+pub(crate) const TRANSACTION_START: &[u8] = b"{\"TransactItems\":[";
+/// The end of both.
+pub(crate) const LIST_END: &[u8] = b"]}";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Item,
+    Tombstone,
+}
+
+/// A condition expression with its names and values.
+#[derive(Default)]
+struct Condition {
+    expression: String,
+    names: Vec<(&'static str, &'static str)>,
+    values: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Condition {
+    fn absent() -> Self {
+        let mut condition =
+            Self { expression: "attribute_not_exists(#pk)".to_owned(), ..Self::default() };
+        condition.name("#pk", "PK");
+        condition
+    }
+
+    fn or_absent(mut self) -> Self {
+        self.expression = format!("attribute_not_exists(#pk) OR ({})", self.expression);
+        self.name("#pk", "PK");
+        self
+    }
+
+    /// The whole `_sink` is compared, since two lineages can have equal versions.
+    fn item_is(seen: &Seen) -> Self {
+        let mut condition = Self::default();
+        condition.name("#sink", "_sink");
+        match seen {
+            Seen::Unstamped => {
+                condition.name("#pk", "PK");
+                condition.expression =
+                    "attribute_exists(#pk) AND attribute_not_exists(#sink)".to_owned();
+            }
+            Seen::Stamped(sink) => {
+                condition.value(":seen", |out| sink_value(&sink.stamp, &sink.shape, out));
+                condition.expression = "#sink = :seen".to_owned();
+            }
+        }
+        condition
+    }
+
+    fn tombstone_is(seen: &Stamp) -> Self {
+        let mut condition = Self {
+            expression: "#version = :version AND #topic = :topic AND #partition = :partition AND #offset = :offset \
+                         AND #timestamp = :timestamp"
+                .to_owned(),
+            ..Self::default()
+        };
+        for (placeholder, name) in [
+            ("#version", "version"),
+            ("#topic", "topic"),
+            ("#partition", "partition"),
+            ("#offset", "offset"),
+            ("#timestamp", "timestamp"),
+        ] {
+            condition.name(placeholder, name);
+        }
+        condition.value(":version", |out| string_value(&seen.version, out));
+        condition.value(":topic", |out| string_value(&seen.topic, out));
+        condition.value(":partition", |out| number_value(seen.partition.into(), out));
+        condition.value(":offset", |out| number_value(seen.offset, out));
+        condition.value(":timestamp", |out| number_value(seen.timestamp, out));
+        condition
+    }
+
+    fn name(&mut self, placeholder: &'static str, name: &'static str) {
+        self.names.push((placeholder, name));
+    }
+
+    fn value(&mut self, placeholder: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut value = Vec::new();
+        write(&mut value);
+        self.values.push((placeholder, value));
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"ConditionExpression\":");
+        json_string(&self.expression, out);
+        out.extend_from_slice(b",\"ExpressionAttributeNames\":{");
+        let mut names = List::new(out);
+        for (placeholder, name) in &self.names {
+            names.push(|out| {
+                out.extend_from_slice(format!("\"{placeholder}\":\"{name}\"").as_bytes())
+            });
+        }
+        out.push(b'}');
+        if !self.values.is_empty() {
+            out.extend_from_slice(b",\"ExpressionAttributeValues\":{");
+            let mut values = List::new(out);
+            for (placeholder, value) in &self.values {
+                values.push(|out| {
+                    out.extend_from_slice(format!("\"{placeholder}\":").as_bytes());
+                    out.extend_from_slice(value);
+                });
+            }
+            out.push(b'}');
+        }
+        out.extend_from_slice(b",\"ReturnValuesOnConditionCheckFailure\":\"ALL_OLD\"");
+    }
+}
+
+/// Writes elements with commas between them.
+struct List<'a> {
+    out: &'a mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'a> List<'a> {
+    fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out, is_first: true }
+    }
+
+    fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.is_first {
+            self.out.push(b',');
+        }
+        self.is_first = false;
+        write(self.out);
+    }
+}
+
+fn item_parameters(op: Op<'_>, list: &mut List<'_>) {
+    let Some(item) = op.item else { return };
+    for member in item.members() {
+        list.push(|out| out.extend_from_slice(member.value_json.as_bytes()));
+    }
+    list.push(|out| sink_value(op.stamp, item.shape().as_str(), out));
+}
+
+fn tombstone_parameters(op: Op<'_>, list: &mut List<'_>) {
+    list.push(|out| string_value(&op.stamp.version, out));
+    list.push(|out| string_value(&op.stamp.topic, out));
+    list.push(|out| number_value(op.stamp.partition.into(), out));
+    list.push(|out| number_value(op.stamp.offset, out));
+    list.push(|out| number_value(op.stamp.timestamp, out));
+    if let Some(expires_at) = op.tombstone_expires_at {
+        list.push(|out| out.extend_from_slice(format!("{{\"N\":\"{expires_at}\"}}").as_bytes()));
+    }
+}
+
+fn key_attributes(key: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"PK\":");
+    string_value(key, out);
+    out.extend_from_slice(b",\"SK\":");
+    string_value(key, out);
+}
+
+fn sink_value(stamp: &Stamp, shape: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"M\":{");
+    stamp_attributes(stamp, out);
+    out.extend_from_slice(b",\"shape\":");
+    string_value(shape, out);
+    out.extend_from_slice(b"}}");
+}
+
+fn stamp_attributes(stamp: &Stamp, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"version\":");
+    string_value(&stamp.version, out);
+    out.extend_from_slice(b",\"topic\":");
+    string_value(&stamp.topic, out);
+    out.extend_from_slice(b",\"partition\":");
+    number_value(stamp.partition.into(), out);
+    out.extend_from_slice(b",\"offset\":");
+    number_value(stamp.offset, out);
+    out.extend_from_slice(b",\"timestamp\":");
+    number_value(stamp.timestamp, out);
+}
+
+pub(crate) fn string_value(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"S\":");
+    json_string(text, out);
+    out.push(b'}');
+}
+
+pub(crate) fn number_value(number: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("{{\"N\":\"{number}\"}}").as_bytes());
+}
