@@ -1,0 +1,156 @@
+//! A whole event: where it came from, and its records by topic and partition.
+
+use std::borrow::Cow;
+use std::mem;
+
+use serde_json::value::RawValue;
+
+use crate::encoded_record::EncodedRecord;
+use crate::error::{EventError, FoundSource};
+use crate::wire::{Envelope, Fields, Member};
+
+/// One invocation's records, still encoded and borrowed from the payload.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// The kind of cluster that the records came from.
+    pub source: EventSource,
+    /// Whether an `EventBridge` pipe sent it, which heeds no partial answer.
+    pub is_from_pipe: bool,
+    /// The records, sorted by topic and partition; within one they stand as they came.
+    pub partitions: Vec<TopicPartition<'a>>,
+}
+
+/// The kind of cluster that an event came from, directly or through an `EventBridge` pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventSource {
+    /// A cluster that is known to Lambda by its bootstrap servers.
+    SelfManagedKafka,
+    /// A cluster of Amazon MSK, known by its ARN.
+    AmazonMsk,
+}
+
+/// The records of one partition in an event.
+#[derive(Debug)]
+pub struct TopicPartition<'a> {
+    /// The topic's name, from its records.
+    pub topic: Cow<'a, str>,
+    /// The partition's number, from its records.
+    pub partition: i32,
+    /// The records in the order in which they came.
+    pub records: Vec<EncodedRecord<'a>>,
+}
+
+impl<'a> Event<'a> {
+    /// Reads an event from an invocation's payload.
+    ///
+    /// A payload that is no Kafka event is an error, and so is a record without usable coordinates;
+    /// no other record is judged yet.
+    pub fn read(payload: &'a [u8]) -> Result<Self, EventError> {
+        if let Ok(envelope) = serde_json::from_slice::<Envelope<'a, Fields<'a>>>(payload) {
+            return Self::new(envelope);
+        }
+        // The text is no JSON, or a record holds a value that serde_json cannot hold (the number
+        // `1e999`, half a surrogate pair). Taking the records apart member by member confines the
+        // latter to its field.
+        serde_json::from_slice::<Envelope<'a, &'a RawValue>>(payload)
+            .map_err(EventError::NotJson)
+            .and_then(Self::new)
+    }
+
+    /// The number of records.
+    pub fn len(&self) -> usize {
+        self.partitions.iter().map(|partition| partition.records.len()).sum()
+    }
+
+    /// Whether the event holds no record at all.
+    pub fn is_empty(&self) -> bool {
+        self.partitions.iter().all(|partition| partition.records.is_empty())
+    }
+
+    fn new<R: Into<Fields<'a>>>(envelope: Envelope<'a, R>) -> Result<Self, EventError> {
+        // A mapping names its source once, a pipe in each record: there the first one's is
+        // everyone's.
+        let (mut source, fields) = match envelope {
+            Envelope::Mapping { source, records, holds_capital_records } => {
+                let source = EventSource::named_by(&source)
+                    .map_err(|found| EventError::UnknownSource { found, holds_capital_records })?;
+                (Some(source), records.into_list()?)
+            }
+            Envelope::Pipe(fields) => (None, fields),
+            Envelope::Neither(found) => return Err(EventError::NotAnEvent { found }),
+        };
+        let is_pipe = source.is_none();
+
+        let mut records = Vec::with_capacity(fields.len());
+        for (index, fields) in fields.into_iter().enumerate() {
+            let mut fields: Fields<'a> = fields.into();
+            let named = mem::take(&mut fields.source);
+            records.push(EncodedRecord::new(index, fields)?);
+            if is_pipe {
+                let named = EventSource::named_by(&named)
+                    .map_err(|found| EventError::UnknownRecordSource { index, found })?;
+                if *source.get_or_insert(named) != named {
+                    return Err(EventError::MixedSources { index });
+                }
+            }
+        }
+        let source = source.ok_or(EventError::EmptyArray)?;
+
+        Ok(Self { source, is_from_pipe: is_pipe, partitions: by_partition(records) })
+    }
+}
+
+/// Takes out the exact JSON text of each record of an event that [`Event::read`] accepts, in the
+/// order of [`EncodedRecord::index`].
+///
+/// This reads the whole payload a second time. It is meant for the rare record that has to be kept
+/// as it came.
+pub fn raw_records(payload: &[u8]) -> Result<Vec<&str>, EventError> {
+    let records = match serde_json::from_slice::<Envelope<'_, &RawValue>>(payload)
+        .map_err(EventError::NotJson)?
+    {
+        Envelope::Mapping { records, .. } => records.into_list()?,
+        Envelope::Pipe(records) => records,
+        Envelope::Neither(found) => return Err(EventError::NotAnEvent { found }),
+    };
+    Ok(records.into_iter().map(RawValue::get).collect())
+}
+
+impl EventSource {
+    fn named_by(member: &Member<Cow<'_, str>>) -> Result<Self, FoundSource> {
+        match member {
+            // The second spelling stands in test events of some tools; Lambda itself never sent it.
+            Member::Present(name)
+                if name == "SelfManagedKafka" || name == "aws:SelfManagedKafka" =>
+            {
+                Ok(Self::SelfManagedKafka)
+            }
+            Member::Present(name) if name == "aws:kafka" => Ok(Self::AmazonMsk),
+            Member::Present(name) => Err(FoundSource::named(name)),
+            Member::Wrong(found) => Err(FoundSource::OtherType(*found)),
+            Member::Absent => Err(FoundSource::Absent),
+        }
+    }
+}
+
+fn by_partition(mut records: Vec<EncodedRecord<'_>>) -> Vec<TopicPartition<'_>> {
+    // The sort is stable, so it keeps the order within a partition.
+    records.sort_by(|one, other| {
+        (one.topic(), one.partition()).cmp(&(other.topic(), other.partition()))
+    });
+
+    let mut partitions: Vec<TopicPartition<'_>> = Vec::new();
+    for record in records {
+        match partitions.last_mut() {
+            Some(last) if last.topic == record.topic() && last.partition == record.partition() => {
+                last.records.push(record);
+            }
+            _ => partitions.push(TopicPartition {
+                topic: record.shared_topic(),
+                partition: record.partition(),
+                records: vec![record],
+            }),
+        }
+    }
+    partitions
+}

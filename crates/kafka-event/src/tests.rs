@@ -1,0 +1,92 @@
+//! The reader's tables, its properties, and the reference that it is compared with.
+#![expect(
+    clippy::needless_raw_string_hashes,
+    reason = "expect-test writes its snapshots with hashes, whether they need them or not"
+)]
+
+// Whole payloads: shapes, sources, order, coordinates.
+mod events;
+
+// One record at a time: what each field accepts, and what its errors say.
+mod records;
+
+// JSON behind schema identifiers and schema metadata.
+mod schemas;
+
+// Events made of parts, for the two modules below.
+mod generated;
+
+// What holds for every event, and for bytes that are hardly one.
+mod properties;
+
+// The same events read by `aws_lambda_events`.
+mod reference;
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+
+use crate::{Event, EventError, Header, Record, RecordError};
+
+/// The whole event in a short notation, a line for each partition and record.
+fn show(payload: &str) -> String {
+    let event = match Event::read(payload.as_bytes()) {
+        Ok(event) => event,
+        Err(error) => return show_event_error(&error),
+    };
+    let mut text = format!("{:?}, {} records\n", event.source, event.len());
+    for partition in &event.partitions {
+        writeln!(text, "{} {}", partition.topic, partition.partition).unwrap();
+        for record in &partition.records {
+            assert_eq!(
+                (record.topic(), record.partition()),
+                (&*partition.topic, partition.partition)
+            );
+            writeln!(
+                text,
+                "  [{}] {}: {}",
+                record.index(),
+                record.offset(),
+                show_record(&record.decode())
+            )
+            .unwrap();
+        }
+    }
+    text
+}
+
+fn show_event_error(error: &EventError) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}\n"),
+        None => format!("{error}\n"),
+    }
+}
+
+fn show_record(record: &Result<Record<'_>, RecordError>) -> String {
+    let record = match record {
+        Ok(record) => record,
+        Err(error) => return format!("{}, {error}", error.code()),
+    };
+    let mut text =
+        format!("{} -> {}", show_bytes(record.key.as_deref()), show_bytes(record.value.as_deref()));
+    write!(text, " at {}", record.timestamp).unwrap();
+    if let Some(timestamp_type) = &record.timestamp_type {
+        write!(text, " {timestamp_type}").unwrap();
+    }
+    for Header { name, value } in &record.headers {
+        write!(text, ", {name}={}", show_bytes(value.as_deref())).unwrap();
+    }
+    for (name, schema) in [("key", &record.key_schema), ("value", &record.value_schema)] {
+        if let Some(schema) = schema {
+            let (id, format) = (schema.schema_id.as_deref(), schema.data_format.as_deref());
+            write!(text, ", {name} schema {id:?} {format:?}").unwrap();
+        }
+    }
+    if let Some(epoch) = record.epoch {
+        write!(text, ", epoch {epoch}").unwrap();
+    }
+    text
+}
+
+fn show_bytes(bytes: Option<&[u8]>) -> String {
+    bytes.map_or_else(|| "none".to_owned(), |bytes| format!("\"{}\"", bytes.escape_ascii()))
+}
