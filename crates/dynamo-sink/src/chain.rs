@@ -127,19 +127,20 @@ impl Chain {
         let newest = self.groups.front().and_then(VecDeque::front);
         self.write = newest.map(|candidate| {
             let stamp = candidate.stamp.clone();
-            match candidate.is_delete {
-                true => Write::delete(self.order, stamp),
-                false => Write::put(self.order, self.deletes, stamp),
+            if candidate.is_delete {
+                Write::delete(self.order, stamp)
+            } else {
+                Write::put(self.order, self.deletes, stamp)
             }
         });
     }
 }
 
-fn is_superseded(order: Order, newest: Option<&Candidate>, older: &Candidate) -> bool {
+fn is_superseded(order: Order, newest: Option<&Candidate>, candidate: &Candidate) -> bool {
     let Some(newest) = newest else { return false };
-    let Comparison { verdict, conflict } = compare(order, &newest.stamp, &older.stamp);
+    let Comparison { verdict, conflict } = compare(order, &newest.stamp, &candidate.stamp);
     // Timestamps that a producer set may fall within a partition: only an offset that is passed again regresses.
-    let is_regression = verdict == Verdict::Regression && older.record > newest.record;
+    let is_regression = verdict == Verdict::Regression && candidate.record > newest.record;
     !conflict && !is_regression
 }
 
@@ -152,12 +153,11 @@ pub fn chains(
     let mut positions: HashMap<String, usize> = HashMap::new();
     let mut by_key: Vec<(String, Vec<Candidate>)> = Vec::new();
     for (key, candidate) in writes {
-        match positions.get(&key) {
-            Some(&position) => by_key[position].1.push(candidate),
-            None => {
-                positions.insert(key.clone(), by_key.len());
-                by_key.push((key, vec![candidate]));
-            }
+        if let Some(&position) = positions.get(&key) {
+            by_key[position].1.push(candidate);
+        } else {
+            positions.insert(key.clone(), by_key.len());
+            by_key.push((key, vec![candidate]));
         }
     }
     let chain = |(key, candidates)| (key, Chain::new(order, deletes, candidates));

@@ -2,7 +2,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeSet, HashMap},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -29,7 +29,7 @@ use crate::{
 const MAX_KEY_BYTES: usize = 1024;
 
 /// How long a batch may take where Lambda's deadline is not known.
-const TIME_WITHOUT_DEADLINE: Duration = Duration::from_secs(60);
+const TIME_WITHOUT_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A sink at work: what one environment keeps between invocations.
 #[derive(Debug)]
@@ -351,17 +351,17 @@ fn failures(records: &[&EncodedRecord<'_>], outcomes: &[Outcome]) -> Vec<BatchIt
             first_failed.entry((record.topic(), record.partition())).or_insert(record.offset());
         *first = record.offset().min(*first);
     }
-    // An identifier twice would be no error, but a record can be in a batch twice.
-    let identifiers: BTreeMap<(&str, i32, i64), ()> = records
+    // A set, since a record can be in a batch twice.
+    let identifiers: BTreeSet<(&str, i32, i64)> = records
         .iter()
         .filter(|record| {
             let first = first_failed.get(&(record.topic(), record.partition()));
             first.is_some_and(|&first| first <= record.offset())
         })
-        .map(|record| ((record.topic(), record.partition(), record.offset()), ()))
+        .map(|record| (record.topic(), record.partition(), record.offset()))
         .collect();
     let failure = |(topic, partition, offset): (&str, i32, i64)| BatchItemFailure {
         item_identifier: ItemIdentifier { partition: format!("{topic}-{partition}"), offset },
     };
-    identifiers.into_keys().map(failure).collect()
+    identifiers.into_iter().map(failure).collect()
 }

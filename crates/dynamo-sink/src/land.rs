@@ -314,7 +314,7 @@ impl Landing<'_> {
             let Some((candidate, request)) = chain.request() else { break };
             let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
             if !append(&mut body, jobs.is_empty(), |body| {
-                self.context.wire.insert_actions(op, body)
+                self.context.wire.insert_actions(op, body);
             }) {
                 break;
             }
@@ -347,7 +347,7 @@ impl Landing<'_> {
         match operation {
             Operation::BatchExecuteStatement => self.statements_in_flight -= 1,
             Operation::TransactWriteItems if self.inserts_in_flight > 0 => {
-                self.inserts_in_flight -= 1
+                self.inserts_in_flight -= 1;
             }
             _ => {}
         }
@@ -418,7 +418,7 @@ impl Landing<'_> {
                             self.ready(id);
                         }
                         (Some(PartReply::Applied), Some(part)) | (Some(part), _) => {
-                            self.take_part(id, part)
+                            self.take_part(id, part);
                         }
                         (None, _) => self.trouble(
                             id,
@@ -436,7 +436,7 @@ impl Landing<'_> {
             PartReply::Exists => self.answer(id, Answer::Exists),
             PartReply::Refused(found) => self.refused(id, found.as_ref()),
             PartReply::Trouble(Trouble::Invalid { .. }) if !self.jobs[id].is_alone => {
-                self.send_alone(id)
+                self.send_alone(id);
             }
             PartReply::Trouble(trouble) => self.trouble(id, trouble),
         }
@@ -520,7 +520,7 @@ impl Landing<'_> {
                 self.waiting.push(Reverse((at, id)));
             }
             Trouble::Invalid { message, is_records_fault } => {
-                self.invalid(id, message, is_records_fault)
+                self.invalid(id, message, is_records_fault);
             }
             fault @ Trouble::Fault { .. } => {
                 self.fail(id, &chain_of_causes(&fault));

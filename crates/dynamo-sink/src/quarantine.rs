@@ -199,8 +199,8 @@ impl Update {
         let mut expression = String::from("SET #firstSeen = if_not_exists(#firstSeen, :now)");
         let mut names = String::from("\"#firstSeen\":\"firstSeen\",\"#attempts\":\"attempts\"");
         for (name, _) in &self.attributes {
-            expression += &format!(", #{name} = :{name}");
-            names += &format!(",\"#{name}\":\"{name}\"");
+            expression.extend([", #", name, " = :", name]);
+            names.extend([",\"#", name, "\":\"", name, "\""]);
         }
         expression += " ADD #attempts :one";
 

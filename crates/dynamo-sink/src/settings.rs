@@ -1,6 +1,6 @@
 //! What a function reads from its environment, once, at start.
 
-use std::{fmt::Display, str::FromStr, time::Duration};
+use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 
 use tracing::level_filters::LevelFilter;
 
@@ -140,17 +140,17 @@ impl Settings {
         let variables = Variables { lookup };
         let settings = Self {
             table: variables.required(TABLE_NAME)?,
-            tombstone_table: match sink.deletes {
-                true => Some(variables.required(TOMBSTONE_TABLE_NAME)?),
-                false => None,
+            tombstone_table: if sink.deletes {
+                Some(variables.required(TOMBSTONE_TABLE_NAME)?)
+            } else {
+                None
             },
             quarantine_table: variables.required(QUARANTINE_TABLE_NAME)?,
             topic: variables.text(KAFKA_TOPIC, sink.topic)?,
             epoch: variables.number(
                 EPOCH,
                 0,
-                0,
-                MAX_EPOCH,
+                0..=MAX_EPOCH,
                 "a whole number from 0 to 9999999999",
             )?,
             response_mode: variables.choice(
@@ -162,15 +162,13 @@ impl Settings {
             statements_per_request: variables.number(
                 DYNAMODB_STATEMENTS_PER_REQUEST,
                 25,
-                1,
-                25,
+                1..=25,
                 "a whole number from 1 to 25",
             )?,
             max_concurrency: variables.number(
                 DYNAMODB_MAX_CONCURRENCY,
                 8,
-                1,
-                256,
+                1..=256,
                 "a whole number from 1 to 256",
             )?,
             tombstone_retention: variables.retention(TOMBSTONE_RETENTION_DAYS, 365)?,
@@ -206,10 +204,10 @@ impl Settings {
             (None, Some(_)) => false,
             (Some(quarantine), Some(tombstone)) => quarantine < tombstone,
         };
-        match self.tombstone_table.is_none() || is_outlived {
-            true => Ok(self),
-            false => Err(SettingsError::TombstoneBeforeQuarantine),
+        if self.tombstone_table.is_none() || is_outlived {
+            return Ok(self);
         }
+        Err(SettingsError::TombstoneBeforeQuarantine)
     }
 }
 
@@ -234,17 +232,16 @@ impl<F: Fn(&'static str) -> Result<Option<String>, SettingsError>> Variables<F> 
         Ok(self.find(variable)?.unwrap_or_else(|| default.to_owned()))
     }
 
-    fn number<T: FromStr + Ord + Display>(
+    fn number<T: FromStr + PartialOrd>(
         &self,
         variable: &'static str,
         default: T,
-        lowest: T,
-        highest: T,
+        range: RangeInclusive<T>,
         accepted: &'static str,
     ) -> Result<T, SettingsError> {
         let Some(found) = self.find(variable)? else { return Ok(default) };
         match found.parse::<T>() {
-            Ok(number) if lowest <= number && number <= highest => Ok(number),
+            Ok(number) if range.contains(&number) => Ok(number),
             _ => Err(SettingsError::Malformed { variable, found, accepted }),
         }
     }
@@ -273,7 +270,7 @@ impl<F: Fn(&'static str) -> Result<Option<String>, SettingsError>> Variables<F> 
             return Ok(None);
         }
         let accepted = "a whole number of days from 1 to 36500, or `unlimited`";
-        let days = self.number(variable, default_days, 1, 36_500, accepted)?;
+        let days = self.number(variable, default_days, 1..=36_500, accepted)?;
         Ok(Some(Duration::from_secs(days * SECONDS_PER_DAY)))
     }
 

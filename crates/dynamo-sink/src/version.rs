@@ -158,7 +158,7 @@ mod tests {
         use Verdict::{Duplicate, Next, Regression, Stale};
         let stored = keyed(1, "t", 0, 10, 100);
         let p = |incoming: Stamp, verdict, conflict| {
-            check(Order::Offset, &stored, &incoming, verdict, conflict)
+            check(Order::Offset, &stored, &incoming, verdict, conflict);
         };
 
         // Another epoch decides before the lineage, the offset and the timestamp.
@@ -186,7 +186,7 @@ mod tests {
         use Verdict::{Duplicate, Next, Stale};
         let stored = clocked(1, 50, 100, 1, 10);
         let p = |incoming: Stamp, verdict| {
-            check(Order::SourceClock, &stored, &incoming, verdict, false)
+            check(Order::SourceClock, &stored, &incoming, verdict, false);
         };
 
         p(clocked(2, 0, 0, 0, 0), Next);

@@ -138,7 +138,7 @@ impl Wire {
         out.push(b'}');
         match op.request {
             Request::Insert(TombstoneCheck::Exactly(seen)) => {
-                Condition::tombstone_is(seen).write(out)
+                Condition::tombstone_is(seen).write(out);
             }
             _ => self.older_condition(Place::Tombstone, op.stamp).or_absent().write(out),
         }
@@ -213,10 +213,10 @@ impl Wire {
         // `fits_statement` admits names of letters, digits and underscores only, so quoting them is enough.
         let names = item.members().map(|member| member.name_json);
         let text = if is_insert {
-            let members: String = names.map(|name| format!(",'{name}':?")).collect();
+            let members: String = names.flat_map(|name| [",'", name, "':?"]).collect();
             format!("INSERT INTO \"{}\" VALUE {{'PK':?,'SK':?{members},'_sink':?}}", self.table)
         } else {
-            let members: String = names.map(|name| format!("SET \"{name}\"=? ")).collect();
+            let members: String = names.flat_map(|name| ["SET \"", name, "\"=? "]).collect();
             let older = self.statement_conditions("\"_sink\".");
             let shape = "AND \"_sink\".\"shape\"=?";
             format!(
@@ -361,8 +361,8 @@ impl Wire {
         condition.value(":version", |out| string_value(&stamp.version, out));
         condition.expression = format!("{path}#version < :version");
         if self.order == Order::Offset {
-            condition.expression +=
-                &format!(" AND {path}#topic = :topic AND {path}#partition = :partition");
+            let lineage = format!(" AND {path}#topic = :topic AND {path}#partition = :partition");
+            condition.expression.push_str(&lineage);
             condition.name("#topic", "topic");
             condition.name("#partition", "partition");
             condition.value(":topic", |out| string_value(&stamp.topic, out));
@@ -394,9 +394,12 @@ struct Condition {
 }
 
 impl Condition {
+    fn new(expression: &str) -> Self {
+        Self { expression: expression.to_owned(), ..Self::default() }
+    }
+
     fn absent() -> Self {
-        let mut condition =
-            Self { expression: "attribute_not_exists(#pk)".to_owned(), ..Self::default() };
+        let mut condition = Self::new("attribute_not_exists(#pk)");
         condition.name("#pk", "PK");
         condition
     }
@@ -409,29 +412,28 @@ impl Condition {
 
     /// The whole `_sink` is compared, since two lineages can have equal versions.
     fn item_is(seen: &Seen) -> Self {
-        let mut condition = Self::default();
-        condition.name("#sink", "_sink");
-        match seen {
+        let mut condition = match seen {
             Seen::Unstamped => {
+                let mut condition =
+                    Self::new("attribute_exists(#pk) AND attribute_not_exists(#sink)");
                 condition.name("#pk", "PK");
-                condition.expression =
-                    "attribute_exists(#pk) AND attribute_not_exists(#sink)".to_owned();
+                condition
             }
             Seen::Stamped(sink) => {
+                let mut condition = Self::new("#sink = :seen");
                 condition.value(":seen", |out| sink_value(&sink.stamp, &sink.shape, out));
-                condition.expression = "#sink = :seen".to_owned();
+                condition
             }
-        }
+        };
+        condition.name("#sink", "_sink");
         condition
     }
 
     fn tombstone_is(seen: &Stamp) -> Self {
-        let mut condition = Self {
-            expression: "#version = :version AND #topic = :topic AND #partition = :partition AND #offset = :offset \
-                         AND #timestamp = :timestamp"
-                .to_owned(),
-            ..Self::default()
-        };
+        let mut condition = Self::new(
+            "#version = :version AND #topic = :topic AND #partition = :partition \
+             AND #offset = :offset AND #timestamp = :timestamp",
+        );
         for (placeholder, name) in [
             ("#version", "version"),
             ("#topic", "topic"),
@@ -466,7 +468,7 @@ impl Condition {
         let mut names = List::new(out);
         for (placeholder, name) in &self.names {
             names.push(|out| {
-                out.extend_from_slice(format!("\"{placeholder}\":\"{name}\"").as_bytes())
+                out.extend_from_slice(format!("\"{placeholder}\":\"{name}\"").as_bytes());
             });
         }
         out.push(b'}');
