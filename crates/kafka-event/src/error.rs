@@ -1,11 +1,15 @@
 //! What can be wrong with an event as a whole, and with one record.
 
 use std::fmt;
+use std::str::Utf8Error;
 
 /// Why a payload cannot be read as a Kafka event.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventError {
+    /// Occurs when the payload is no text in the encoding of JSON.
+    #[error("the payload is not UTF-8")]
+    NotUtf8(#[source] Utf8Error),
     /// Occurs when the payload is no JSON text.
     #[error("the payload is not JSON")]
     NotJson(#[source] serde_json::Error),

@@ -46,15 +46,14 @@ impl<'a> Event<'a> {
     /// A payload that is no Kafka event is an error, and so is a record without usable coordinates;
     /// no other record is judged yet.
     pub fn read(payload: &'a [u8]) -> Result<Self, EventError> {
-        if let Ok(envelope) = serde_json::from_slice::<Envelope<'a, Fields<'a>>>(payload) {
+        let payload = text(payload)?;
+        if let Ok(envelope) = serde_json::from_str::<Envelope<'a, Fields<'a>>>(payload) {
             return Self::new(envelope);
         }
         // The text is no JSON, or a record holds a value that serde_json cannot hold (the number
         // `1e999`, half a surrogate pair). Taking the records apart member by member confines the
         // latter to its field.
-        serde_json::from_slice::<Envelope<'a, &'a RawValue>>(payload)
-            .map_err(EventError::NotJson)
-            .and_then(Self::new)
+        Self::new(read_raw(payload)?)
     }
 
     /// The number of records.
@@ -106,14 +105,21 @@ impl<'a> Event<'a> {
 /// This reads the whole payload a second time. It is meant for the rare record that has to be kept
 /// as it came.
 pub fn raw_records(payload: &[u8]) -> Result<Vec<&str>, EventError> {
-    let records = match serde_json::from_slice::<Envelope<'_, &RawValue>>(payload)
-        .map_err(EventError::NotJson)?
-    {
+    let records = match read_raw(text(payload)?)? {
         Envelope::Mapping { records, .. } => records.into_list()?,
         Envelope::Pipe(records) => records,
         Envelope::Neither(found) => return Err(EventError::NotAnEvent { found }),
     };
     Ok(records.into_iter().map(RawValue::get).collect())
+}
+
+/// Checked for the whole payload: a skipped string would hide what only the raw records show.
+fn text(payload: &[u8]) -> Result<&str, EventError> {
+    str::from_utf8(payload).map_err(EventError::NotUtf8)
+}
+
+fn read_raw(payload: &str) -> Result<Envelope<'_, &RawValue>, EventError> {
+    serde_json::from_str(payload).map_err(EventError::NotJson)
 }
 
 impl EventSource {

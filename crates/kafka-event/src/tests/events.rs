@@ -162,6 +162,8 @@ fn what_is_no_kafka_event() {
     check_source(r#"{"eventSource": "aws:sqs", "records": {}}"#, "is `aws:sqs`");
     check_source(r#"{"eventSource": "secret", "records": {}}"#, "is another text");
     check_source(r#"{"eventSource": "aws:\n", "records": {}}"#, "is another text");
+    let long = format!(r#"{{"eventSource": "aws:{}", "records": {{}}}}"#, "a".repeat(37));
+    check_source(&long, "is another text");
     check_source(r#"[{"topic": "t", "partition": 0, "offset": 0}]"#, "of record 0 is absent");
     check_source(
         r#"[{"eventSource": "aws:sqs", "topic": "t", "partition": 0, "offset": 0}]"#,
@@ -172,6 +174,15 @@ fn what_is_no_kafka_event() {
             {"eventSource": "SelfManagedKafka", "topic": "t", "partition": 0, "offset": 1}]"#,
         "`eventSource` of record 1 is not that of the records before it",
     );
+}
+
+/// Also where nothing is read: the raw records would show it.
+#[test]
+fn payloads_are_utf8() {
+    let payload = b"{\"eventSource\": \"aws:kafka\", \"records\": {}, \"x\": \"\xff\"}";
+    let expected = "the payload is not UTF-8: invalid utf-8 sequence of 1 bytes from index 50\n";
+    assert_eq!(show_event_error(&Event::read(payload).unwrap_err()), expected);
+    assert_eq!(show_event_error(&raw_records(payload).unwrap_err()), expected);
 }
 
 #[test]

@@ -19,9 +19,11 @@ proptest! {
 
     #[test]
     fn pipe_events_read_back_exactly(records in records()) {
-        prop_assume!(!records.is_empty());
         let payload = pipe_event(&records).to_string();
-        let event = Event::read(payload.as_bytes()).unwrap();
+        let Ok(event) = Event::read(payload.as_bytes()) else {
+            prop_assert!(records.is_empty());
+            return Ok(());
+        };
         prop_assert_eq!((event.source, event.is_from_pipe), (EventSource::AmazonMsk, true));
         prop_assert_eq!(decoded(&event), sorted(&records));
     }
