@@ -245,6 +245,12 @@ fn of_a_repeated_field_the_last_counts() {
 }
 
 #[test]
+fn names_are_read_with_their_escapes() {
+    check(r#""\u006bey": "eQ==""#, r#""y" -> none at -1"#);
+    check(r#""\ud800": "eA==", "key": "eQ==""#, r#""y" -> none at -1"#);
+}
+
+#[test]
 fn what_is_known_before_decoding() {
     let payload = r#"[{"eventSource": "aws:kafka", "topic": "t", "partition": 3, "offset": 4, "timestamp": 5, "epoch": 6, "value": 7}]"#;
     let event = Event::read(payload.as_bytes()).unwrap();
