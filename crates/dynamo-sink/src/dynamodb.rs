@@ -78,7 +78,7 @@ pub(crate) async fn send(client: Client, call: Call, timeout: Duration) -> Resul
 }
 
 async fn dispatch(client: Client, call: Call) -> Result<Reply, Trouble> {
-    let Call { operation, body } = call;
+    let Call { operation, table, body } = call;
     let body = SdkBody::from(body);
     let set_body = move |request: &mut HttpRequest| {
         let length = body.content_length().unwrap_or_default();
@@ -110,7 +110,7 @@ async fn dispatch(client: Client, call: Call) -> Result<Reply, Trouble> {
             }
         }
         Operation::PutItem => {
-            match client.put_item().customize().mutate_request(set_body).send().await {
+            match client.put_item().table_name(table).customize().mutate_request(set_body).send().await {
                 Ok(_) => Ok(Reply::Applied),
                 Err(error) => match error.as_service_error() {
                     Some(PutItemError::ConditionalCheckFailedException(refused)) => {
@@ -121,7 +121,7 @@ async fn dispatch(client: Client, call: Call) -> Result<Reply, Trouble> {
             }
         }
         Operation::DeleteItem => {
-            match client.delete_item().customize().mutate_request(set_body).send().await {
+            match client.delete_item().table_name(table).customize().mutate_request(set_body).send().await {
                 Ok(_) => Ok(Reply::Applied),
                 Err(error) => match error.as_service_error() {
                     Some(DeleteItemError::ConditionalCheckFailedException(refused)) => {
@@ -132,8 +132,7 @@ async fn dispatch(client: Client, call: Call) -> Result<Reply, Trouble> {
             }
         }
         Operation::UpdateItem => {
-            client
-                .update_item()
+            client.update_item().table_name(table)
                 .customize()
                 .mutate_request(set_body)
                 .send()

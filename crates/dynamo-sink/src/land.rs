@@ -302,7 +302,7 @@ impl Landing<'_> {
         }
         body.extend_from_slice(LIST_END);
         self.statements_in_flight += 1;
-        self.fly(jobs, Call { operation: Operation::BatchExecuteStatement, body });
+        self.fly(jobs, Call::without_table(Operation::BatchExecuteStatement, body));
     }
 
     fn start_inserts(&mut self) {
@@ -323,7 +323,7 @@ impl Landing<'_> {
         }
         body.extend_from_slice(LIST_END);
         self.inserts_in_flight += 1;
-        self.fly(jobs, Call { operation: Operation::TransactWriteItems, body });
+        self.fly(jobs, Call::without_table(Operation::TransactWriteItems, body));
     }
 
     fn fly(&mut self, jobs: Vec<JobId>, call: Call) {

@@ -1,7 +1,7 @@
 //! What became of a batch, as it is seen from outside: one log line that is also the metrics, and one line for each
 //! record that someone may have to look at.
 
-use std::{collections::BTreeMap, io::Write as _, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use kafka_event::EncodedRecord;
 use serde_json::{Map, Value, json};
@@ -75,10 +75,10 @@ pub(crate) struct BatchReport<'a> {
 impl BatchReport<'_> {
     pub(crate) fn log(&self) {
         self.log_records();
-        let line = self.batch_line();
-        // A batch's line is the metrics too, so that the log's level does not silence it. Where standard output is
-        // closed nobody would read an error about it either.
-        let _ = writeln!(std::io::stdout().lock(), "{line}");
+        #[expect(clippy::print_stdout, reason = "the line is the metrics too: no log level may silence it")]
+        {
+            println!("{}", self.batch_line());
+        }
     }
 
     /// One line for each record that was rejected, failed or regressed: its coordinates and the reason, never its data.

@@ -85,7 +85,7 @@ impl Entry<'_, '_> {
             number_value(expires_at, &mut body);
         }
         body.extend_from_slice(b"}}");
-        Call { operation: Operation::PutItem, body }
+        Call { operation: Operation::PutItem, table: self.quarantine.table.to_owned(), body }
     }
 
     fn head(&self) -> Call {
@@ -116,7 +116,7 @@ impl Entry<'_, '_> {
         body.extend_from_slice(b"},");
         update.write(self.quarantine.now, &mut body);
         body.push(b'}');
-        Call { operation: Operation::UpdateItem, body }
+        Call { operation: Operation::UpdateItem, table: self.quarantine.table.to_owned(), body }
     }
 
     /// Key, value and headers as bytes, for whoever looks at the table, where they can be decoded and there is room.

@@ -18,7 +18,16 @@ const MAX_CACHED_STATEMENTS: usize = 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) operation: Operation,
+    /// The table of a single-item call, which the SDK wants beside the body; empty for others.
+    pub(crate) table: String,
     pub(crate) body: Vec<u8>,
+}
+
+impl Call {
+    /// A call whose body names the table of each of its parts.
+    pub(crate) fn without_table(operation: Operation, body: Vec<u8>) -> Self {
+        Self { operation, table: String::new(), body }
+    }
 }
 
 /// The operations that write.
@@ -148,28 +157,28 @@ impl Wire {
     /// The request as a call of its own; for an insert with a tombstone's check, a transaction of one.
     pub(crate) fn single(&self, op: Op<'_>) -> Call {
         let mut body = Vec::with_capacity(1024 + op.item.map_or(0, |item| item.json().len()));
-        let operation = match op.request {
+        let (operation, table) = match op.request {
             Request::ReplaceIfOlder => {
                 self.put_item(op, &self.older_condition(Place::Item, op.stamp), &mut body);
-                Operation::PutItem
+                (Operation::PutItem, self.table.as_str())
             }
             Request::Insert(TombstoneCheck::None) => {
                 self.put_item(op, &Condition::absent(), &mut body);
-                Operation::PutItem
+                (Operation::PutItem, self.table.as_str())
             }
             Request::ReplaceSeen(seen) => {
                 self.put_item(op, &Condition::item_is(seen), &mut body);
-                Operation::PutItem
+                (Operation::PutItem, self.table.as_str())
             }
             Request::Insert(_) => {
                 body.extend_from_slice(TRANSACTION_START);
                 self.insert_actions(op, &mut body);
                 body.extend_from_slice(LIST_END);
-                Operation::TransactWriteItems
+                (Operation::TransactWriteItems, "")
             }
             Request::InsertTombstone => {
                 self.put_tombstone(op, &Condition::absent(), &mut body);
-                Operation::PutItem
+                (Operation::PutItem, self.tombstone_table.as_str())
             }
             Request::ReplaceTombstoneIfOlder => {
                 self.put_tombstone(
@@ -177,11 +186,11 @@ impl Wire {
                     &self.older_condition(Place::Tombstone, op.stamp),
                     &mut body,
                 );
-                Operation::PutItem
+                (Operation::PutItem, self.tombstone_table.as_str())
             }
             Request::ReplaceTombstoneSeen(seen) => {
                 self.put_tombstone(op, &Condition::tombstone_is(seen), &mut body);
-                Operation::PutItem
+                (Operation::PutItem, self.tombstone_table.as_str())
             }
             Request::RemoveIfOlder => {
                 self.delete_item(
@@ -189,14 +198,14 @@ impl Wire {
                     &self.older_condition(Place::Item, op.stamp).or_absent(),
                     &mut body,
                 );
-                Operation::DeleteItem
+                (Operation::DeleteItem, self.table.as_str())
             }
             Request::RemoveSeen(seen) => {
                 self.delete_item(op, &Condition::item_is(seen), &mut body);
-                Operation::DeleteItem
+                (Operation::DeleteItem, self.table.as_str())
             }
         };
-        Call { operation, body }
+        Call { operation, table: table.to_owned(), body }
     }
 
     /// The statement that replaces or inserts an item with these attribute names; none where a statement can't say it.

@@ -1,0 +1,94 @@
+//! The embedded DynamoDB with the template's tables, handlers on it, and the events that tests send.
+
+mod event;
+
+use std::{path::Path, time::Duration};
+
+use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
+use aws_sdk_dynamodb::{Client, config::Credentials};
+use dynamo_sink::{
+    handler::{Handler, InvocationError, Response},
+    settings::{Settings, SettingsError},
+    sink::Sink,
+};
+use serde_json::Value;
+use sinkctl::{
+    dynamodb::{LocalDynamoDb, Storage},
+    template::{LOCAL_STAGE, Template},
+};
+
+pub(crate) use event::{Event, Record};
+
+/// The tables' names in the local stage.
+pub(crate) const APPIAN: &str = "compare-connector-local-appian";
+pub(crate) const SEATOOL: &str = "compare-connector-local-seatool";
+pub(crate) const TOMBSTONES: &str = "compare-connector-local-seatool-tombstones";
+pub(crate) const QUARANTINE: &str = "compare-connector-local-quarantine";
+
+/// The template as `sinkctl` reads it.
+pub(crate) fn template() -> Template {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    Template::read(&path, &[("Stage", LOCAL_STAGE)]).unwrap()
+}
+
+/// An embedded DynamoDB with the template's tables.
+pub(crate) async fn dynamodb() -> LocalDynamoDb {
+    LocalDynamoDb::start(Storage::Memory, 0, &template().tables).await.unwrap()
+}
+
+/// A client as the functions have it.
+pub(crate) async fn client(endpoint: &str) -> Client {
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .endpoint_url(endpoint)
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::for_tests())
+        .retry_config(RetryConfig::disabled())
+        .load()
+        .await;
+    Client::new(&config)
+}
+
+/// A sink's settings in the local stage, with `changes` to its variables.
+pub(crate) fn settings(sink: &Sink, changes: &[(&str, &str)]) -> Settings {
+    try_settings(sink, changes).unwrap()
+}
+
+/// See [`settings`].
+pub(crate) fn try_settings(
+    sink: &Sink,
+    changes: &[(&str, &str)],
+) -> Result<Settings, SettingsError> {
+    let table = if sink.deletes { SEATOOL } else { APPIAN };
+    let defaults = [
+        ("TABLE_NAME", table),
+        ("TOMBSTONE_TABLE_NAME", TOMBSTONES),
+        ("QUARANTINE_TABLE_NAME", QUARANTINE),
+    ];
+    Settings::read(sink, |variable| {
+        let found = changes.iter().chain(&defaults).find(|(name, _)| *name == variable);
+        Ok(found.map(|(_, value)| (*value).to_owned()))
+    })
+}
+
+/// A sink's handler on `endpoint`, with `changes` to its variables.
+pub(crate) async fn handler(endpoint: &str, sink: Sink, changes: &[(&str, &str)]) -> Handler {
+    Handler::new(sink, settings(&sink, changes), client(endpoint).await)
+}
+
+/// Time enough for any batch of a test.
+pub(crate) const TIME: Duration = Duration::from_secs(60);
+
+/// Sends an event.
+pub(crate) async fn send(
+    handler: &mut Handler,
+    event: &Event,
+) -> Result<Response, InvocationError> {
+    handler.handle(event.json().as_bytes(), Some(TIME)).await
+}
+
+/// An item without its `_sink`, and that.
+pub(crate) fn split_sink(item: &Value) -> (Value, Option<Value>) {
+    let mut item = item.clone();
+    let sink = item.as_object_mut().unwrap().remove("_sink");
+    (item, sink)
+}
