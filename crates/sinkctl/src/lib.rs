@@ -1,3 +1,5 @@
 //! What runs compare-connector without AWS: the template, an embedded `DynamoDB`, and Lambda's Runtime API.
 
+pub mod dynamodb;
+pub mod runtime_api;
 pub mod template;

@@ -164,10 +164,10 @@ impl<'a> Resolver<'a> {
                 if name == "AWS::NoValue" {
                     Ok(None)
                 } else {
-                    self.reference(name, depth).map(text)
+                    self.reference(name, depth).map(|text| Some(Value::String(text)))
                 }
             }
-            "Sub" => self.substitute(argument, depth).map(text),
+            "Sub" => self.substitute(argument, depth).map(|text| Some(Value::String(text))),
             "GetAtt" => {
                 let target = match argument {
                     Value::String(target) => target.clone(),
@@ -176,7 +176,7 @@ impl<'a> Resolver<'a> {
                     }
                     _ => return Err(ResolveError::Arguments { function: "GetAtt" }),
                 };
-                self.attribute(&target, depth).map(text)
+                self.attribute(&target, depth).map(|text| Some(Value::String(text)))
             }
             "If" => {
                 let Some([condition, then, otherwise]) = argument.as_sequence().map(Vec::as_slice)
@@ -309,10 +309,6 @@ pub(super) fn scalar(value: &Value) -> Result<String, ResolveError> {
         Value::Bool(boolean) => Ok(boolean.to_string()),
         _ => Err(ResolveError::NotScalar),
     }
-}
-
-fn text(text: String) -> Option<Value> {
-    Some(Value::String(text))
 }
 
 /// A function's name and argument, whether it is spelled as a tag (`!Sub x`) or in full (`Fn::Sub: x`).
