@@ -8,7 +8,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -29,6 +29,8 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
+
+use crate::lock::lock;
 
 /// The most bytes that a function may answer with.
 pub const MAX_RESPONSE_BYTES: usize = 6_291_556;
@@ -135,6 +137,11 @@ impl Seat {
     /// The value of `AWS_LAMBDA_RUNTIME_API` for the environment.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Tells it from all other seats of this API.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Hands the environment an invocation as soon as it asks for one, and waits for the answer.
@@ -399,11 +406,6 @@ impl IntoResponse for Refusal {
 /// A request id in the usual form, which tells invocations apart.
 fn request_id(number: u64) -> String {
     format!("00000000-0000-4000-8000-{number:012x}")
-}
-
-/// Every value behind these locks is whole after each statement, so a panic elsewhere spoils nothing.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

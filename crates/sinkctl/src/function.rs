@@ -1,0 +1,233 @@
+//! A function's binary behind the local Runtime API, in as many environments as are needed at once.
+
+mod environment;
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::body::Bytes;
+use tokio::sync::{Notify, Semaphore};
+
+use environment::Environment;
+
+use crate::{
+    lock::lock,
+    runtime_api::{Answer, Deadline, Limits, RuntimeApi},
+    template,
+};
+
+/// The time that Lambda gives an environment to start, before an invocation's own time begins.
+const INIT_TIME: Duration = Duration::from_secs(10);
+
+/// A function that can be invoked; its processes end when it is dropped.
+///
+/// As on Lambda an environment handles one invocation at a time and is used again, also after an error that the
+/// function reported. After a crash, a timeout or an init error the next invocation gets a fresh one. Unlike on Lambda
+/// an invocation that finds all environments busy waits for one.
+pub struct LocalFunction {
+    settings: FunctionSettings,
+    api: RuntimeApi,
+    /// One permit for each environment that may be at work.
+    free: Semaphore,
+    idle: Mutex<Vec<Environment>>,
+    processes: Arc<Processes>,
+}
+
+/// What a function is, and how it is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionSettings {
+    /// The function's name.
+    pub name: String,
+    /// The program that its environments run.
+    pub executable: PathBuf,
+    /// The environment variables, beside those that Lambda sets.
+    pub variables: BTreeMap<String, String>,
+    /// The memory in MB that the function is told; it is not enforced.
+    pub memory_size: u64,
+    /// How long an invocation may take.
+    pub timeout: Duration,
+    /// The deadline that the function is told.
+    pub deadline: Deadline,
+    /// How many environments there may be at once.
+    pub max_environments: usize,
+}
+
+/// What is known of an invocation after it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// How it ended.
+    pub answer: Answer,
+    /// The lines that the environment wrote to its standard output and error since the invocation before.
+    pub log: Vec<String>,
+    /// Whether an environment was started for it.
+    pub cold_start: bool,
+    /// The time that it took, a cold start included.
+    pub duration: Duration,
+    /// The process that handled it.
+    pub process: u32,
+    /// The most memory in bytes that the process held since its start; `None` where the system does not say.
+    pub peak_memory: Option<u64>,
+}
+
+/// Why a function could not be invoked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalFunctionError {
+    /// Occurs when the Runtime API cannot listen.
+    #[error("cannot start the Runtime API of `{function}`")]
+    RuntimeApi {
+        /// The function's name.
+        function: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Occurs when the function's program cannot be started.
+    #[error("cannot start `{}`", executable.display())]
+    Spawn {
+        /// The program.
+        executable: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Occurs when an environment's log cannot be written or read.
+    #[error("cannot keep the log of `{function}`")]
+    Log {
+        /// The function's name.
+        function: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl FunctionSettings {
+    /// A function of the template, with the tables at `endpoint`, in two environments at most.
+    pub fn local(function: &template::Function, executable: PathBuf, endpoint: &str) -> Self {
+        let mut variables = function.variables.clone();
+        variables.extend(local_variables(endpoint));
+        Self {
+            name: function.name.clone(),
+            executable,
+            variables,
+            memory_size: function.memory_size,
+            timeout: function.timeout,
+            deadline: Deadline::Real,
+            max_environments: 2,
+        }
+    }
+}
+
+/// The variables by which the AWS SDK talks to a `DynamoDB` at `endpoint` that accepts any credentials.
+pub fn local_variables(endpoint: &str) -> BTreeMap<String, String> {
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+impl LocalFunction {
+    /// Starts the function's Runtime API; environments are started when they are needed.
+    pub async fn start(settings: FunctionSettings) -> Result<Self, LocalFunctionError> {
+        let api = RuntimeApi::start(&settings.name).await;
+        let api = api.map_err(|source| LocalFunctionError::RuntimeApi {
+            function: settings.name.clone(),
+            source,
+        })?;
+        let free = Semaphore::new(settings.max_environments.max(1));
+        Ok(Self { settings, api, free, idle: Mutex::default(), processes: Arc::default() })
+    }
+
+    /// The function's settings.
+    pub fn settings(&self) -> &FunctionSettings {
+        &self.settings
+    }
+
+    /// Invokes the function, in a free environment if there is one. When this is dropped before it ends, so does the
+    /// environment.
+    pub async fn invoke(
+        &self,
+        payload: impl Into<Bytes>,
+    ) -> Result<Invocation, LocalFunctionError> {
+        // The semaphore is never closed; without a permit there would only be more environments.
+        let _permit = self.free.acquire().await.ok();
+        let begin = Instant::now();
+        let warm = self.take_idle();
+        let cold_start = warm.is_none();
+        let mut environment = match warm {
+            Some(environment) => environment,
+            None => {
+                Environment::start(&self.settings, self.api.seat(), Arc::clone(&self.processes))?
+            }
+        };
+
+        let limits = Limits {
+            init: INIT_TIME,
+            timeout: self.settings.timeout,
+            deadline: self.settings.deadline,
+        };
+        let answer = environment.invoke(payload.into(), limits).await;
+        let duration = begin.elapsed();
+        let peak_memory = environment.peak_memory();
+        let process = environment.process();
+        let is_usable = matches!(answer, Answer::Success(_) | Answer::FunctionError(_));
+        if !is_usable {
+            environment.kill().await;
+        }
+        let log = environment.read_log().map_err(|source| LocalFunctionError::Log {
+            function: self.settings.name.clone(),
+            source,
+        })?;
+        if is_usable {
+            lock(&self.idle).push(environment);
+        }
+        Ok(Invocation { answer, log, cold_start, duration, process, peak_memory })
+    }
+
+    /// The processes of all environments, sorted.
+    pub fn processes(&self) -> Vec<u32> {
+        let mut processes: Vec<_> =
+            lock(&self.processes.by_seat).values().map(|process| process.id).collect();
+        processes.sort_unstable();
+        processes
+    }
+
+    /// Kills all environments at once; invocations that they handle end as [`Answer::EnvironmentGone`].
+    pub fn kill_environments(&self) {
+        lock(&self.idle).clear();
+        for process in lock(&self.processes.by_seat).values() {
+            process.kill_switch.notify_one();
+        }
+    }
+
+    /// An idle environment whose process still lives.
+    fn take_idle(&self) -> Option<Environment> {
+        let mut idle = lock(&self.idle);
+        std::iter::from_fn(|| idle.pop())
+            .find_map(|mut environment| environment.is_alive().then_some(environment))
+    }
+}
+
+impl fmt::Debug for LocalFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalFunction").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// The processes of a function's environments, by the numbers of their seats.
+#[derive(Debug, Default)]
+struct Processes {
+    by_seat: Mutex<BTreeMap<u64, Process>>,
+}
+
+#[derive(Debug)]
+struct Process {
+    id: u32,
+    kill_switch: Arc<Notify>,
+}
