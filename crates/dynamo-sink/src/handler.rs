@@ -16,7 +16,7 @@ use crate::{
     dynamodb::{Trouble, chain as chain_of_causes},
     item::{Item, MAX_ITEM_SIZE, map_size, number_size, string_size},
     land::{Batch, Context, land},
-    outcome::{BatchReport, Outcome},
+    outcome::{BatchReport, Outcome, Summary},
     quarantine::Quarantine,
     settings::{ResponseMode, Settings},
     sink::{Mapped, Rejection, Sink},
@@ -38,6 +38,15 @@ pub struct Handler {
     settings: Settings,
     client: Client,
     wire: Wire,
+}
+
+/// What [`Handler::land`] did.
+#[derive(Debug)]
+pub struct Handled {
+    /// What became of the records.
+    pub summary: Summary,
+    /// What Lambda is answered.
+    pub answer: Result<Response, InvocationError>,
 }
 
 /// What Lambda is answered when an invocation succeeds.
@@ -139,12 +148,22 @@ impl Handler {
         Self { sink, settings, client, wire }
     }
 
-    /// Lands one event's records. `time_left` is the time until Lambda ends the invocation, where it is known.
+    /// Answers one invocation. `time_left` is the time until Lambda ends it, where it is known.
     pub async fn handle(
         &mut self,
         payload: &[u8],
         time_left: Option<Duration>,
     ) -> Result<Response, InvocationError> {
+        self.land(payload, time_left).await?.answer
+    }
+
+    /// Lands one event's records, and says what became of each beside what Lambda is answered. An error means that none
+    /// was looked at.
+    pub async fn land(
+        &mut self,
+        payload: &[u8],
+        time_left: Option<Duration>,
+    ) -> Result<Handled, InvocationError> {
         let start = Instant::now();
         let deadline = start + time_left.unwrap_or(TIME_WITHOUT_DEADLINE);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -183,17 +202,18 @@ impl Handler {
         };
         let report = land(batch, context).await;
 
-        let outcomes = outcomes_of(records.len(), &report);
+        let summary = summary(records.len(), &report);
         let batch_report = BatchReport {
             settings: &self.settings,
             records: &records,
-            outcomes: &outcomes,
+            summary: &summary,
             report: &report,
             now,
             duration: start.elapsed(),
         };
         batch_report.log();
-        self.respond(&event, &records, &outcomes, report)
+        let answer = self.respond(&event, &records, &summary.outcomes, report);
+        Ok(Handled { summary, answer })
     }
 
     /// A record of another topic is a fault of the mapping: rejecting it would empty that topic into the quarantine.
@@ -320,7 +340,7 @@ fn sink_size(stamp: &Stamp, item: &Item) -> usize {
     "_sink".len() + map_size(&members)
 }
 
-fn outcomes_of(received: usize, report: &crate::land::Report) -> Vec<Outcome> {
+fn summary(received: usize, report: &crate::land::Report) -> Summary {
     // What nobody decided has failed: nothing is ever dropped silently.
     let mut outcomes = vec![Outcome::Failed; received];
     for decided in &report.decided {
@@ -337,7 +357,13 @@ fn outcomes_of(received: usize, report: &crate::land::Report) -> Vec<Outcome> {
     for (record, _) in &report.quarantined {
         outcomes[*record] = Outcome::Quarantined;
     }
-    outcomes
+    Summary {
+        outcomes,
+        conflicts: report.decided.iter().filter(|decided| decided.conflict).count(),
+        requests: report.requests,
+        retries: report.retries,
+        throttles: report.throttles,
+    }
 }
 
 /// Every failed record and every later one of its partition: if Lambda retried only the failed one, it would come after

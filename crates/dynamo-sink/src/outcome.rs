@@ -61,11 +61,33 @@ impl Outcome {
     }
 }
 
+/// What became of a batch's records, and what it cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Each record's outcome, in the order of the event.
+    pub outcomes: Vec<Outcome>,
+    /// Records whose write met a state of another lineage of a keyed sink, whatever became of them.
+    pub conflicts: usize,
+    /// Requests that were sent.
+    pub requests: u64,
+    /// Requests and parts of requests that were sent again.
+    pub retries: u64,
+    /// Requests and parts of requests that DynamoDB throttled.
+    pub throttles: u64,
+}
+
+impl Summary {
+    /// How many records ended like this.
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.outcomes.iter().filter(|&&it| it == outcome).count()
+    }
+}
+
 /// All that is reported of a batch.
 pub(crate) struct BatchReport<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) records: &'a [&'a EncodedRecord<'a>],
-    pub(crate) outcomes: &'a [Outcome],
+    pub(crate) summary: &'a Summary,
     pub(crate) report: &'a Report,
     /// Time since 1970.
     pub(crate) now: Duration,
@@ -75,7 +97,10 @@ pub(crate) struct BatchReport<'a> {
 impl BatchReport<'_> {
     pub(crate) fn log(&self) {
         self.log_records();
-        #[expect(clippy::print_stdout, reason = "the line is the metrics too: no log level may silence it")]
+        #[expect(
+            clippy::print_stdout,
+            reason = "the line is the metrics too: no log level may silence it"
+        )]
         {
             println!("{}", self.batch_line());
         }
@@ -102,9 +127,8 @@ impl BatchReport<'_> {
                 "record failed: {reason}"
             );
         }
-        for (record, _) in
-            self.records.iter().zip(self.outcomes).filter(|(_, it)| **it == Outcome::Regression)
-        {
+        let outcomes = self.records.iter().zip(&self.summary.outcomes);
+        for (record, _) in outcomes.filter(|(_, it)| **it == Outcome::Regression) {
             tracing::warn!(
                 topic = record.topic(),
                 partition = record.partition(),
@@ -122,14 +146,12 @@ impl BatchReport<'_> {
         let mut metrics: Vec<(&str, &str, u128)> =
             vec![("received", COUNT, self.records.len() as u128)];
         for outcome in Outcome::ALL {
-            let count = self.outcomes.iter().filter(|&&it| it == outcome).count();
-            metrics.push((outcome.name(), COUNT, count as u128));
+            metrics.push((outcome.name(), COUNT, self.summary.count(outcome) as u128));
         }
-        let conflicts = self.report.decided.iter().filter(|decided| decided.conflict).count();
-        metrics.push(("conflict", COUNT, conflicts as u128));
-        metrics.push(("requests", COUNT, self.report.requests.into()));
-        metrics.push(("retries", COUNT, self.report.retries.into()));
-        metrics.push(("throttles", COUNT, self.report.throttles.into()));
+        metrics.push(("conflict", COUNT, self.summary.conflicts as u128));
+        metrics.push(("requests", COUNT, self.summary.requests.into()));
+        metrics.push(("retries", COUNT, self.summary.retries.into()));
+        metrics.push(("throttles", COUNT, self.summary.throttles.into()));
         metrics.push(("batchDuration", MILLISECONDS, self.duration.as_millis()));
         metrics.push(("oldestRecordAge", MILLISECONDS, self.oldest_age().as_millis()));
 
@@ -161,7 +183,7 @@ impl BatchReport<'_> {
     /// The outcomes of each partition that are not zero.
     fn partitions(&self) -> Map<String, Value> {
         let mut counts: BTreeMap<(&str, i32), BTreeMap<Outcome, u64>> = BTreeMap::new();
-        for (record, &outcome) in self.records.iter().zip(self.outcomes) {
+        for (record, &outcome) in self.records.iter().zip(&self.summary.outcomes) {
             *counts
                 .entry((record.topic(), record.partition()))
                 .or_default()
