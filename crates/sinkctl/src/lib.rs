@@ -2,9 +2,14 @@
 
 pub mod template;
 
+pub mod build;
 pub mod dynamodb;
+pub mod events;
 pub mod runtime_api;
 
 pub mod function;
+
+pub mod demo;
+pub mod serve;
 
 mod lock;
