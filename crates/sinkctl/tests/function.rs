@@ -1,5 +1,11 @@
 //! Environments of a real process: this program itself, which is a small Lambda function when it has a Runtime API.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "without the harness clippy does not see that these are tests"
+)]
+
 use std::{
     collections::BTreeMap,
     env,
