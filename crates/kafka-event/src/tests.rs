@@ -22,6 +22,9 @@ mod properties;
 // The same events read by `aws_lambda_events`.
 mod reference;
 
+// The sample events of the workspace.
+mod samples;
+
 use std::error::Error as _;
 use std::fmt::Write as _;
 
