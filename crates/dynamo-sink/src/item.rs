@@ -81,8 +81,10 @@ pub enum Scalar {
     Number(Number),
     /// A string, decoded.
     String(String),
-    /// An object or an array, which is no scalar.
-    Composite,
+    /// An object, which is no scalar.
+    Object,
+    /// An array, which is none either.
+    Array,
 }
 
 impl fmt::Debug for Scalar {
@@ -92,7 +94,8 @@ impl fmt::Debug for Scalar {
             Self::Bool(_) => "Bool(..)",
             Self::Number(_) => "Number(..)",
             Self::String(_) => "String(..)",
-            Self::Composite => "Composite",
+            Self::Object => "Object",
+            Self::Array => "Array",
         })
     }
 }

@@ -170,9 +170,9 @@ impl Entry<'_, '_> {
         )
     }
 
-    /// A redriven record keeps the epoch of its entry.
+    /// A redriven record keeps the epoch of its entry; one beyond the function's can't be such.
     fn epoch(&self) -> u64 {
-        self.record.epoch().unwrap_or(self.quarantine.epoch)
+        self.record.epoch().unwrap_or(self.quarantine.epoch).min(self.quarantine.epoch)
     }
 
     fn expires_at(&self) -> Option<i64> {

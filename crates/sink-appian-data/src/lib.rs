@@ -38,7 +38,7 @@ fn map(record: &Record<'_>, settings: &Settings) -> Result<Mapped, Rejection> {
     let [payload, package_id, replica_timestamp, update_timestamp] = picked.as_slice() else {
         return Err(Rejection::new("INVALID_PAYLOAD", "the payload can't be read"));
     };
-    if !matches!(payload, Some(Scalar::Composite)) {
+    if !matches!(payload, Some(Scalar::Object)) {
         return Err(Rejection::new("INVALID_PAYLOAD", "the value's `payload` is not an object"));
     }
     let source_time = match source_time(replica_timestamp.as_ref())? {

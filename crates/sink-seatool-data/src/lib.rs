@@ -37,7 +37,7 @@ fn key(record: &Record<'_>) -> Result<String, Rejection> {
     })
 }
 
-/// An empty value and the JSON text `null` mean what no value means.
+/// No bytes and the JSON text `null` mean what no value means.
 fn is_delete(json: &[u8]) -> bool {
-    matches!(json.trim_ascii(), b"" | b"null")
+    json.is_empty() || json.trim_ascii() == b"null"
 }

@@ -139,11 +139,11 @@ impl<'a, 'o> Encoder<'a, 'o> {
             }
             b'{' => {
                 self.map(level, path)?;
-                self.report(path, || Scalar::Composite);
+                self.report(path, || Scalar::Object);
             }
             b'[' => {
                 self.list(level)?;
-                self.report(path, || Scalar::Composite);
+                self.report(path, || Scalar::Array);
             }
             b't' => {
                 self.reader.literal("true")?;

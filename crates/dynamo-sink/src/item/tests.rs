@@ -288,34 +288,32 @@ fn members_are_picked() {
 
     let string = |text: &str| Some(Scalar::String(text.to_owned()));
     let number = |text: &str| Some(Scalar::Number(Number::from_canonical(text)));
-    let composite = || Some(Scalar::Composite);
+    let object = || Some(Scalar::Object);
+    let array = || Some(Scalar::Array);
 
     check("{}", &[None, None, None, None, None, None]);
-    check(
-        r#"{"p":{"id":21782}}"#,
-        &[number("21782"), None, None, composite(), number("21782"), None],
-    );
+    check(r#"{"p":{"id":21782}}"#, &[number("21782"), None, None, object(), number("21782"), None]);
     check(
         r#"{"p":{"id":2.50,"other":1}}"#,
-        &[number("2.5"), None, None, composite(), number("2.5"), None],
+        &[number("2.5"), None, None, object(), number("2.5"), None],
     );
     check(
         r#"{"p":{"id":"a\u0041\n"}}"#,
-        &[string("aA\n"), None, None, composite(), string("aA\n"), None],
+        &[string("aA\n"), None, None, object(), string("aA\n"), None],
     );
     check(
         r#"{"top":true,"p":{"deep":{"id":1,"er":false},"er":2}}"#,
-        &[None, Some(Scalar::Bool(false)), Some(Scalar::Bool(true)), composite(), None, None],
+        &[None, Some(Scalar::Bool(false)), Some(Scalar::Bool(true)), object(), None, None],
     );
     check(
         r#"{"p":{"\u0069d":null}}"#,
-        &[Some(Scalar::Null), None, None, composite(), Some(Scalar::Null), None],
+        &[Some(Scalar::Null), None, None, object(), Some(Scalar::Null), None],
     );
-    check(r#"{"p":{"id":[1]}}"#, &[composite(), None, None, composite(), composite(), None]);
+    check(r#"{"p":{"id":[1]}}"#, &[array(), None, None, object(), array(), None]);
     // Other places with the same names are none of the paths'.
     check(r#"{"id":1,"x":{"id":1,"p":{"id":1},"top":1}}"#, &[None, None, None, None, None, None]);
-    check(r#"{"p":[{"id":1}],"deep":{"er":1}}"#, &[None, None, None, composite(), None, None]);
-    check(r#"{"p":{"p":{"id":1}}}"#, &[None, None, None, composite(), None, None]);
+    check(r#"{"p":[{"id":1}],"deep":{"er":1}}"#, &[None, None, None, array(), None, None]);
+    check(r#"{"p":{"p":{"id":1}}}"#, &[None, None, None, object(), None, None]);
     check(r#"{"schema":{"id":1},"p":"x"}"#, &[None, None, None, string("x"), None, None]);
 }
 
