@@ -101,7 +101,7 @@ pub async fn run(demo: &Demo, out: &mut dyn Write) -> Result<(), DemoError> {
                 &dynamodb.endpoint(),
             )
         };
-        functions.insert(function.binary.as_str(), Arc::new(LocalFunction::start(settings).await?));
+        functions.insert(function.binary.as_str(), Arc::new(LocalFunction::new(settings)));
     }
 
     writeln!(

@@ -5,6 +5,7 @@ mod environment;
 use std::{
     collections::BTreeMap,
     fmt, io,
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -17,7 +18,7 @@ use environment::Environment;
 
 use crate::{
     lock::lock,
-    runtime_api::{Answer, Deadline, Limits, RuntimeApi},
+    runtime_api::{Answer, Deadline, Limits},
     template,
 };
 
@@ -31,7 +32,6 @@ const INIT_TIME: Duration = Duration::from_secs(10);
 /// an invocation that finds all environments busy waits for one.
 pub struct LocalFunction {
     settings: FunctionSettings,
-    api: RuntimeApi,
     /// One permit for each environment that may be at work.
     free: Semaphore,
     idle: Mutex<Vec<Environment>>,
@@ -79,7 +79,7 @@ pub struct Invocation {
 #[non_exhaustive]
 pub enum LocalFunctionError {
     /// Occurs when the Runtime API cannot listen.
-    #[error("cannot start the Runtime API of `{function}`")]
+    #[error("cannot start a Runtime API for `{function}`")]
     RuntimeApi {
         /// The function's name.
         function: String,
@@ -133,15 +133,10 @@ pub fn local_variables(endpoint: &str) -> BTreeMap<String, String> {
 }
 
 impl LocalFunction {
-    /// Starts the function's Runtime API; environments are started when they are needed.
-    pub async fn start(settings: FunctionSettings) -> Result<Self, LocalFunctionError> {
-        let api = RuntimeApi::start(&settings.name).await;
-        let api = api.map_err(|source| LocalFunctionError::RuntimeApi {
-            function: settings.name.clone(),
-            source,
-        })?;
+    /// A function without environments: they are started when they are needed.
+    pub fn new(settings: FunctionSettings) -> Self {
         let free = Semaphore::new(settings.max_environments.max(1));
-        Ok(Self { settings, api, free, idle: Mutex::default(), processes: Arc::default() })
+        Self { settings, free, idle: Mutex::default(), processes: Arc::default() }
     }
 
     /// The function's settings.
@@ -162,9 +157,7 @@ impl LocalFunction {
         let cold_start = warm.is_none();
         let mut environment = match warm {
             Some(environment) => environment,
-            None => {
-                Environment::start(&self.settings, self.api.seat(), Arc::clone(&self.processes))?
-            }
+            None => Environment::start(&self.settings, Arc::clone(&self.processes)).await?,
         };
 
         let limits = Limits {
@@ -193,7 +186,7 @@ impl LocalFunction {
     /// The processes of all environments, sorted.
     pub fn processes(&self) -> Vec<u32> {
         let mut processes: Vec<_> =
-            lock(&self.processes.by_seat).values().map(|process| process.id).collect();
+            lock(&self.processes.by_address).values().map(|process| process.id).collect();
         processes.sort_unstable();
         processes
     }
@@ -201,7 +194,7 @@ impl LocalFunction {
     /// Kills all environments at once; invocations that they handle end as [`Answer::EnvironmentGone`].
     pub fn kill_environments(&self) {
         lock(&self.idle).clear();
-        for process in lock(&self.processes.by_seat).values() {
+        for process in lock(&self.processes.by_address).values() {
             process.kill_switch.notify_one();
         }
     }
@@ -220,10 +213,10 @@ impl fmt::Debug for LocalFunction {
     }
 }
 
-/// The processes of a function's environments, by the numbers of their seats.
+/// The processes of a function's environments, by the addresses of their Runtime APIs.
 #[derive(Debug, Default)]
 struct Processes {
-    by_seat: Mutex<BTreeMap<u64, Process>>,
+    by_address: Mutex<BTreeMap<SocketAddr, Process>>,
 }
 
 #[derive(Debug)]

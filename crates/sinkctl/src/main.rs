@@ -32,8 +32,10 @@ enum Command {
     /// Sends all sample events through the functions' binaries, twice, and shows the tables.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArguments),
-    /// Serves an embedded `DynamoDB` with the template's tables until Ctrl-C.
-    #[command(after_help = DYNAMODB_EXAMPLES)]
+    #[command(
+        about = "Serves an embedded DynamoDB with the template's tables until Ctrl-C",
+        after_help = DYNAMODB_EXAMPLES
+    )]
     Dynamodb(DynamodbArguments),
 }
 

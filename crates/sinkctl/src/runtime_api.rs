@@ -1,10 +1,6 @@
-//! A local Lambda Runtime API for the execution environments of one function.
-//!
-//! The real API serves one environment and needs no name for it. This one serves several, so each gets an address of
-//! its own: a path below the server's, which a runtime puts before the API's own paths.
+//! A local Lambda Runtime API, as one execution environment sees it.
 
 use std::{
-    collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
@@ -35,21 +31,12 @@ use crate::lock::lock;
 /// The most bytes that a function may answer with.
 pub const MAX_RESPONSE_BYTES: usize = 6_291_556;
 
-/// The Runtime API of one function; it stops when it is dropped.
+/// The Runtime API of one environment; it stops when it is dropped.
 #[derive(Debug)]
 pub struct RuntimeApi {
-    shared: Arc<Shared>,
     address: SocketAddr,
-    server: JoinHandle<()>,
-}
-
-/// One environment's place at the Runtime API; it is given up when it is dropped.
-#[derive(Debug)]
-pub struct Seat {
-    shared: Arc<Shared>,
-    number: u64,
-    address: String,
     slot: Arc<Slot>,
+    server: JoinHandle<()>,
 }
 
 /// How long an invocation may take, and how long the function is told it may.
@@ -99,56 +86,32 @@ pub struct FunctionError {
 }
 
 impl RuntimeApi {
-    /// Starts the API of the function of that name on a free port of this machine only.
+    /// Starts the API for an environment of the function of that name, on a free port of this machine only.
     pub async fn start(function_name: &str) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared {
-            function_arn: format!("arn:aws:lambda:us-east-1:000000000000:function:{function_name}"),
-            slots: Mutex::default(),
-            seats: AtomicU64::new(0),
-            invocations: AtomicU64::new(0),
-        });
-        let router = router(Arc::clone(&shared));
+        let function_arn =
+            format!("arn:aws:lambda:us-east-1:000000000000:function:{function_name}");
+        let slot = Arc::new(Slot { function_arn, state: Mutex::default(), offered: Notify::new() });
+        let router = router(Arc::clone(&slot));
         let server = tokio::spawn(async move {
             // It serves until it is aborted.
             let _: io::Result<()> = axum::serve(listener, router).await;
         });
-        Ok(Self { shared, address, server })
+        Ok(Self { address, slot, server })
     }
 
-    /// Makes room for one more environment.
-    pub fn seat(&self) -> Seat {
-        let number = self.shared.seats.fetch_add(1, Ordering::Relaxed) + 1;
-        let slot = Arc::<Slot>::default();
-        lock(&self.shared.slots).insert(number, Arc::clone(&slot));
-        let address = format!("{}/environment-{number}", self.address);
-        Seat { shared: Arc::clone(&self.shared), number, address, slot }
-    }
-}
-
-impl Drop for RuntimeApi {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-impl Seat {
-    /// The value of `AWS_LAMBDA_RUNTIME_API` for the environment.
-    pub fn address(&self) -> &str {
-        &self.address
-    }
-
-    /// Tells it from all other seats of this API.
-    pub fn number(&self) -> u64 {
-        self.number
+    /// Where the environment finds it: the value of `AWS_LAMBDA_RUNTIME_API`.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Hands the environment an invocation as soon as it asks for one, and waits for the answer.
     ///
     /// One invocation at a time: a second one would take the first one's place.
     pub async fn invoke(&self, payload: Bytes, limits: Limits) -> Answer {
-        let number = self.shared.invocations.fetch_add(1, Ordering::Relaxed) + 1;
+        static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
+        let number = INVOCATIONS.fetch_add(1, Ordering::Relaxed) + 1;
         let (delivered_sender, delivered) = oneshot::channel();
         let (answer_sender, mut answer) = oneshot::channel();
         *lock(&self.slot.state) = SlotState::Offered(Offer {
@@ -167,29 +130,22 @@ impl Seat {
         }
         match timeout(limits.timeout, &mut answer).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Answer::EnvironmentGone("its place was given up".to_owned()),
+            Ok(Err(_)) => Answer::EnvironmentGone("another invocation took its place".to_owned()),
             Err(_) => Answer::TimedOut,
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for RuntimeApi {
     fn drop(&mut self) {
-        lock(&self.shared.slots).remove(&self.number);
+        self.server.abort();
     }
 }
 
+/// What the environment has to do.
 #[derive(Debug)]
-struct Shared {
-    function_arn: String,
-    slots: Mutex<BTreeMap<u64, Arc<Slot>>>,
-    seats: AtomicU64,
-    invocations: AtomicU64,
-}
-
-/// What an environment has to do.
-#[derive(Debug, Default)]
 struct Slot {
+    function_arn: String,
     state: Mutex<SlotState>,
     offered: Notify,
 }
@@ -267,22 +223,19 @@ impl Slot {
     }
 }
 
-fn router(shared: Arc<Shared>) -> Router {
-    let runtime = "/{environment}/2018-06-01/runtime";
+fn router(slot: Arc<Slot>) -> Router {
+    let runtime = "/2018-06-01/runtime";
     Router::new()
         .route(&format!("{runtime}/invocation/next"), get(next))
         .route(&format!("{runtime}/invocation/{{request}}/response"), post(response))
         .route(&format!("{runtime}/invocation/{{request}}/error"), post(error))
         .route(&format!("{runtime}/init/error"), post(init_error))
         .layer(DefaultBodyLimit::max(MAX_RESPONSE_BYTES))
-        .with_state(shared)
+        .with_state(slot)
 }
 
-async fn next(
-    State(shared): State<Arc<Shared>>,
-    Path(environment): Path<String>,
-) -> Result<impl IntoResponse, Refusal> {
-    let (number, payload, limits) = shared.slot(&environment)?.next().await?;
+async fn next(State(slot): State<Arc<Slot>>) -> Result<impl IntoResponse, Refusal> {
+    let (number, payload, limits) = slot.next().await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let deadline = match limits.deadline {
         Deadline::Real => (now + limits.timeout).as_millis().to_string(),
@@ -294,18 +247,17 @@ async fn next(
         ("Content-Type", "application/json".to_owned()),
         ("Lambda-Runtime-Aws-Request-Id", request_id(number)),
         ("Lambda-Runtime-Deadline-Ms", deadline),
-        ("Lambda-Runtime-Invoked-Function-Arn", shared.function_arn.clone()),
+        ("Lambda-Runtime-Invoked-Function-Arn", slot.function_arn.clone()),
         ("Lambda-Runtime-Trace-Id", trace),
     ];
     Ok((headers, payload))
 }
 
 async fn response(
-    State(shared): State<Arc<Shared>>,
-    Path((environment, request)): Path<(String, String)>,
+    State(slot): State<Arc<Slot>>,
+    Path(request): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Accepted, Refusal> {
-    let slot = shared.slot(&environment)?;
     let Ok(body) = body else {
         let error = FunctionError {
             error_type: "Function.ResponseSizeTooLarge".to_owned(),
@@ -320,35 +272,23 @@ async fn response(
 }
 
 async fn error(
-    State(shared): State<Arc<Shared>>,
-    Path((environment, request)): Path<(String, String)>,
+    State(slot): State<Arc<Slot>>,
+    Path(request): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Accepted, Refusal> {
     let error = FunctionError::read(&headers, body);
-    shared.slot(&environment)?.answer(&request, Answer::FunctionError(error))?;
+    slot.answer(&request, Answer::FunctionError(error))?;
     Ok(Accepted)
 }
 
 async fn init_error(
-    State(shared): State<Arc<Shared>>,
-    Path(environment): Path<String>,
+    State(slot): State<Arc<Slot>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Accepted, Refusal> {
-    shared.slot(&environment)?.init_error(FunctionError::read(&headers, body));
+    slot.init_error(FunctionError::read(&headers, body));
     Ok(Accepted)
-}
-
-impl Shared {
-    fn slot(&self, environment: &str) -> Result<Arc<Slot>, Refusal> {
-        let number =
-            environment.strip_prefix("environment-").and_then(|number| number.parse().ok());
-        let slots = lock(&self.slots);
-        number
-            .and_then(|number: u64| slots.get(&number).map(Arc::clone))
-            .ok_or(Refusal::UnknownEnvironment)
-    }
 }
 
 impl FunctionError {
@@ -387,7 +327,6 @@ enum Refusal {
     InvalidRequestId,
     InvalidState,
     TooLarge,
-    UnknownEnvironment,
 }
 
 impl IntoResponse for Refusal {
@@ -396,7 +335,6 @@ impl IntoResponse for Refusal {
             Self::InvalidRequestId => (StatusCode::BAD_REQUEST, "InvalidRequestID"),
             Self::InvalidState => (StatusCode::FORBIDDEN, "InvalidStateTransition"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
-            Self::UnknownEnvironment => (StatusCode::NOT_FOUND, "UnknownEnvironment"),
         };
         let body = format!(r#"{{"errorMessage":"{error_type}","errorType":"{error_type}"}}"#);
         (status, [(CONTENT_TYPE, "application/json")], body).into_response()

@@ -71,7 +71,7 @@ fn success(text: &str) -> Answer {
 }
 
 async fn an_environment_is_used_again() {
-    let function = LocalFunction::start(settings(&[])).await.unwrap();
+    let function = LocalFunction::new(settings(&[]));
     assert_eq!(function.processes().len(), 0);
 
     let first = function.invoke("echo a").await.unwrap();
@@ -105,7 +105,7 @@ async fn an_environment_is_used_again() {
 }
 
 async fn environments_work_at_the_same_time_and_can_be_killed() {
-    let function = Arc::new(LocalFunction::start(settings(&[])).await.unwrap());
+    let function = Arc::new(LocalFunction::new(settings(&[])));
     let hanging = tokio::spawn({
         let function = Arc::clone(&function);
         async move { function.invoke("hang").await.unwrap() }
@@ -127,9 +127,7 @@ async fn environments_work_at_the_same_time_and_can_be_killed() {
 }
 
 async fn more_invocations_than_environments_wait() {
-    let function = LocalFunction::start(FunctionSettings { max_environments: 1, ..settings(&[]) })
-        .await
-        .unwrap();
+    let function = LocalFunction::new(FunctionSettings { max_environments: 1, ..settings(&[]) });
     let (first, second, third) = tokio::join!(
         function.invoke("echo a"),
         function.invoke("echo b"),
@@ -142,7 +140,7 @@ async fn more_invocations_than_environments_wait() {
 
 async fn an_environment_that_failed_is_replaced() {
     async fn check(settings: FunctionSettings, payload: &'static str, expected: Answer) {
-        let function = LocalFunction::start(settings).await.unwrap();
+        let function = LocalFunction::new(settings);
         let failed = function.invoke(payload).await.unwrap();
         assert_eq!((failed.answer, failed.cold_start), (expected, true));
         assert_eq!(failed.log, ["started", payload]);
@@ -156,9 +154,7 @@ async fn an_environment_that_failed_is_replaced() {
 
     // The line may not be written yet when no time is left.
     let function =
-        LocalFunction::start(FunctionSettings { timeout: Duration::ZERO, ..settings(&[]) })
-            .await
-            .unwrap();
+        LocalFunction::new(FunctionSettings { timeout: Duration::ZERO, ..settings(&[]) });
     let failed = function.invoke("hang").await.unwrap();
     assert_eq!((failed.answer, failed.cold_start), (Answer::TimedOut, true));
     assert_eq!(function.processes().len(), 0);
@@ -166,7 +162,7 @@ async fn an_environment_that_failed_is_replaced() {
 
 async fn an_environment_that_can_not_start_says_so() {
     async fn answer(init: &str) -> Answer {
-        let function = LocalFunction::start(settings(&[("INIT", init)])).await.unwrap();
+        let function = LocalFunction::new(settings(&[("INIT", init)]));
         let invocation = function.invoke("echo a").await.unwrap();
         assert_eq!(invocation.log, ["started"]);
         assert_eq!(function.processes().len(), 0);
@@ -192,7 +188,7 @@ async fn only_the_functions_own_variables_are_set() {
     let settings = FunctionSettings::local(&function, executable, "http://127.0.0.1:8000");
     assert_eq!((settings.timeout, settings.deadline), (Duration::from_secs(30), Deadline::Real));
 
-    let function = LocalFunction::start(settings).await.unwrap();
+    let function = LocalFunction::new(settings);
     let invocation = function.invoke("variables").await.unwrap();
     let Answer::Success(body) = invocation.answer else { panic!("{invocation:?}") };
     let mut variables: BTreeMap<String, String> = serde_json::from_slice(&body).unwrap();
@@ -224,7 +220,7 @@ async fn processes_end_with_the_function() {
         status.is_ok_and(|status| !status.contains("State:\tZ"))
     }
 
-    let function = Arc::new(LocalFunction::start(settings(&[])).await.unwrap());
+    let function = Arc::new(LocalFunction::new(settings(&[])));
     let echo = function.invoke("echo a").await.unwrap();
     let hanging = tokio::spawn({
         let function = Arc::clone(&function);
@@ -242,8 +238,7 @@ async fn processes_end_with_the_function() {
 
 async fn a_missing_program_is_named() {
     let executable = PathBuf::from("no-such-program");
-    let function =
-        LocalFunction::start(FunctionSettings { executable, ..settings(&[]) }).await.unwrap();
+    let function = LocalFunction::new(FunctionSettings { executable, ..settings(&[]) });
     let error = function.invoke("echo a").await.unwrap_err();
     assert_eq!(error.to_string(), "cannot start `no-such-program`");
 }
@@ -302,10 +297,9 @@ fn log(stream: &mut dyn Write, line: &str) {
 
 /// Sends one request, and returns the request id and the body of the reply.
 fn request(runtime_api: &str, method: &str, path: &str, body: &[u8]) -> (String, String) {
-    let (host, prefix) = runtime_api.split_once('/').unwrap();
-    let mut stream = TcpStream::connect(host).unwrap();
+    let mut stream = TcpStream::connect(runtime_api).unwrap();
     let head = format!(
-        "{method} /{prefix}/2018-06-01/runtime/{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+        "{method} /2018-06-01/runtime/{path} HTTP/1.1\r\nHost: {runtime_api}\r\nConnection: close\r\n\
          Content-Length: {}\r\n\r\n",
         body.len()
     );

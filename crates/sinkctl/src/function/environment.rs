@@ -19,7 +19,7 @@ use tokio::{
 use super::{FunctionSettings, LocalFunctionError, Process, Processes};
 use crate::{
     lock::lock,
-    runtime_api::{Answer, Limits, Seat},
+    runtime_api::{Answer, Limits, RuntimeApi},
 };
 
 /// A running environment; its process is killed when it is dropped.
@@ -27,19 +27,23 @@ use crate::{
 pub(super) struct Environment {
     child: Child,
     process: u32,
-    seat: Seat,
+    api: RuntimeApi,
     log: Log,
     kill_switch: Arc<Notify>,
     processes: Arc<Processes>,
 }
 
 impl Environment {
-    pub(super) fn start(
+    pub(super) async fn start(
         settings: &FunctionSettings,
-        seat: Seat,
         processes: Arc<Processes>,
     ) -> Result<Self, LocalFunctionError> {
         let keep_log = |source| LocalFunctionError::Log { function: settings.name.clone(), source };
+        let api = RuntimeApi::start(&settings.name).await;
+        let api = api.map_err(|source| LocalFunctionError::RuntimeApi {
+            function: settings.name.clone(),
+            source,
+        })?;
         let (log, output) = Log::create().map_err(keep_log)?;
         let errors = output.try_clone().map_err(keep_log)?;
         // As on Lambda nothing of the caller's own environment reaches the function.
@@ -52,7 +56,7 @@ impl Environment {
             .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", settings.name))
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "local")
             .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
-            .env("AWS_LAMBDA_RUNTIME_API", seat.address())
+            .env("AWS_LAMBDA_RUNTIME_API", api.address().to_string())
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
@@ -66,8 +70,8 @@ impl Environment {
         let process = child.id().unwrap_or_default();
         let kill_switch = Arc::<Notify>::default();
         let entry = Process { id: process, kill_switch: Arc::clone(&kill_switch) };
-        lock(&processes.by_seat).insert(seat.number(), entry);
-        Ok(Self { child, process, seat, log, kill_switch, processes })
+        lock(&processes.by_address).insert(api.address(), entry);
+        Ok(Self { child, process, api, log, kill_switch, processes })
     }
 
     pub(super) fn process(&self) -> u32 {
@@ -82,7 +86,7 @@ impl Environment {
         tokio::select! {
             // An answer counts also when the process ended right after it.
             biased;
-            answer = self.seat.invoke(payload, limits) => return answer,
+            answer = self.api.invoke(payload, limits) => return answer,
             () = self.kill_switch.notified() => {}
             status = self.child.wait() => return Answer::EnvironmentGone(end_of(status)),
         }
@@ -114,7 +118,7 @@ impl Environment {
 
 impl Drop for Environment {
     fn drop(&mut self) {
-        lock(&self.processes.by_seat).remove(&self.seat.number());
+        lock(&self.processes.by_address).remove(&self.api.address());
     }
 }
 

@@ -25,17 +25,22 @@ impl Reply {
         self.head.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap()
     }
 
+    /// The path on which this invocation is answered.
+    #[track_caller]
+    fn path(&self, kind: &str) -> String {
+        format!("invocation/{}/{kind}", self.header("Lambda-Runtime-Aws-Request-Id"))
+    }
+
     fn text(&self) -> &str {
         str::from_utf8(&self.body).unwrap()
     }
 }
 
 /// An environment's side of one request; a connection each, as nothing here is about connections.
-async fn send(seat: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
-    let (host, prefix) = seat.split_once('/').unwrap();
-    let mut stream = TcpStream::connect(host).await.unwrap();
+async fn send(api: &RuntimeApi, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
+    let mut stream = TcpStream::connect(api.address()).await.unwrap();
     let head = format!(
-        "{method} /{prefix}/2018-06-01/runtime/{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+        "{method} /2018-06-01/runtime/{path} HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\
          Content-Length: {}\r\n{headers}\r\n",
         body.len()
     );
@@ -51,28 +56,23 @@ async fn send(seat: &str, method: &str, path: &str, headers: &str, body: &[u8]) 
     Reply { status: head[9..12].parse().unwrap(), head, body: reply[end + 4..].to_vec() }
 }
 
-async fn next(seat: &str) -> Reply {
-    send(seat, "GET", "invocation/next", "", b"").await
+async fn next(api: &RuntimeApi) -> Reply {
+    send(api, "GET", "invocation/next", "", b"").await
 }
 
-async fn post(seat: &str, path: &str, body: &[u8]) -> Reply {
-    send(seat, "POST", path, "", body).await
+async fn post(api: &RuntimeApi, path: &str, body: &[u8]) -> Reply {
+    send(api, "POST", path, "", body).await
 }
 
 #[tokio::test]
 async fn an_invocation_carries_the_headers_that_runtimes_read() {
     let api = RuntimeApi::start("f").await.unwrap();
-    let seat = api.seat();
     let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
 
     let environment = async {
-        let invocation = next(seat.address()).await;
+        let invocation = next(&api).await;
         assert_eq!((invocation.status, invocation.text()), (200, "{}"));
         assert_eq!(invocation.header("Content-Type"), "application/json");
-        assert_eq!(
-            invocation.header("Lambda-Runtime-Aws-Request-Id"),
-            "00000000-0000-4000-8000-000000000001"
-        );
         assert_eq!(
             invocation.header("Lambda-Runtime-Invoked-Function-Arn"),
             "arn:aws:lambda:us-east-1:000000000000:function:f"
@@ -80,32 +80,40 @@ async fn an_invocation_carries_the_headers_that_runtimes_read() {
         let after = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let deadline: u128 = invocation.header("Lambda-Runtime-Deadline-Ms").parse().unwrap();
         assert!((before + 60_000..=after + 60_000).contains(&deadline));
+        let (prefix, number) = invocation.header("Lambda-Runtime-Aws-Request-Id").split_at(24);
+        assert_eq!(prefix, "00000000-0000-4000-8000-");
         let trace = invocation.header("Lambda-Runtime-Trace-Id");
         assert!(
-            trace.starts_with("Root=1-") && trace.ends_with(";Parent=0000000000000001;Sampled=0")
+            trace.starts_with("Root=1-")
+                && trace.ends_with(&format!(";Parent=0000{number};Sampled=0"))
         );
 
-        let path =
-            format!("invocation/{}/response", invocation.header("Lambda-Runtime-Aws-Request-Id"));
-        let reply = post(seat.address(), &path, b"\"done\"").await;
+        let reply = post(&api, &invocation.path("response"), b"\"done\"").await;
         assert_eq!((reply.status, reply.text()), (202, r#"{"status":"OK"}"#));
+        invocation.path("response")
     };
-    let (answer, ()) = tokio::join!(seat.invoke(Bytes::from("{}"), LIMITS), environment);
+    let (answer, first) = tokio::join!(api.invoke(Bytes::from("{}"), LIMITS), environment);
     assert_eq!(answer, Answer::Success(Bytes::from("\"done\"")));
+
+    let environment = async {
+        let invocation = next(&api).await;
+        assert_ne!(invocation.path("response"), first);
+        post(&api, &invocation.path("response"), b"null").await
+    };
+    let (answer, _) = tokio::join!(api.invoke(Bytes::from("{}"), LIMITS), environment);
+    assert_eq!(answer, Answer::Success(Bytes::from("null")));
 }
 
 #[tokio::test]
 async fn the_deadline_can_be_any() {
     let api = RuntimeApi::start("f").await.unwrap();
-    let seat = api.seat();
     let limits = Limits { deadline: Deadline::At(600_000), ..LIMITS };
     let environment = async {
-        let invocation = next(seat.address()).await;
+        let invocation = next(&api).await;
         assert_eq!(invocation.header("Lambda-Runtime-Deadline-Ms"), "600000");
-        post(seat.address(), "invocation/00000000-0000-4000-8000-000000000001/response", b"null")
-            .await
+        post(&api, &invocation.path("response"), b"null").await
     };
-    let (answer, _) = tokio::join!(seat.invoke(Bytes::from("{}"), limits), environment);
+    let (answer, _) = tokio::join!(api.invoke(Bytes::from("{}"), limits), environment);
     assert_eq!(answer, Answer::Success(Bytes::from("null")));
 }
 
@@ -119,14 +127,12 @@ async fn errors_are_passed_on() {
 
     async fn report(headers: &str, body: &str) -> Answer {
         let api = RuntimeApi::start("f").await.unwrap();
-        let seat = api.seat();
         let environment = async {
-            next(seat.address()).await;
-            let path = "invocation/00000000-0000-4000-8000-000000000001/error";
-            let reply = send(seat.address(), "POST", path, headers, body.as_bytes()).await;
+            let path = next(&api).await.path("error");
+            let reply = send(&api, "POST", &path, headers, body.as_bytes()).await;
             assert_eq!(reply.status, 202);
         };
-        tokio::join!(seat.invoke(Bytes::from("{}"), LIMITS), environment).0
+        tokio::join!(api.invoke(Bytes::from("{}"), LIMITS), environment).0
     }
 
     let header = "Lambda-Runtime-Function-Error-Type: Header\r\n";
@@ -140,11 +146,10 @@ async fn errors_are_passed_on() {
 #[tokio::test]
 async fn an_environment_that_cannot_start_answers_what_waits_for_it() {
     let api = RuntimeApi::start("f").await.unwrap();
-    let seat = api.seat();
     let body = r#"{"errorType":"Settings","errorMessage":"no table"}"#;
     let environment =
-        async { assert_eq!(post(seat.address(), "init/error", body.as_bytes()).await.status, 202) };
-    let (answer, ()) = tokio::join!(seat.invoke(Bytes::from("{}"), LIMITS), environment);
+        async { assert_eq!(post(&api, "init/error", body.as_bytes()).await.status, 202) };
+    let (answer, ()) = tokio::join!(api.invoke(Bytes::from("{}"), LIMITS), environment);
     let error = FunctionError {
         error_type: "Settings".to_owned(),
         error_message: "no table".to_owned(),
@@ -154,49 +159,25 @@ async fn an_environment_that_cannot_start_answers_what_waits_for_it() {
 }
 
 #[tokio::test]
-async fn environments_do_not_take_each_others_invocations() {
-    let api = RuntimeApi::start("f").await.unwrap();
-    let seats = [api.seat(), api.seat()];
-    let environment = async {
-        let invocations = [next(seats[0].address()).await, next(seats[1].address()).await];
-        assert_eq!(invocations.each_ref().map(Reply::text), ["0", "1"]);
-        for (seat, invocation) in seats.iter().zip(&invocations).rev() {
-            let request = invocation.header("Lambda-Runtime-Aws-Request-Id");
-            let path = format!("invocation/{request}/response");
-            assert_eq!(post(seat.address(), &path, &invocation.body).await.status, 202);
-        }
-    };
-    let (first, second, ()) = tokio::join!(
-        seats[0].invoke(Bytes::from("0"), LIMITS),
-        seats[1].invoke(Bytes::from("1"), LIMITS),
-        environment
-    );
-    assert_eq!([first, second], ["0", "1"].map(|text| Answer::Success(Bytes::from(text))));
-}
-
-#[tokio::test]
 async fn a_waiting_environment_that_hangs_up_loses_nothing() {
     let api = RuntimeApi::start("f").await.unwrap();
-    let seat = api.seat();
-    let (host, prefix) = seat.address().split_once('/').unwrap();
-    let mut stream = TcpStream::connect(host).await.unwrap();
-    let request = format!(
-        "GET /{prefix}/2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: {host}\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    // The API's table and the seat hold the slot, and so does a request while it waits.
-    while Arc::strong_count(&seat.slot) < 3 {
+    let idle = Arc::strong_count(&api.slot);
+    let mut stream = TcpStream::connect(api.address()).await.unwrap();
+    stream
+        .write_all(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: local\r\n\r\n")
+        .await
+        .unwrap();
+    // A request holds the slot while it waits.
+    while Arc::strong_count(&api.slot) <= idle {
         tokio::task::yield_now().await;
     }
     drop(stream);
-    while Arc::strong_count(&seat.slot) > 2 {
+    while Arc::strong_count(&api.slot) > idle {
         tokio::task::yield_now().await;
     }
 
-    let (answer, invocation) = tokio::join!(
-        seat.invoke(Bytes::from("{}"), Limits { timeout: Duration::ZERO, ..LIMITS }),
-        next(seat.address())
-    );
+    let limits = Limits { timeout: Duration::ZERO, ..LIMITS };
+    let (answer, invocation) = tokio::join!(api.invoke(Bytes::from("{}"), limits), next(&api));
     assert_eq!(
         (answer, invocation.text()),
         (Answer::TimedOut, "{}"),
@@ -208,20 +189,18 @@ async fn a_waiting_environment_that_hangs_up_loses_nothing() {
 async fn an_environment_that_never_asks_times_out() {
     let api = RuntimeApi::start("f").await.unwrap();
     let limits = Limits { init: Duration::ZERO, timeout: Duration::ZERO, ..LIMITS };
-    assert_eq!(api.seat().invoke(Bytes::from("{}"), limits).await, Answer::TimedOut);
+    assert_eq!(api.invoke(Bytes::from("{}"), limits).await, Answer::TimedOut);
 }
 
 #[tokio::test]
 async fn an_invocation_that_is_not_answered_times_out() {
     let api = RuntimeApi::start("f").await.unwrap();
-    let seat = api.seat();
     let limits = Limits { timeout: Duration::ZERO, ..LIMITS };
-    let (answer, invocation) =
-        tokio::join!(seat.invoke(Bytes::from("{}"), limits), next(seat.address()));
+    let (answer, invocation) = tokio::join!(api.invoke(Bytes::from("{}"), limits), next(&api));
     assert_eq!((answer, invocation.status), (Answer::TimedOut, 200));
 
-    let path = "invocation/00000000-0000-4000-8000-000000000001/response";
-    assert_eq!(post(seat.address(), path, b"null").await.status, 202, "too late, but well-formed");
+    let reply = post(&api, &invocation.path("response"), b"null").await;
+    assert_eq!(reply.status, 202, "too late, but well-formed");
 }
 
 #[tokio::test]
@@ -236,46 +215,39 @@ async fn wrong_requests_are_refused() {
     }
 
     let api = RuntimeApi::start("f").await.unwrap();
-    let seat = api.seat();
-    let address = seat.address().to_owned();
-    let path = "invocation/00000000-0000-4000-8000-000000000001/response";
-    check(&post(&address, path, b"null").await, 400, "InvalidRequestID");
+    check(&post(&api, "invocation/other/response", b"null").await, 400, "InvalidRequestID");
 
     let environment = async {
-        next(&address).await;
-        check(&next(&address).await, 403, "InvalidStateTransition");
-        check(&post(&address, "invocation/other/response", b"null").await, 400, "InvalidRequestID");
-        assert_eq!(post(&address, path, b"null").await.status, 202);
-        check(&post(&address, path, b"null").await, 400, "InvalidRequestID");
+        let path = next(&api).await.path("response");
+        check(&next(&api).await, 403, "InvalidStateTransition");
+        check(&post(&api, "invocation/other/response", b"null").await, 400, "InvalidRequestID");
+        assert_eq!(post(&api, &path, b"null").await.status, 202);
+        check(&post(&api, &path, b"null").await, 400, "InvalidRequestID");
     };
-    let (answer, ()) = tokio::join!(seat.invoke(Bytes::from("{}"), LIMITS), environment);
+    let (answer, ()) = tokio::join!(api.invoke(Bytes::from("{}"), LIMITS), environment);
     assert_eq!(answer, Answer::Success(Bytes::from("null")));
-
-    drop(seat);
-    check(&next(&address).await, 404, "UnknownEnvironment");
 }
 
 #[tokio::test]
 async fn bodies_are_as_large_as_lambda_allows() {
     let api = RuntimeApi::start("f").await.unwrap();
-    let seat = api.seat();
     let payload = vec![b' '; 6 * 1024 * 1024];
     let environment = async {
         for extra in [0, 1] {
-            let invocation = next(seat.address()).await;
+            let invocation = next(&api).await;
             assert_eq!(invocation.body.len(), payload.len());
             let path = format!(
                 "invocation/{}/response",
                 invocation.header("Lambda-Runtime-Aws-Request-Id")
             );
-            post(seat.address(), &path, &vec![b' '; MAX_RESPONSE_BYTES + extra]).await;
+            post(&api, &path, &vec![b' '; MAX_RESPONSE_BYTES + extra]).await;
         }
     };
     let invoker = async {
-        let answer = seat.invoke(Bytes::from(payload.clone()), LIMITS).await;
+        let answer = api.invoke(Bytes::from(payload.clone()), LIMITS).await;
         let Answer::Success(body) = answer else { panic!("{answer:?}") };
         assert_eq!(body.len(), MAX_RESPONSE_BYTES);
-        let answer = seat.invoke(Bytes::from(payload.clone()), LIMITS).await;
+        let answer = api.invoke(Bytes::from(payload.clone()), LIMITS).await;
         let Answer::FunctionError(error) = answer else { panic!("{answer:?}") };
         assert_eq!(error.error_type, "Function.ResponseSizeTooLarge");
     };
