@@ -207,8 +207,11 @@ fn report_changes(after: &Snapshot, changes: &[Change], out: &mut dyn Write) -> 
         );
     }
     writeln!(out, "\nTHE SECOND ROUND CHANGED {} ITEMS:", changes.len())?;
-    for change in changes {
+    for change in changes.iter().take(show::MAX_CHANGES) {
         writeln!(out, "  {change}")?;
     }
-    Ok(())
+    match changes.len().saturating_sub(show::MAX_CHANGES) {
+        0 => Ok(()),
+        more => writeln!(out, "  and {more} more"),
+    }
 }

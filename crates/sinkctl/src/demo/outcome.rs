@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::show::{MAX_VALUE, shorten};
+use super::show::{MAX_TEXT, shorten};
 use crate::{function::Invocation, runtime_api::Answer};
 
 /// The members of the functions' log line of a batch, in the order in which they are shown.
@@ -32,7 +32,7 @@ pub(super) struct Outcome {
 pub(super) fn of(invocation: &Invocation) -> Outcome {
     let (answer, succeeded) = match &invocation.answer {
         Answer::Success(body) => {
-            (shorten(&String::from_utf8_lossy(body), MAX_VALUE), !has_failures(body))
+            (shorten(&String::from_utf8_lossy(body), MAX_TEXT), !has_failures(body))
         }
         Answer::FunctionError(error) => {
             (format!("{}: {}", error.error_type, error.error_message), false)

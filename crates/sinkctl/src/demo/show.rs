@@ -10,38 +10,61 @@ use serde_json::Value;
 use super::snapshot::{self, Snapshot};
 
 /// The most items of a table that are shown.
-const MAX_ITEMS: usize = 30;
+const MAX_ITEMS: usize = 100;
 
-/// The most characters of a value that are shown.
-pub(super) const MAX_VALUE: usize = 100;
+/// The most characters of an item or an answer that are shown.
+pub(super) const MAX_TEXT: usize = 150;
+
+/// The attribute in which a sink notes which record an item comes from.
+const SINK: &str = "_sink";
+
+/// The most changes of the second round that are shown.
+pub(super) const MAX_CHANGES: usize = 20;
 
 /// The last lines that are shown of a failed invocation's log, and the most characters of each.
 pub(super) const MAX_LOG_LINES: usize = 20;
 pub(super) const MAX_LOG_LINE: usize = 300;
 
-/// Shows each table's items, an attribute a line.
+/// Shows each table's items: the key with the record that the item comes from, and the rest on a line of its own.
 pub(super) fn tables(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
     for (table, items) in snapshot {
         writeln!(out, "\n{table}: {} items", items.len())?;
         for item in items.iter().take(MAX_ITEMS) {
-            writeln!(out, "  {}", shorten(&snapshot::key(item), MAX_VALUE))?;
-            let attributes = item.as_object().into_iter().flatten();
-            for (name, value) in
-                attributes.filter(|(name, _)| !["PK", "SK"].contains(&name.as_str()))
-            {
-                writeln!(
-                    out,
-                    "    {}: {}",
-                    shorten(name, MAX_VALUE),
-                    shorten(&plain(value), MAX_VALUE)
-                )?;
-            }
+            let key = shorten(&snapshot::key(item), MAX_TEXT);
+            writeln!(
+                out,
+                "  {key}{}\n    {}",
+                origin(&item[SINK]["M"]),
+                shorten(&rest(item), MAX_TEXT)
+            )?;
         }
         if items.len() > MAX_ITEMS {
             writeln!(out, "  and {} more", items.len() - MAX_ITEMS)?;
         }
     }
     Ok(())
+}
+
+/// The record that an item comes from, where the item says so.
+fn origin(sink: &Value) -> String {
+    match (sink["partition"]["N"].as_str(), sink["offset"]["N"].as_str()) {
+        (Some(partition), Some(offset)) => format!(" from partition {partition}, offset {offset}"),
+        _ => String::new(),
+    }
+}
+
+/// What else an item holds; of a quarantined record only what is wrong with it.
+fn rest(item: &Value) -> String {
+    let text = |name: &str| item[name]["S"].as_str();
+    if let (Some(reason), Some(message), Some(attempts)) =
+        (text("reason"), text("message"), item["attempts"]["N"].as_str())
+    {
+        return format!("{reason} ({attempts} attempts): {message}");
+    }
+    let attributes = item.as_object().into_iter().flatten();
+    let attributes = attributes.filter(|(name, _)| !["PK", "SK", SINK].contains(&name.as_str()));
+    let attributes = attributes.map(|(name, value)| format!("{name}: {}", plain(value)));
+    attributes.collect::<Vec<_>>().join(", ")
 }
 
 /// The counts that are not zero.
@@ -66,24 +89,17 @@ pub(super) fn shorten(text: &str, max_characters: usize) -> String {
     short
 }
 
-/// A value of `DynamoDB`'s JSON without the types: a text is itself, and within lists and maps in quotes.
+/// A value of `DynamoDB`'s JSON without the types.
 fn plain(value: &Value) -> String {
-    match tagged(value) {
-        Some(("S", Value::String(text))) => text.clone(),
-        _ => nested(value),
-    }
-}
-
-fn nested(value: &Value) -> String {
     match tagged(value) {
         Some(("N", Value::String(number))) => number.clone(),
         Some(("NULL", _)) => "null".to_owned(),
         Some(("B", Value::String(base64))) => format!("<{base64}>"),
         Some(("L", Value::Array(elements))) => {
-            format!("[{}]", elements.iter().map(nested).collect::<Vec<_>>().join(", "))
+            format!("[{}]", elements.iter().map(plain).collect::<Vec<_>>().join(", "))
         }
         Some(("M", Value::Object(members))) => {
-            let members = members.iter().map(|(name, value)| format!("{name}: {}", nested(value)));
+            let members = members.iter().map(|(name, value)| format!("{name}: {}", plain(value)));
             format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
         }
         Some((_, other)) => other.to_string(),
@@ -110,7 +126,7 @@ mod tests {
             assert_eq!(plain(value), expected);
         }
 
-        check(&json!({"S": "a \"b\""}), "a \"b\"");
+        check(&json!({"S": "a \"b\""}), r#""a \"b\"""#);
         check(&json!({"N": "1.50"}), "1.50");
         check(&json!({"BOOL": true}), "true");
         check(&json!({"NULL": true}), "null");
@@ -137,23 +153,51 @@ mod tests {
     }
 
     #[test]
+    fn an_item_is_its_key_its_origin_and_the_rest() {
+        #[track_caller]
+        fn check(item: Value, expected: &str) {
+            let mut report = Vec::new();
+            tables(&Snapshot::from([("t".to_owned(), vec![item])]), &mut report).unwrap();
+            assert_eq!(String::from_utf8(report).unwrap(), format!("\nt: 1 items\n{expected}"));
+        }
+
+        check(json!({"PK": {"S": "p"}, "SK": {"S": "s"}}), "  p / s\n    \n");
+        check(
+            json!({
+                "PK": {"S": "p"},
+                "SK": {"S": "p"},
+                "_sink": {"M": {"partition": {"N": "1"}, "offset": {"N": "2"}, "topic": {"S": "t"}}},
+                "a": {"S": "b"},
+                "c": {"M": {"d": {"N": "3"}}},
+            }),
+            "  p from partition 1, offset 2\n    a: \"b\", c: {d: 3}\n",
+        );
+        check(
+            json!({
+                "PK": {"S": "t-0"},
+                "SK": {"S": "s"},
+                "attempts": {"N": "2"},
+                "message": {"S": "no JSON"},
+                "reason": {"S": "INVALID_JSON"},
+                "value": {"B": "AAE="},
+            }),
+            "  t-0 / s\n    INVALID_JSON (2 attempts): no JSON\n",
+        );
+        check(
+            json!({"PK": {"S": "p"}, "SK": {"S": "p"}, "v": {"S": "x".repeat(MAX_TEXT)}}),
+            &format!("  p\n    v: \"{}... (5 more characters)\n", "x".repeat(MAX_TEXT - 4)),
+        );
+    }
+
+    #[test]
     fn tables_are_bounded() {
         let item = |number: usize| json!({"PK": {"S": number.to_string()}, "SK": {"S": number.to_string()}});
         let mut report = Vec::new();
         let many = Snapshot::from([("t".to_owned(), (0..MAX_ITEMS + 2).map(item).collect())]);
         tables(&many, &mut report).unwrap();
         let report = String::from_utf8(report).unwrap();
-        assert!(report.starts_with("\nt: 32 items\n  0\n  1\n"));
-        assert!(report.ends_with("\n  29\n  and 2 more\n"));
-
-        let mut report = Vec::new();
-        let item = json!({"PK": {"S": "p"}, "SK": {"S": "s"}, "v": {"S": "x".repeat(101)}, "n": {"N": "1"}});
-        tables(&Snapshot::from([("t".to_owned(), vec![item])]), &mut report).unwrap();
-        let expected = format!(
-            "\nt: 1 items\n  p / s\n    n: 1\n    v: {}... (1 more characters)\n",
-            "x".repeat(100)
-        );
-        assert_eq!(String::from_utf8(report).unwrap(), expected);
+        assert!(report.starts_with("\nt: 102 items\n  0\n    \n  1\n"));
+        assert!(report.ends_with("\n  99\n    \n  and 2 more\n"));
     }
 
     #[test]
