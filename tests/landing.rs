@@ -1,121 +1,218 @@
-//! What each kind of record does to each state of the tables, by both transports.
+//! What each kind of record does to each state of the tables: the table of the design's section 2, row by row.
+//!
+//! All of it is done three times: by statements, a whole test's records in one event; by single-item calls; and by
+//! statements with an event for each record. The tables and the outcomes must be the same.
 
-use serde_json::{Value, json};
+mod appian;
+mod seatool;
+mod stored;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use dynamo_sink::{
+    handler::Response,
+    item::{Outline, encode},
+    outcome::Outcome,
+    sink::Sink,
+};
+use serde_json::{Map, Value, json};
 
 use crate::support::{
-    APPIAN, Event, QUARANTINE, Record, SEATOOL, TOMBSTONES, dynamodb, handler, send,
+    APPIAN, Change, Event, QUARANTINE, Record, SEATOOL, TOMBSTONES, changes, dynamo_members,
+    dynamodb_with_streams, handler, land, put,
 };
 
-/// Sends each event in turn by statements and by single-item calls; both must leave `expected`, the tables' contents
-/// in short.
-async fn check(sink: dynamo_sink::sink::Sink, events: &[Event], expected: &[&str]) {
-    for statements in ["25", "1"] {
-        let dynamodb = dynamodb().await;
-        let changes = [("DYNAMODB_STATEMENTS_PER_REQUEST", statements)];
-        let mut handler = handler(&dynamodb.endpoint(), sink, &changes).await;
-        for event in events {
-            send(&mut handler, event).await.unwrap();
-        }
-        let mut found = Vec::new();
-        for (table, short) in [
-            (APPIAN, "item"),
-            (SEATOOL, "item"),
-            (TOMBSTONES, "tombstone"),
-            (QUARANTINE, "rejected"),
-        ] {
-            for item in dynamodb.items(table).unwrap() {
-                found.push(format!("{short} {}", summary(&item)));
-            }
-        }
-        assert_eq!(found, expected, "{statements} statements a request");
-    }
+/// One key: what stands, what comes, and what is to become of both.
+#[derive(Clone, Debug)]
+struct Scenario {
+    key: String,
+    before: Standing,
+    record: Record,
+    outcome: Outcome,
+    is_conflict: bool,
+    after: Standing,
 }
 
-fn summary(item: &Value) -> String {
-    if let Some(reason) = item["reason"]["S"].as_str() {
-        return format!("{} {reason}", item["SK"]["S"].as_str().unwrap());
+/// A key's item and tombstone.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Standing {
+    item: Option<Value>,
+    tombstone: Option<Value>,
+}
+
+/// Where a state stands in the order, with all that a stamp holds.
+#[derive(Clone, Debug)]
+struct State {
+    epoch: u64,
+    source_time: u64,
+    topic: &'static str,
+    partition: i32,
+    offset: i64,
+    timestamp: i64,
+}
+
+/// The epoch that the records come in, unless they say so themselves.
+const EPOCH: u64 = 1;
+
+/// A tombstone's `expiresAt` that was set by the test's handler, as [`Standing`] has it.
+const IN_A_YEAR: &str = "in a year";
+
+async fn check(sink: Sink, scenarios: &[Scenario]) {
+    check_with(sink, &[], scenarios).await;
+}
+
+async fn check_with(sink: Sink, settings: &[(&str, &str)], scenarios: &[Scenario]) {
+    run(sink, settings, "25", scenarios.len(), scenarios).await;
+    run(sink, settings, "1", scenarios.len(), scenarios).await;
+    run(sink, settings, "25", 1, scenarios).await;
+}
+
+async fn run(
+    sink: Sink,
+    settings: &[(&str, &str)],
+    statements: &str,
+    records_per_event: usize,
+    scenarios: &[Scenario],
+) {
+    let table = if sink.deletes { SEATOOL } else { APPIAN };
+    let dynamodb = dynamodb_with_streams().await;
+    for Standing { item, tombstone } in scenarios.iter().map(|scenario| &scenario.before) {
+        item.iter().for_each(|item| put(&dynamodb, table, item));
+        tombstone.iter().for_each(|tombstone| put(&dynamodb, TOMBSTONES, tombstone));
     }
-    let sink = if item["_sink"].is_null() { item } else { &item["_sink"]["M"] };
-    let names = item
-        .as_object()
-        .unwrap()
-        .keys()
-        .filter(|name| !["PK", "SK", "_sink"].contains(&name.as_str()));
-    let names = if item["_sink"].is_null() {
-        String::new()
-    } else {
-        names.cloned().collect::<Vec<_>>().join(",")
+    let n_puts = [table, TOMBSTONES].map(|table| changes(&dynamodb, table).len());
+    let start = now();
+
+    let epoch = EPOCH.to_string();
+    let transport = [("DYNAMODB_STATEMENTS_PER_REQUEST", statements), ("EPOCH", &epoch)];
+    let settings: Vec<_> = settings.iter().copied().chain(transport).collect();
+    let mut handler = handler(&dynamodb.endpoint(), sink, &settings).await;
+    let mut outcomes = Vec::new();
+    let mut n_conflicts = 0;
+    for scenarios in scenarios.chunks(records_per_event) {
+        let event = Event::new(scenarios.iter().map(|scenario| scenario.record.clone()));
+        let landed = land(&mut handler, &event).await;
+        assert_eq!(landed.answer.unwrap(), Response::default());
+        outcomes.extend(landed.summary.outcomes);
+        n_conflicts += landed.summary.conflicts;
+    }
+
+    let year = 365 * 24 * 60 * 60;
+    let (items, mut tombstones) =
+        (dynamodb.items(table).unwrap(), dynamodb.items(TOMBSTONES).unwrap());
+    for tombstone in &mut tombstones {
+        let Some(expires_at) = tombstone["expiresAt"]["N"].as_str() else { continue };
+        if (start + year..=now() + year).contains(&expires_at.parse().unwrap()) {
+            tombstone["expiresAt"]["N"] = IN_A_YEAR.into();
+        }
+    }
+    let find = |table: &[Value], key: &str| {
+        table.iter().find(|item| item["PK"]["S"] == key && item["SK"]["S"] == key).cloned()
     };
-    format!(
-        "{} {}-{} {names}",
-        item["PK"]["S"].as_str().unwrap(),
-        sink["partition"]["N"].as_str().unwrap(),
-        sink["offset"]["N"].as_str().unwrap()
-    )
+    let with = format!("{statements} statements a request, {records_per_event} records an event");
+    for (scenario, outcome) in scenarios.iter().zip(&outcomes) {
+        let Scenario { key, after, .. } = scenario;
+        let found = Standing { item: find(&items, key), tombstone: find(&tombstones, key) };
+        assert_eq!(*outcome, scenario.outcome, "{key} ({with})");
+        assert_eq!(found, *after, "{key} ({with})");
+    }
+    assert_eq!(outcomes.len(), scenarios.len());
+    assert_eq!(n_conflicts, scenarios.iter().filter(|it| it.is_conflict).count(), "{with}");
+    assert_eq!(items.len(), scenarios.iter().filter(|it| it.after.item.is_some()).count());
+    assert_eq!(
+        tombstones.len(),
+        scenarios.iter().filter(|it| it.after.tombstone.is_some()).count()
+    );
+    assert_eq!(dynamodb.items(QUARANTINE).unwrap(), Vec::<Value>::new());
+
+    // Each write changed something, and nothing was written twice.
+    let differs = |part: fn(&Standing) -> &Option<Value>| {
+        scenarios.iter().filter(|it| part(&it.before) != part(&it.after)).count()
+    };
+    let n_changes = [differs(|it| &it.item), differs(|it| &it.tombstone)];
+    for ((table, n_puts), n_changes) in [table, TOMBSTONES].into_iter().zip(n_puts).zip(n_changes) {
+        let changes = changes(&dynamodb, table).split_off(n_puts);
+        assert!(changes.iter().all(|Change { old, new }| old != new));
+        assert_eq!(changes.len(), n_changes, "{table} ({with})");
+    }
 }
 
-fn seatool(key: &str, offset: i64, value: Option<Value>) -> Record {
-    Record::seatool(key, 0, offset, 1000 + offset, value.as_ref())
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-#[tokio::test]
-async fn a_new_item_is_written() {
-    check(
-        sink_seatool_data::SINK,
-        &[Event::new([seatool("A", 1, Some(json!({"a": 1, "b": 2})))])],
-        &["item A 0-1 a,b"],
-    )
-    .await;
+impl State {
+    fn version(&self, sink: &Sink) -> String {
+        let Self { epoch, source_time, partition, offset, timestamp, .. } = self;
+        if sink.deletes {
+            format!("{epoch:010}{offset:020}")
+        } else {
+            let timestamp = timestamp.max(&0);
+            format!("{epoch:010}{source_time:020}{timestamp:020}{partition:020}{offset:020}")
+        }
+    }
+
+    /// The attributes that an item's `_sink` and a tombstone share.
+    fn stamp(&self, sink: &Sink) -> Value {
+        json!({
+            "version": {"S": self.version(sink)},
+            "topic": {"S": self.topic},
+            "partition": {"N": self.partition.to_string()},
+            "offset": {"N": self.offset.to_string()},
+            "timestamp": {"N": self.timestamp.to_string()},
+        })
+    }
+
+    /// The item that this state's record leaves.
+    fn item(&self, sink: &Sink, key: &str, members: &Map<String, Value>) -> Value {
+        let json = Value::from(members.clone()).to_string();
+        let shape = encode(json.as_bytes(), &Outline::default()).unwrap().item.shape().clone();
+        let mut stamp = self.stamp(sink);
+        stamp["shape"] = json!({"S": shape.as_str()});
+        let mut item = unstamped_item(key, members);
+        item["_sink"] = json!({"M": stamp});
+        item
+    }
+
+    /// The tombstone that this state's delete leaves.
+    fn tombstone(&self, sink: &Sink, key: &str, expires_at: Option<&str>) -> Value {
+        let mut tombstone = self.stamp(sink);
+        tombstone["PK"] = json!({"S": key});
+        tombstone["SK"] = json!({"S": key});
+        if let Some(expires_at) = expires_at {
+            tombstone["expiresAt"] = json!({"N": expires_at});
+        }
+        tombstone
+    }
 }
 
-#[tokio::test]
-async fn items_move_forward_only() {
-    let put = |offset, value| Event::new([seatool("A", offset, Some(value))]);
-    let sink = sink_seatool_data::SINK;
-    check(sink, &[put(1, json!({"a": 1})), put(2, json!({"a": 2}))], &["item A 0-2 a"]).await;
-    check(sink, &[put(2, json!({"a": 1})), put(1, json!({"a": 2}))], &["item A 0-2 a"]).await;
-    check(sink, &[put(1, json!({"a": 1, "b": 1})), put(2, json!({"a": 2}))], &["item A 0-2 a"])
-        .await;
-    check(
-        sink,
-        &[put(1, json!({"a": 1})), put(2, json!({"odd name": 2}))],
-        &["item A 0-2 odd name"],
-    )
-    .await;
-    let delete = |offset| Event::new([seatool("A", offset, None)]);
-    check(sink, &[put(1, json!({"a": 1})), delete(2)], &["tombstone A 0-2 "]).await;
-    check(
-        sink,
-        &[put(1, json!({"a": 1})), delete(2), put(1, json!({"a": 1}))],
-        &["tombstone A 0-2 "],
-    )
-    .await;
-    check(
-        sink,
-        &[put(1, json!({"a": 1})), delete(2), put(3, json!({"a": 1}))],
-        &["item A 0-3 a", "tombstone A 0-2 "],
-    )
-    .await;
-    check(sink, &[delete(2), delete(4), put(3, json!({"a": 1}))], &["tombstone A 0-4 "]).await;
-    check(sink, &[put(3, json!({"a": 1})), delete(2)], &["item A 0-3 a", "tombstone A 0-2 "]).await;
+/// An item as the earlier writer left it.
+fn unstamped_item(key: &str, members: &Map<String, Value>) -> Value {
+    let mut item = dynamo_members(members);
+    item.insert("PK".to_owned(), json!({"S": key}));
+    item.insert("SK".to_owned(), json!({"S": key}));
+    item.into()
 }
 
-#[tokio::test]
-async fn rejected_records_are_quarantined() {
-    let mut bad = seatool("A", 5, Some(json!([1])));
-    bad.value = Some(b"{".to_vec());
-    check(
-        sink_seatool_data::SINK,
-        &[Event::new([
-            seatool("A", 4, Some(json!({"a": 1}))),
-            bad,
-            seatool("B", 6, Some(json!({"a": 1}))),
-        ])],
-        &[
-            "item A 0-4 a",
-            "item B 0-6 a",
-            "rejected 0000000000-00000000000000000005-00000000000000001005 INVALID_JSON",
-        ],
-    )
-    .await;
+/// Sets of top-level members, each of which is written in another way.
+fn forms() -> Vec<(&'static str, Map<String, Value>)> {
+    let odd = [
+        "a b", "a.b", "a-b", "é", "#a", ":a", "'", "\"", "''; DROP", "?", "schema ", "1", "\u{0}",
+        "\\", "🦀",
+    ];
+    let many = (0..100).map(|n| (format!("column_{n}"), json!(n)));
+    // The statement says each name once, so that it has more than 8,192 characters.
+    let long = (0..99).map(|n| (format!("column_{n:0>93}"), json!(n)));
+    vec![
+        ("the same members", Map::new()),
+        ("one member more", Map::from_iter([("b".to_owned(), json!(2))])),
+        ("reserved words", ["from", "value", "SET", "_"].map(member).into_iter().collect()),
+        ("odd names", odd.map(member).into_iter().collect()),
+        ("101 members", many.collect()),
+        ("a long statement", long.collect()),
+    ]
+}
+
+fn member(name: &str) -> (String, Value) {
+    (name.to_owned(), json!({"of": name}))
 }

@@ -1,7 +1,12 @@
 //! The workspace's integration tests: the real code and the real binaries against a real endpoint.
 
+#![expect(clippy::unwrap_used, reason = "tests end on what they don't expect")]
+
 /// The embedded DynamoDB with the template's tables, handlers on it, and the events that tests send.
 mod support;
 
 /// What each kind of record does to each state of the tables, by both transports.
 mod landing;
+
+/// What faults of DynamoDB, and of the way to it, do to a batch.
+mod faults;

@@ -1,13 +1,15 @@
 //! The embedded DynamoDB with the template's tables, handlers on it, and the events that tests send.
 
 mod event;
+mod proxy;
+mod tables;
 
 use std::{path::Path, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
 use aws_sdk_dynamodb::{Client, config::Credentials};
 use dynamo_sink::{
-    handler::{Handler, InvocationError, Response},
+    handler::{Handled, Handler, InvocationError, Response},
     settings::{Settings, SettingsError},
     sink::Sink,
 };
@@ -18,6 +20,8 @@ use sinkctl::{
 };
 
 pub(crate) use event::{Event, Record};
+pub(crate) use proxy::{Act, Applied, Proxy, Refusal, Request};
+pub(crate) use tables::{Change, changes, dynamo_members, dynamodb_with_streams, put};
 
 /// The tables' names in the local stage.
 pub(crate) const APPIAN: &str = "compare-connector-local-appian";
@@ -84,6 +88,11 @@ pub(crate) async fn send(
     event: &Event,
 ) -> Result<Response, InvocationError> {
     handler.handle(event.json().as_bytes(), Some(TIME)).await
+}
+
+/// Sends an event that can be read, and says what became of each record.
+pub(crate) async fn land(handler: &mut Handler, event: &Event) -> Handled {
+    handler.land(event.json().as_bytes(), Some(TIME)).await.unwrap()
 }
 
 /// An item without its `_sink`, and that.
