@@ -230,8 +230,8 @@ mod tests {
             Order::Offset,
             vec![put(0, 0, 2, 2), put(1, 0, 2, 2)],
             &[],
-            &[0],
-            &[WRITTEN, superseded],
+            &[1],
+            &[superseded, WRITTEN],
         );
         // Lineages of one key follow one another, also when they come interleaved.
         check(
