@@ -121,6 +121,9 @@ pub enum InvocationError {
         /// Why it failed.
         reason: String,
     },
+    /// Occurs when the code panics. The log says where; the message is nowhere, since it may quote a record.
+    #[error("the function panicked: its log says where")]
+    Panicked,
 }
 
 impl From<InvocationError> for Diagnostic {
@@ -130,6 +133,7 @@ impl From<InvocationError> for Diagnostic {
             InvocationError::WrongTopic { .. } => "WrongTopic",
             InvocationError::SystemFault { .. } => "SystemFault",
             InvocationError::RecordsFailed { .. } => "RecordsFailed",
+            InvocationError::Panicked => "Panicked",
         };
         // The runtime's own conversions report an error's first line only.
         Self { error_type: error_type.to_owned(), error_message: chain_of_causes(&error) }

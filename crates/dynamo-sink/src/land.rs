@@ -180,9 +180,10 @@ impl Landing<'_> {
             tokio::select! {
                 Some(flight) = self.flights.join_next() => match flight {
                     Ok(flight) => self.take(flight),
-                    Err(error) => self.blame(Trouble::Fault {
-                        message: "a request ended abnormally".to_owned(),
-                        source: Some(Box::new(error)),
+                    // The error would quote the panic's message, and that might quote the record.
+                    Err(_) => self.blame(Trouble::Fault {
+                        message: "sending a request panicked: the log says where".to_owned(),
+                        source: None,
                     }),
                 },
                 () = until_retry => {}

@@ -1,6 +1,11 @@
 //! A function's life: settings, tables, then one invocation after the other.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    panic::{self, AssertUnwindSafe},
+    pin::pin,
+    task::Poll,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use aws_config::{BehaviorVersion, retry::RetryConfig};
 use aws_sdk_dynamodb::{
@@ -52,6 +57,12 @@ pub enum StartError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Occurs when the program is started by hand.
+    #[error(
+        "`AWS_LAMBDA_RUNTIME_API` is not set: this is a Lambda function, started by Lambda, `sinkctl demo` or `cargo \
+         lambda`"
+    )]
+    NoRuntimeApi,
 }
 
 /// Runs `sink` as a Lambda function until the environment ends.
@@ -74,9 +85,19 @@ pub async fn run(sink: Sink) -> Result<(), lambda_runtime::Error> {
 async fn start(sink: Sink) -> Result<Handler, StartError> {
     let settings = Settings::from_env(&sink)?;
     start_logging(settings.log_level);
+    panic::set_hook(Box::new(log_panic));
     let client = client().await;
     check_tables(&client, &settings).await?;
+    if !has_runtime_api() {
+        return Err(StartError::NoRuntimeApi);
+    }
     Ok(Handler::new(sink, settings, client))
+}
+
+/// The runtime itself and its client panic without one.
+fn has_runtime_api() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the runtime reads it too: it is no setting")]
+    std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some()
 }
 
 /// A client without retries of its own: the writer retries, inside the invocation's deadline.
@@ -99,7 +120,25 @@ async fn invoke(
         .filter(|left| !left.is_zero());
     let span = tracing::info_span!("invocation", requestId = event.context.request_id);
     let mut handler = handler.lock().await;
-    handler.handle(event.payload.get().as_bytes(), time_left).instrument(span).await
+    let handled = handler.handle(event.payload.get().as_bytes(), time_left).instrument(span);
+    catch_panic(handled).await.unwrap_or(Err(InvocationError::Panicked))
+}
+
+/// `None` where `future` panics. The runtime would catch it too, but report the panic's message.
+async fn catch_panic<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|context| {
+        let poll = panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        poll.map_or(Poll::Ready(None), |poll| poll.map(Some))
+    })
+    .await
+}
+
+/// Says where the code panicked. The message is only logged where it is a literal: others may quote a record's data.
+fn log_panic(panic: &panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let literal = panic.payload().downcast_ref::<&'static str>();
+    tracing::error!(place, reason = literal, "panicked");
 }
 
 /// Logs go to standard output, a JSON object a line. Other crates' logs are held at WARN: at lower levels the SDK and
@@ -174,13 +213,18 @@ fn check_keys(table: &str, description: Option<&TableDescription>) -> Result<(),
     Err(StartError::KeySchema { table: table.to_owned(), found })
 }
 
-/// Tells the Runtime API why the function does not start, so that the invocation's caller sees it too.
+/// Tells the Runtime API why the function does not start, so that the invocation's caller sees it too. Without one, as
+/// when the program is started by hand, standard error has to do.
 async fn report_init_error(error: &StartError) {
+    if !has_runtime_api() {
+        return;
+    }
     let error_type = match error {
         StartError::Settings(_) => "Settings",
         StartError::MissingTable { .. } => "MissingTable",
         StartError::KeySchema { .. } => "KeySchema",
         StartError::DescribeTable { .. } => "DescribeTable",
+        StartError::NoRuntimeApi => "NoRuntimeApi",
     };
     let body = serde_json::json!({"errorType": error_type, "errorMessage": chain(error), "stackTrace": []});
     let request = lambda_runtime_api_client::build_request()
@@ -188,7 +232,6 @@ async fn report_init_error(error: &StartError) {
         .uri("/2018-06-01/runtime/init/error")
         .header("lambda-runtime-function-error-type", format!("Init.{error_type}"))
         .body(body.to_string().into());
-    // Without a Runtime API, as when the binary is started by hand, standard error has to do.
     if let (Ok(client), Ok(request)) =
         (lambda_runtime_api_client::Client::builder().build(), request)
     {
