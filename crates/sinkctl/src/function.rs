@@ -224,3 +224,42 @@ struct Process {
     id: u32,
     kill_switch: Arc<Notify>,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        dynamodb::DEFAULT_PORT,
+        template::{LOCAL_STAGE, Template},
+    };
+
+    /// The only other place where the variables stand is where `cargo lambda watch` reads them.
+    #[test]
+    fn cargo_lambda_sets_what_the_template_declares() {
+        let metadata = Command::new(env!("CARGO"))
+            .args(["metadata", "--no-deps", "--format-version", "1"])
+            .output();
+        let metadata: Value = serde_json::from_slice(&metadata.unwrap().stdout).unwrap();
+        let watched = |binary: &str| -> BTreeMap<String, String> {
+            let is_built_from = |package: &&Value| {
+                package["targets"].as_array().unwrap().iter().any(|target| target["name"] == binary)
+            };
+            let package =
+                metadata["packages"].as_array().unwrap().iter().find(is_built_from).unwrap();
+            serde_json::from_value(package["metadata"]["lambda"]["watch"]["env"].clone()).unwrap()
+        };
+
+        let template = include_str!("../../../template.yaml");
+        let template = Template::parse(template, &[("Stage", LOCAL_STAGE)]).unwrap();
+        assert!(!template.functions.is_empty());
+        for function in &template.functions {
+            let endpoint = format!("http://127.0.0.1:{DEFAULT_PORT}");
+            let settings = FunctionSettings::local(function, PathBuf::new(), &endpoint);
+            assert_eq!(watched(&function.binary), settings.variables, "{}", function.binary);
+        }
+    }
+}
