@@ -257,6 +257,10 @@ impl Handler {
             Mapped::Delete { key } => (key, None, 0),
         };
         let epoch = encoded.epoch().unwrap_or(self.settings.epoch);
+        if epoch > self.settings.epoch {
+            let message = "the record's epoch is beyond the function's: its state would outrank all that follow";
+            return Err(Rejection::new("INVALID_EPOCH", message));
+        }
         let stamp = Stamp::new(self.sink.order, epoch, source_time, encoded);
         check_limits(&key, &stamp, item.as_ref())?;
         let is_delete = item.is_none();
