@@ -94,6 +94,7 @@ pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
         statements_in_flight: 0,
         inserts_in_flight: 0,
         jitter: 0.0,
+        answered_at: Instant::now(),
         report: Report::default(),
     };
     for (record, rejection) in batch.rejections {
@@ -120,8 +121,9 @@ struct Landing<'a> {
     statements_in_flight: usize,
     inserts_in_flight: usize,
     concurrency: Concurrency,
-    /// Drawn for each answer, so that the jobs which shared a request share their next one too.
+    /// Drawn and taken for each answer, so that the jobs which shared a request share their next one too.
     jitter: f64,
+    answered_at: Instant,
     report: Report,
 }
 
@@ -130,8 +132,9 @@ type JobId = usize;
 /// A key's writes, or a record on its way into the quarantine; one request of it is in flight at most.
 struct Job {
     work: Work,
-    /// How often the present request was sent in vain.
+    /// How often the present request was sent in vain, and why the last time.
     attempts: u32,
+    last_trouble: Option<Trouble>,
     /// Whether its requests go by themselves, since something was wrong with one that it shared.
     is_alone: bool,
     /// Whether nothing of it was sent yet.
@@ -146,7 +149,7 @@ enum Work {
 /// A request that was answered, with the jobs that it was for.
 struct Flight {
     jobs: Vec<JobId>,
-    operation: Operation,
+    transport: Transport,
     result: Result<Reply, Trouble>,
 }
 
@@ -209,7 +212,13 @@ impl Landing<'_> {
     }
 
     fn add(&mut self, work: Work) {
-        self.jobs.push(Job { work, attempts: 0, is_alone: false, is_fresh: true });
+        self.jobs.push(Job {
+            work,
+            attempts: 0,
+            last_trouble: None,
+            is_alone: false,
+            is_fresh: true,
+        });
         self.ready(self.jobs.len() - 1);
     }
 
@@ -283,7 +292,7 @@ impl Landing<'_> {
             }),
         };
         if let Some(call) = call {
-            self.fly(vec![id], call);
+            self.fly(vec![id], Transport::Single, call);
         }
     }
 
@@ -302,8 +311,8 @@ impl Landing<'_> {
             jobs.push(id);
         }
         body.extend_from_slice(LIST_END);
-        self.statements_in_flight += 1;
-        self.fly(jobs, Call::without_table(Operation::BatchExecuteStatement, body));
+        let call = Call::without_table(Operation::BatchExecuteStatement, body);
+        self.fly(jobs, Transport::Statement, call);
     }
 
     fn start_inserts(&mut self) {
@@ -323,34 +332,37 @@ impl Landing<'_> {
             jobs.push(id);
         }
         body.extend_from_slice(LIST_END);
-        self.inserts_in_flight += 1;
-        self.fly(jobs, Call::without_table(Operation::TransactWriteItems, body));
+        let call = Call::without_table(Operation::TransactWriteItems, body);
+        self.fly(jobs, Transport::Transaction, call);
     }
 
-    fn fly(&mut self, jobs: Vec<JobId>, call: Call) {
+    fn fly(&mut self, jobs: Vec<JobId>, transport: Transport, call: Call) {
+        match transport {
+            Transport::Statement => self.statements_in_flight += 1,
+            Transport::Transaction => self.inserts_in_flight += 1,
+            Transport::Single => {}
+        }
         for &id in &jobs {
             self.jobs[id].is_fresh = false;
         }
         self.report.requests += 1;
         let client = self.context.client.clone();
         let timeout = REQUEST_TIMEOUT.min(self.time_left().saturating_sub(ANSWER_TIME));
-        let operation = call.operation;
         self.flights.spawn(async move {
             let result = dynamodb::send(client, call, timeout).await;
-            Flight { jobs, operation, result }
+            Flight { jobs, transport, result }
         });
     }
 
     /// Gives each job its part of an answer.
     fn take(&mut self, flight: Flight) {
-        let Flight { jobs, operation, result } = flight;
+        let Flight { jobs, transport, result } = flight;
         self.jitter = fastrand::f64();
-        match operation {
-            Operation::BatchExecuteStatement => self.statements_in_flight -= 1,
-            Operation::TransactWriteItems if self.inserts_in_flight > 0 => {
-                self.inserts_in_flight -= 1;
-            }
-            _ => {}
+        self.answered_at = Instant::now();
+        match transport {
+            Transport::Statement => self.statements_in_flight -= 1,
+            Transport::Transaction => self.inserts_in_flight -= 1,
+            Transport::Single => {}
         }
         match result {
             Ok(reply) => {
@@ -364,14 +376,11 @@ impl Landing<'_> {
                 }
             }
             Err(trouble) => {
-                if matches!(trouble, Trouble::Throttled) {
-                    self.concurrency.throttled(Instant::now());
+                // The first of them gets the trouble itself, since the first fault that is found is the one to be told.
+                let copies: Vec<_> = jobs.iter().skip(1).map(|_| copy(&trouble)).collect();
+                for (id, trouble) in jobs.into_iter().zip(std::iter::once(trouble).chain(copies)) {
+                    self.trouble(id, trouble);
                 }
-                let Some((&last, others)) = jobs.split_last() else { return };
-                for &id in others {
-                    self.trouble(id, copy(&trouble));
-                }
-                self.trouble(last, trouble);
             }
         }
     }
@@ -477,6 +486,7 @@ impl Landing<'_> {
     fn answer(&mut self, id: JobId, answer: Answer) {
         let job = &mut self.jobs[id];
         job.attempts = 0;
+        job.last_trouble = None;
         match &mut job.work {
             Work::Write { chain, .. } => {
                 let decided = chain.answer(answer);
@@ -512,12 +522,13 @@ impl Landing<'_> {
             Trouble::Throttled | Trouble::Transient(_) => {
                 if matches!(trouble, Trouble::Throttled) {
                     self.report.throttles += 1;
-                    self.concurrency.throttled(Instant::now());
+                    self.concurrency.throttled(self.answered_at);
                 }
                 self.report.retries += 1;
                 let job = &mut self.jobs[id];
                 job.attempts += 1;
-                let at = Instant::now() + delay(job.attempts, self.jitter);
+                job.last_trouble = Some(trouble);
+                let at = self.answered_at + delay(job.attempts, self.jitter);
                 self.waiting.push(Reverse((at, id)));
             }
             Trouble::Invalid { message, is_records_fault } => {
@@ -565,11 +576,16 @@ impl Landing<'_> {
 
     /// Whatever is still undecided has failed.
     fn give_up(&mut self) {
-        let why = match &self.report.fault {
-            Some(fault) => chain_of_causes(fault),
-            None => "the time left did not do".to_owned(),
-        };
+        let fault = self.report.fault.as_ref().map(|fault| chain_of_causes(fault));
         for id in 0..self.jobs.len() {
+            let Job { attempts, last_trouble, .. } = &self.jobs[id];
+            let why = match (&fault, last_trouble) {
+                (Some(fault), _) => fault.clone(),
+                (None, Some(trouble)) => {
+                    format!("the time left did not do; attempt {attempts} ended with: {trouble}")
+                }
+                (None, None) => "the time left did not do".to_owned(),
+            };
             let is_open = |job: &Job| match &job.work {
                 Work::Write { chain, .. } => chain.request().is_some(),
                 Work::Quarantine { position, requests, .. } => position < requests,
