@@ -1,0 +1,120 @@
+//! Answers that take longer than the invocation has time for.
+
+use std::time::Duration;
+
+use dynamo_sink::outcome::Outcome::{Duplicate, Failed, Written};
+
+use crate::{
+    faults::{batch::Batch, contents, failure, run},
+    support::{Act, Applied, Refusal, handler},
+};
+
+const PARTIAL: (&str, &str) = ("RESPONSE_MODE", "partial");
+
+/// Longer than any invocation here.
+const LONG: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn without_time_nothing_is_started() {
+    let batch = Batch::seatool();
+    for time in [Duration::ZERO, Duration::from_millis(400)] {
+        let found = run(&batch, &[], Some(time), |_| Act::Pass).await;
+        assert_eq!(found.proxy.requests().len(), 0);
+        assert_eq!(found.landed.summary.count(Failed), batch.expected.len());
+        let text = failure(&found.landed);
+        assert!(text.ends_with(" offset 100: the time left did not do"), "{text}");
+
+        let found = run(&batch, &[PARTIAL], Some(time), |_| Act::Pass).await;
+        let answer = found.landed.answer.unwrap();
+        assert_eq!(answer.batch_item_failures.len(), batch.expected.len());
+    }
+}
+
+#[tokio::test]
+async fn without_a_known_deadline_there_is_time() {
+    for batch in [Batch::seatool(), Batch::appian()] {
+        let hold = |_: &_| Act::Hold(Duration::from_millis(20));
+        let found = run(&batch, &[], None, hold).await;
+        found.landed.answer.unwrap();
+        let expected: Vec<_> = batch.expected.iter().map(|(_, outcome)| *outcome).collect();
+        assert_eq!(found.landed.summary.outcomes, expected);
+    }
+}
+
+#[tokio::test]
+async fn answers_that_do_not_come_fail_what_waits_for_them() {
+    // Whether DynamoDB got the requests shows in the next attempt only.
+    for (applied, outcome) in [(Applied::No, Written), (Applied::Yes, Duplicate)] {
+        let batch = Batch::replacements(300);
+        let time = Duration::from_millis(800);
+        let silent = move |_: &_| Act::Silence(applied);
+        let found = run(&batch, &[PARTIAL], Some(time), silent).await;
+
+        assert_eq!(found.proxy.requests().len(), 8);
+        assert_eq!(found.landed.summary.count(Failed), 300);
+        assert_eq!(found.landed.answer.unwrap().batch_item_failures.len(), 300);
+
+        let mut handler = handler(&found.dynamodb.endpoint(), batch.sink, &[]).await;
+        let retried = handler.land(batch.event.json().as_bytes(), None).await.unwrap();
+        retried.answer.unwrap();
+        assert_eq!(retried.summary.count(outcome), if outcome == Written { 300 } else { 200 });
+        assert_eq!(retried.summary.count(Failed), 0);
+        assert_eq!(contents(&found.dynamodb), batch.contents_without_faults("25").await);
+    }
+}
+
+#[tokio::test]
+async fn what_is_begun_in_time_is_ended() {
+    // Each request takes 150 ms, and the last may start 500 ms before the end: seven at most.
+    let batch = Batch::replacements(1000);
+    let changes = [PARTIAL, ("DYNAMODB_MAX_CONCURRENCY", "1")];
+    let hold = |_: &_| Act::Hold(Duration::from_millis(150));
+    let found = run(&batch, &changes, Some(Duration::from_millis(1500)), hold).await;
+
+    let requests = found.proxy.requests().len();
+    assert!((1..=7).contains(&requests), "{requests}");
+    let outcomes = &found.landed.summary.outcomes;
+    assert_eq!(outcomes[..requests * 25], vec![Written; requests * 25]);
+    assert_eq!(outcomes[requests * 25..], vec![Failed; 1000 - requests * 25]);
+    let failures = found.landed.answer.unwrap().batch_item_failures;
+    let offsets: Vec<i64> = failures.iter().map(|it| it.item_identifier.offset).collect();
+    let records = batch.event.records[requests * 25..].iter();
+    assert_eq!(offsets, records.map(|record| record.offset).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_failure_for_lack_of_time_names_what_took_it() {
+    let batch = Batch::replacements(30);
+    let time = Some(Duration::from_millis(700));
+    let p = async |act: fn() -> Act, cause: &str| {
+        let found = run(&batch, &[], time, move |_| act()).await;
+        assert_eq!(found.landed.summary.count(Failed), 30);
+        let text = failure(&found.landed);
+        assert!(text.contains("the time left did not do") && text.contains(cause), "{text}");
+    };
+    p(
+        || Act::Refuse(Refusal { code: "ThrottlingException", message: "slow down" }),
+        "throttled by DynamoDB",
+    )
+    .await;
+    p(
+        || Act::Refuse(Refusal { code: "InternalServerError", message: "later" }),
+        "InternalServerError",
+    )
+    .await;
+    p(|| Act::Close(Applied::No), "no usable answer from DynamoDB").await;
+    p(|| Act::Hold(LONG), "no answer from DynamoDB within ").await;
+}
+
+#[tokio::test]
+async fn an_endpoint_out_of_reach_is_named() {
+    let batch = Batch::replacements(3);
+    // A port that was free a moment ago.
+    let endpoint = batch.tables().await.endpoint();
+    let mut handler = handler(&endpoint, batch.sink, &[]).await;
+    let event = batch.event.json();
+    let landed = handler.land(event.as_bytes(), Some(Duration::from_millis(700))).await.unwrap();
+    let text = failure(&landed);
+    assert!(text.contains("no usable answer from DynamoDB: dispatch failure: "), "{text}");
+    assert!(text.contains("onnection refused"), "{text}");
+}
