@@ -8,5 +8,11 @@ mod support;
 /// What each kind of record does to each state of the tables, by both transports.
 mod landing;
 
+/// What can't be written, and what only just can be.
+mod rejections;
+
+/// What becomes of each sample event.
+mod samples;
+
 /// What faults of DynamoDB, and of the way to it, do to a batch.
 mod faults;
