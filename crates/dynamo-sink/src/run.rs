@@ -120,8 +120,8 @@ async fn invoke(
         .filter(|left| !left.is_zero());
     let span = tracing::info_span!("invocation", requestId = event.context.request_id);
     let mut handler = handler.lock().await;
-    let handled = handler.handle(event.payload.get().as_bytes(), time_left).instrument(span);
-    catch_panic(handled).await.unwrap_or(Err(InvocationError::Panicked))
+    let answer = handler.handle(event.payload.get().as_bytes(), time_left).instrument(span);
+    catch_panic(answer).await.unwrap_or(Err(InvocationError::Panicked))
 }
 
 /// `None` where `future` panics. The runtime would catch it too, but report the panic's message.
