@@ -14,6 +14,9 @@ use crate::{
 /// The most bytes of a record that one item of the table holds: an item may have 400 KB in all.
 const PART_BYTES: usize = 350 * 1024;
 
+/// By how many seconds the parts of a record outlive its head, which may be written later than they.
+const PARTS_OUTLIVE_HEAD: i64 = 24 * 60 * 60;
+
 /// A batch's way into the quarantine.
 #[derive(Debug)]
 pub(crate) struct Quarantine<'a> {
@@ -72,24 +75,16 @@ impl Entry<'_, '_> {
     fn part(&self, position: usize) -> Call {
         let start = position * PART_BYTES;
         let end = (start + PART_BYTES).min(self.text.len());
-        let mut body = b"{\"TableName\":".to_vec();
-        json_string(self.quarantine.table, &mut body);
-        body.extend_from_slice(b",\"Item\":{\"PK\":");
-        string_value(&self.partition_key(), &mut body);
-        body.extend_from_slice(b",\"SK\":");
-        string_value(&format!("{}#{position:04}", self.sort_key()), &mut body);
-        body.extend_from_slice(b",\"record\":");
-        binary_value(&self.text.as_bytes()[start..end], &mut body);
+        let mut update = Update::default();
+        update.set("record", |out| binary_value(&self.text.as_bytes()[start..end], out));
         if let Some(expires_at) = self.expires_at() {
-            body.extend_from_slice(b",\"expiresAt\":");
-            number_value(expires_at, &mut body);
+            update.set("expiresAt", |out| number_value(expires_at + PARTS_OUTLIVE_HEAD, out));
         }
-        body.extend_from_slice(b"}}");
-        Call { operation: Operation::PutItem, table: self.quarantine.table.to_owned(), body }
+        self.update(&format!("{}#{position:04}", self.sort_key()), &update)
     }
 
     fn head(&self) -> Call {
-        let mut update = Update::default();
+        let mut update = Update { counts_attempts: true, ..Update::default() };
         update.set("reason", |out| string_value(self.rejection.code, out));
         update.set("message", |out| string_value(&self.rejection.message, out));
         update.set("sink", |out| string_value(self.quarantine.sink, out));
@@ -97,6 +92,7 @@ impl Entry<'_, '_> {
         update.set("partition", |out| number_value(self.record.partition().into(), out));
         update.set("offset", |out| number_value(self.record.offset(), out));
         update.set("timestamp", |out| number_value(self.record.timestamp(), out));
+        update.set("firstSeen", |out| number_value(saturate(self.quarantine.now), out));
         update.set("epoch", |out| number_value(saturate(self.epoch()), out));
         update.set("parts", |out| number_value(saturate(self.parts() as u64), out));
         if let Some(expires_at) = self.expires_at() {
@@ -106,15 +102,18 @@ impl Entry<'_, '_> {
             update.set("record", |out| binary_value(self.text.as_bytes(), out));
             self.decoded(&mut update);
         }
+        self.update(&self.sort_key(), &update)
+    }
 
+    fn update(&self, sort_key: &str, update: &Update) -> Call {
         let mut body = b"{\"TableName\":".to_vec();
         json_string(self.quarantine.table, &mut body);
         body.extend_from_slice(b",\"Key\":{\"PK\":");
         string_value(&self.partition_key(), &mut body);
         body.extend_from_slice(b",\"SK\":");
-        string_value(&self.sort_key(), &mut body);
+        string_value(sort_key, &mut body);
         body.extend_from_slice(b"},");
-        update.write(self.quarantine.now, &mut body);
+        update.write(&mut body);
         body.push(b'}');
         Call { operation: Operation::UpdateItem, table: self.quarantine.table.to_owned(), body }
     }
@@ -182,10 +181,11 @@ impl Entry<'_, '_> {
     }
 }
 
-/// The expression that sets the head's attributes, keeps when it was first seen, and counts the attempts.
+/// The expression that sets attributes which are not there yet, so that a record which comes again keeps its first entry.
 #[derive(Default)]
 struct Update {
     attributes: Vec<(&'static str, Vec<u8>)>,
+    counts_attempts: bool,
 }
 
 impl Update {
@@ -195,25 +195,26 @@ impl Update {
         self.attributes.push((name, value));
     }
 
-    fn write(&self, now: u64, out: &mut Vec<u8>) {
-        let mut expression = String::from("SET #firstSeen = if_not_exists(#firstSeen, :now)");
-        let mut names = String::from("\"#firstSeen\":\"firstSeen\",\"#attempts\":\"attempts\"");
-        for (name, _) in &self.attributes {
-            expression.extend([", #", name, " = :", name]);
-            names.extend([",\"#", name, "\":\"", name, "\""]);
+    fn write(&self, out: &mut Vec<u8>) {
+        let (mut assignments, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, value) in &self.attributes {
+            assignments.push(format!("#{name} = if_not_exists(#{name}, :{name})"));
+            names.push(format!("\"#{name}\":\"{name}\""));
+            values.push([format!("\":{name}\":").as_bytes(), value].concat());
         }
-        expression += " ADD #attempts :one";
+        let mut expression = format!("SET {}", assignments.join(", "));
+        if self.counts_attempts {
+            expression += " ADD #attempts :one";
+            names.push("\"#attempts\":\"attempts\"".to_owned());
+            values.push(b"\":one\":{\"N\":\"1\"}".to_vec());
+        }
 
         out.extend_from_slice(b"\"UpdateExpression\":");
         json_string(&expression, out);
         out.extend_from_slice(b",\"ExpressionAttributeNames\":{");
-        out.extend_from_slice(names.as_bytes());
-        out.extend_from_slice(b"},\"ExpressionAttributeValues\":{\":one\":{\"N\":\"1\"},\":now\":");
-        number_value(saturate(now), out);
-        for (name, value) in &self.attributes {
-            out.extend_from_slice(format!(",\":{name}\":").as_bytes());
-            out.extend_from_slice(value);
-        }
+        out.extend_from_slice(names.join(",").as_bytes());
+        out.extend_from_slice(b"},\"ExpressionAttributeValues\":{");
+        out.extend_from_slice(&values.join(&b","[..]));
         out.push(b'}');
     }
 }
