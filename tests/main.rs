@@ -1,6 +1,6 @@
 //! The workspace's integration tests: the real code and the real binaries against a real endpoint.
 
-#![expect(clippy::unwrap_used, reason = "tests end on what they don't expect")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests end on what they don't expect")]
 
 /// The embedded DynamoDB with the template's tables, handlers on it, and the events that tests send.
 mod support;
@@ -16,3 +16,15 @@ mod samples;
 
 /// What faults of DynamoDB, and of the way to it, do to a batch.
 mod faults;
+
+/// The functions' real binaries behind Lambda's Runtime API: start, answers, metrics, panics and kills.
+mod binaries;
+
+/// What the functions write to their logs: never a record's data.
+mod logs;
+
+/// Events as large as they get, in time and memory.
+mod large;
+
+/// What the README says of the settings.
+mod readme;

@@ -1,6 +1,7 @@
 //! The embedded DynamoDB with the template's tables, handlers on it, and the events that tests send.
 
 mod event;
+pub(crate) mod function;
 mod proxy;
 mod tables;
 

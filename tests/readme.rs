@@ -1,0 +1,91 @@
+//! What the README says of the settings.
+
+use std::collections::BTreeMap;
+
+use dynamo_sink::{
+    settings::{Settings, SettingsError},
+    sink::Sink,
+};
+
+use crate::support::{function::root, settings, try_settings};
+
+const SINKS: [Sink; 2] = [sink_appian_data::SINK, sink_seatool_data::SINK];
+
+#[test]
+fn the_readme_names_each_setting_with_its_default() {
+    let source = include_str!("../crates/dynamo-sink/src/settings.rs");
+    let constants = source.lines().filter_map(|line| {
+        let (name, value) = line.strip_prefix("pub const ")?.split_once(": &str = ")?;
+        assert_eq!(value, format!("\"{name}\";"));
+        Some(name)
+    });
+    let constants: Vec<_> = constants.collect();
+    let rows = settings_table();
+    let names: Vec<_> = rows.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, constants);
+
+    for (name, default) in &rows {
+        for sink in &SINKS {
+            check(sink, name, default);
+        }
+    }
+}
+
+/// Checks that a variable has the default that the README's row names.
+#[track_caller]
+fn check(sink: &Sink, name: &str, default: &str) {
+    let text = match default {
+        "required" => return assert_eq!(missing_without(sink, name), Some(name)),
+        "required by `sinkSeatoolData`" => {
+            let expected = sink.deletes.then_some(name);
+            return assert_eq!(missing_without(sink, name), expected);
+        }
+        "the sink's topic" => sink.topic,
+        "the sink's name" => sink.name,
+        quoted => quoted.strip_prefix('`').and_then(|it| it.strip_suffix('`')).unwrap(),
+    };
+    assert_eq!(settings(sink, &[]), settings(sink, &[(name, text)]), "`{name}` is not `{text}`");
+    // Another value is another setting, so the comparison says something.
+    let other = OTHERS.iter().find(|(it, _)| *it == name).unwrap().1;
+    assert_ne!(settings(sink, &[]), settings(sink, &[(name, other)]), "{name}");
+}
+
+/// A value of each variable that is not its default.
+const OTHERS: [(&str, &str); 11] = [
+    ("KAFKA_TOPIC", "other"),
+    ("EPOCH", "1"),
+    ("RESPONSE_MODE", "partial"),
+    ("DYNAMODB_STATEMENTS_PER_REQUEST", "1"),
+    ("DYNAMODB_MAX_CONCURRENCY", "1"),
+    ("TOMBSTONE_RETENTION_DAYS", "unlimited"),
+    ("QUARANTINE_RETENTION_DAYS", "1"),
+    ("KEEP_CONNECT_SCHEMA", "true"),
+    ("STAGE", "other"),
+    ("AWS_LAMBDA_LOG_LEVEL", "WARN"),
+    ("AWS_LAMBDA_FUNCTION_NAME", "other"),
+];
+
+/// The variable that a function misses whose `name` is empty.
+fn missing_without(sink: &Sink, name: &str) -> Option<&'static str> {
+    match try_settings(sink, &[(name, "")]) {
+        Err(SettingsError::Missing { variable, .. }) => Some(variable),
+        Err(other) => panic!("{other}"),
+        Ok(Settings { .. }) => None,
+    }
+}
+
+/// The README's variables and defaults, in its order.
+fn settings_table() -> Vec<(String, String)> {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, section) = readme.split_once("\n## Settings\n").unwrap();
+    let lines = section.lines().take_while(|line| !line.starts_with("## "));
+    let rows = lines.filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let name = cells.next()?.trim_end_matches('`').to_owned();
+        Some((name, cells.next()?.to_owned()))
+    });
+    let rows: Vec<_> = rows.collect();
+    let distinct: BTreeMap<_, _> = rows.iter().cloned().collect();
+    assert_eq!(distinct.len(), rows.len());
+    rows
+}
