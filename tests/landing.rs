@@ -77,8 +77,11 @@ async fn run(
     let table = if sink.deletes { SEATOOL } else { APPIAN };
     let dynamodb = dynamodb_with_streams().await;
     for Standing { item, tombstone } in scenarios.iter().map(|scenario| &scenario.before) {
-        item.iter().for_each(|item| put(&dynamodb, table, item));
-        tombstone.iter().for_each(|tombstone| put(&dynamodb, TOMBSTONES, tombstone));
+        for (table, standing) in [(table, item), (TOMBSTONES, tombstone)] {
+            if let Some(standing) = standing {
+                put(&dynamodb, table, standing);
+            }
+        }
     }
     let n_puts = [table, TOMBSTONES].map(|table| changes(&dynamodb, table).len());
     let start = now();

@@ -14,6 +14,12 @@ mod rejections;
 /// What becomes of each sample event.
 mod samples;
 
+/// What a batch costs.
+mod requests;
+
+/// What Lambda is answered.
+mod answers;
+
 /// What faults of DynamoDB, and of the way to it, do to a batch.
 mod faults;
 

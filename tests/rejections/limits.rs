@@ -35,7 +35,9 @@ async fn check(
         }
         let table = if sink.deletes { SEATOOL } else { APPIAN };
         let mut items = dynamodb.items(table).unwrap();
-        items.iter_mut().for_each(|item| item["_sink"] = Value::Null);
+        for item in &mut items {
+            item["_sink"] = Value::Null;
+        }
         for (item, expected) in items.iter().zip(expected) {
             let mut expected = expected.clone();
             expected["_sink"] = Value::Null;

@@ -19,13 +19,22 @@ fn rest(rest: &'static str, code: &'static str, message: impl Into<String>) -> C
     Case { rest, ..value(r#"{"a":1}"#, code, message) }
 }
 
+/// Sends the cases between records that are fine.
+async fn check_all(cases: &[Case]) {
+    let good = |number| {
+        let key = format!("\"good-{number}\"");
+        (key.into(), r#"{"a":1}"#.into())
+    };
+    check(SINK, cases, good).await;
+}
+
 /// So many lists within each other, the outermost an attribute's value.
 fn nested(levels: usize) -> String {
     format!(r#"{{"a":{}{}}}"#, "[".repeat(levels), "]".repeat(levels))
 }
 
 #[tokio::test]
-async fn each_reason_is_told() {
+async fn what_is_wrong_with_the_event_is_told() {
     let not_a_string = |field, found| format!("`{field}` is {found}, accepted is a base64 string");
     let not_base64 = |field, at| format!("`{field}` is not valid base64 at byte {at} of its text");
     let encoded = |field| {
@@ -39,41 +48,13 @@ async fn each_reason_is_told() {
     let epoch = |found| {
         format!("`epoch` is {found}, accepted is an integer from 0 to 18446744073709551615")
     };
-    let no_string = |problem| format!("the key is no JSON string: {problem}");
-    let reserved = |name| format!("top-level member with the reserved name `{name}`");
-    let out_of_range = "number outside the range of 1E-130 to below 1E+126 at byte 5";
-    let too_precise = "number of more than 38 significant digits at byte 5";
-    // The two bytes before the record are Confluent's, the schema's identifier is 16.
+    // A zero byte, the identifier of schema 16, and what Avro makes of a short text.
     let avro = b"\0\0\0\0\x10\x02\x14MD-22-0001".as_slice();
-    let cases = [
+    check_all(&[
         key(Field::Json("7"), "KEY_NOT_A_STRING", not_a_string("key", "a number")),
         key(Field::Json("[]"), "KEY_NOT_A_STRING", not_a_string("key", "an array")),
         key(Field::Json(r#""IkEi*""#), "INVALID_BASE64_KEY", not_base64("key", 4)),
         key(avro, "SCHEMA_ENCODED_KEY", encoded("key")),
-        key(Field::Absent, "MISSING_KEY", "the record has no key"),
-        key("", "INVALID_KEY", no_string("invalid JSON at byte 0: expected a value")),
-        key("MD-22-0001", "INVALID_KEY", no_string("invalid JSON at byte 0: expected a value")),
-        key("7", "INVALID_KEY", no_string("the JSON text is not a string")),
-        key("null", "INVALID_KEY", no_string("the JSON text is not a string")),
-        key(
-            r#""A"B"#,
-            "INVALID_KEY",
-            no_string("invalid JSON at byte 3: expected the end of the text"),
-        ),
-        key(r#""A"#, "INVALID_KEY", no_string("invalid JSON at byte 2: string without an end")),
-        key(r#""\udc00""#, "INVALID_KEY", no_string("lone surrogate in a string at byte 1")),
-        key(b"\"\xe9\"".as_slice(), "INVALID_KEY", no_string("invalid UTF-8 at byte 1")),
-        key(r#""""#, "EMPTY_KEY", "the item's key is empty, which DynamoDB does not store"),
-        key(
-            format!(r#""{}""#, "k".repeat(1025)),
-            "KEY_TOO_LONG",
-            "the item's key has 1025 bytes: a sort key may have 1024",
-        ),
-        key(
-            format!(r#""{}k""#, r"\u00e9".repeat(512)),
-            "KEY_TOO_LONG",
-            "the item's key has 1025 bytes: a sort key may have 1024",
-        ),
         value(Field::Json("{}"), "VALUE_NOT_A_STRING", not_a_string("value", "an object")),
         value(Field::Json("true"), "VALUE_NOT_A_STRING", not_a_string("value", "a boolean")),
         value(Field::Json(r#""e30\u000a""#), "INVALID_BASE64_VALUE", not_base64("value", 3)),
@@ -107,6 +88,45 @@ async fn each_reason_is_told() {
                 "the record's epoch is beyond the function's: its state would outrank all that follow",
             )
         },
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_key_is_told() {
+    let no_string = |problem| format!("the key is no JSON string: {problem}");
+    check_all(&[
+        key(Field::Absent, "MISSING_KEY", "the record has no key"),
+        key("", "INVALID_KEY", no_string("invalid JSON at byte 0: expected a value")),
+        key("MD-22-0001", "INVALID_KEY", no_string("invalid JSON at byte 0: expected a value")),
+        key("7", "INVALID_KEY", no_string("the JSON text is not a string")),
+        key("null", "INVALID_KEY", no_string("the JSON text is not a string")),
+        key(
+            r#""A"B"#,
+            "INVALID_KEY",
+            no_string("invalid JSON at byte 3: expected the end of the text"),
+        ),
+        key(r#""A"#, "INVALID_KEY", no_string("invalid JSON at byte 2: string without an end")),
+        key(r#""\udc00""#, "INVALID_KEY", no_string("lone surrogate in a string at byte 1")),
+        key(b"\"\xe9\"".as_slice(), "INVALID_KEY", no_string("invalid UTF-8 at byte 1")),
+        key(r#""""#, "EMPTY_KEY", "the item's key is empty, which DynamoDB does not store"),
+        key(
+            format!(r#""{}""#, "k".repeat(1025)),
+            "KEY_TOO_LONG",
+            "the item's key has 1025 bytes: a sort key may have 1024",
+        ),
+        key(
+            format!(r#""{}k""#, r"\u00e9".repeat(512)),
+            "KEY_TOO_LONG",
+            "the item's key has 1025 bytes: a sort key may have 1024",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_values_text_is_told() {
+    check_all(&[
         value(" ", "INVALID_JSON", "invalid JSON at byte 1: expected a value"),
         value("{", "INVALID_JSON", "invalid JSON at byte 1: expected a member name"),
         value(
@@ -131,6 +151,16 @@ async fn each_reason_is_told() {
         ),
         value(r#"{"":1}"#, "EMPTY_MEMBER_NAME", "empty member name at byte 1"),
         value(r#"{"a":{"":1}}"#, "EMPTY_MEMBER_NAME", "empty member name at byte 6"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn what_dynamodb_does_not_store_is_told() {
+    let reserved = |name| format!("top-level member with the reserved name `{name}`");
+    let out_of_range = "number outside the range of 1E-130 to below 1E+126 at byte 5";
+    let too_precise = "number of more than 38 significant digits at byte 5";
+    check_all(&[
         value(
             format!(r#"{{"{}":1}}"#, "n".repeat(65_536)),
             "NAME_TOO_LONG",
@@ -155,10 +185,6 @@ async fn each_reason_is_told() {
             "ITEM_TOO_LARGE",
             "item of more than 409600 bytes",
         ),
-    ];
-    let good = |number| {
-        let key = format!("\"good-{number}\"");
-        (key.into(), r#"{"a":1}"#.into())
-    };
-    check(SINK, &cases, good).await;
+    ])
+    .await;
 }

@@ -14,7 +14,6 @@ use dynamo_sink::{
     settings::{Settings, SettingsError},
     sink::Sink,
 };
-use serde_json::Value;
 use sinkctl::{
     dynamodb::{LocalDynamoDb, Storage},
     template::{LOCAL_STAGE, Template},
@@ -81,7 +80,7 @@ pub(crate) async fn handler(endpoint: &str, sink: Sink, changes: &[(&str, &str)]
 }
 
 /// Time enough for any batch of a test.
-pub(crate) const TIME: Duration = Duration::from_secs(60);
+pub(crate) const TIME: Duration = Duration::from_mins(1);
 
 /// Sends an event.
 pub(crate) async fn send(
@@ -94,11 +93,4 @@ pub(crate) async fn send(
 /// Sends an event that can be read, and says what became of each record.
 pub(crate) async fn land(handler: &mut Handler, event: &Event) -> Handled {
     handler.land(event.json().as_bytes(), Some(TIME)).await.unwrap()
-}
-
-/// An item without its `_sink`, and that.
-pub(crate) fn split_sink(item: &Value) -> (Value, Option<Value>) {
-    let mut item = item.clone();
-    let sink = item.as_object_mut().unwrap().remove("_sink");
-    (item, sink)
 }

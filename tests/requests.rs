@@ -1,0 +1,321 @@
+//! What a batch costs: the requests that reach the endpoint, and how large they are.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use dynamo_sink::{handler::Handler, outcome::Outcome, sink::Sink};
+use serde_json::{Value, json};
+use sinkctl::dynamodb::LocalDynamoDb;
+
+use crate::support::{Event, Proxy, Record, Request, dynamodb, handler, land};
+
+/// A handler behind a proxy that counts.
+struct Counted {
+    proxy: Proxy,
+    handler: Handler,
+    /// Kept, since it ends when it is dropped.
+    _dynamodb: LocalDynamoDb,
+}
+
+impl Counted {
+    async fn start(sink: Sink, settings: &[(&str, &str)]) -> Self {
+        let dynamodb = dynamodb().await;
+        let proxy = Proxy::counting(&dynamodb).await;
+        let handler = handler(&proxy.endpoint(), sink, settings).await;
+        Self { proxy, handler, _dynamodb: dynamodb }
+    }
+
+    /// Sends an event, of which each record must have `outcome`, and returns the requests that it took.
+    async fn send(&mut self, event: &Event, outcome: Outcome) -> Vec<Arc<Request>> {
+        let (outcomes, requests) = self.land(event).await;
+        assert_eq!(outcomes, vec![outcome; event.records.len()]);
+        requests
+    }
+
+    async fn land(&mut self, event: &Event) -> (Vec<Outcome>, Vec<Arc<Request>>) {
+        let n_before = self.proxy.requests().len();
+        let landed = land(&mut self.handler, event).await;
+        assert!(landed.answer.is_ok());
+        let requests = self.proxy.requests().split_off(n_before);
+        assert_eq!(u64::try_from(requests.len()).unwrap(), landed.summary.requests);
+        for request in &requests {
+            check_limits(request);
+        }
+        (landed.summary.outcomes, requests)
+    }
+}
+
+/// What DynamoDB allows of a request.
+fn check_limits(request: &Request) {
+    assert!(request.bytes <= 4 * 1024 * 1024, "{} bytes", request.bytes);
+    let parts = request.parts();
+    match request.operation.as_str() {
+        "BatchExecuteStatement" => assert!((1..=25).contains(&parts.len())),
+        "TransactWriteItems" => assert!((1..=100).contains(&parts.len())),
+        _ => {}
+    }
+    let keys: Vec<String> = parts.iter().map(key).collect();
+    assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len(), "one write of each key");
+}
+
+/// The item that a part of a request is about.
+fn key(part: &Value) -> String {
+    if let Some(statement) = part["Statement"].as_str() {
+        // The key stands first in an insert, and behind what is set in an update.
+        let parameters = part["Parameters"].as_array().unwrap();
+        let text_before = statement.split_once("\"PK\"=?").map_or("", |(before, _)| before);
+        let table = statement.split('"').nth(1).unwrap();
+        return format!("{table} {}", parameters[text_before.matches("=?").count()]);
+    }
+    let action = part.as_object().unwrap().values().next().unwrap();
+    let key = if action["Key"].is_null() { &action["Item"]["PK"] } else { &action["Key"]["PK"] };
+    format!("{} {key}", action["TableName"])
+}
+
+/// How many requests of each operation there are.
+fn operations(requests: &[Arc<Request>]) -> Vec<(&str, usize)> {
+    let mut counts = BTreeMap::new();
+    for request in requests {
+        *counts.entry(request.operation.as_str()).or_default() += 1;
+    }
+    counts.into_iter().collect()
+}
+
+const STATEMENTS: &str = "BatchExecuteStatement";
+const TRANSACTION: &str = "TransactWriteItems";
+const PUT: &str = "PutItem";
+
+/// 1,000 states of as many keys, over four partitions.
+fn thousand(round: i64, record: impl Fn(i64, i32, i64) -> Record) -> Event {
+    Event::new(
+        (0..1000).map(|number| {
+            record(number, i32::try_from(number % 4).unwrap(), round * 1000 + number)
+        }),
+    )
+}
+
+/// The same of 100 keys.
+fn hundred(round: i64, record: impl Fn(i64, i32, i64) -> Record) -> Event {
+    let mut event = thousand(round, record);
+    event.records.truncate(100);
+    event
+}
+
+fn appian_row(number: i64, partition: i32, offset: i64) -> Record {
+    let payload = json!({"SPA_ID": "MD-22-0001", "NOTES": "n".repeat(1500)});
+    Record::appian(number.try_into().unwrap(), offset, partition, offset, payload)
+}
+
+fn seatool_state(value: Option<&Value>) -> impl Fn(i64, i32, i64) -> Record {
+    move |number, partition, offset| {
+        Record::seatool(&format!("MD-{number}"), partition, offset, offset, value)
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_rows_of_appian_share_their_requests() {
+    let mut counted = Counted::start(sink_appian_data::SINK, &[]).await;
+    let new = counted.send(&thousand(0, appian_row), Outcome::Written).await;
+    assert_eq!(operations(&new), [(STATEMENTS, 80)]);
+    let duplicates = counted.send(&thousand(0, appian_row), Outcome::Duplicate).await;
+    assert_eq!(operations(&duplicates), [(STATEMENTS, 40)]);
+    let updates = counted.send(&thousand(1, appian_row), Outcome::Written).await;
+    assert_eq!(operations(&updates), [(STATEMENTS, 40)]);
+    let stale = counted.send(&thousand(0, appian_row), Outcome::Stale).await;
+    assert_eq!(operations(&stale), [(STATEMENTS, 40)]);
+}
+
+#[tokio::test]
+async fn a_thousand_states_of_seatool_share_their_requests() {
+    let mut counted = Counted::start(sink_seatool_data::SINK, &[]).await;
+    let value = json!({"STATE_PLAN": {"ID_NUMBER": "MD-22-0001", "MEMO": "n".repeat(4000)}});
+    let state = || seatool_state(Some(&value));
+    let new = counted.send(&thousand(0, state()), Outcome::Written).await;
+    assert_eq!(operations(&new), [(STATEMENTS, 40), (TRANSACTION, 20)]);
+    let duplicates = counted.send(&thousand(0, state()), Outcome::Duplicate).await;
+    assert_eq!(operations(&duplicates), [(STATEMENTS, 40)]);
+    let updates = counted.send(&thousand(1, state()), Outcome::Written).await;
+    assert_eq!(operations(&updates), [(STATEMENTS, 40)]);
+
+    // A tombstone, then the item.
+    let deletes = counted.send(&thousand(2, seatool_state(None)), Outcome::Deleted).await;
+    assert_eq!(operations(&deletes), [(STATEMENTS, 80)]);
+    // The tombstone is found, then what it is, then the item is removed, should it still be there.
+    let again = counted.send(&thousand(2, seatool_state(None)), Outcome::Duplicate).await;
+    assert_eq!(operations(&again), [(STATEMENTS, 120)]);
+}
+
+#[tokio::test]
+async fn without_statements_each_record_goes_by_itself() {
+    let settings = [("DYNAMODB_STATEMENTS_PER_REQUEST", "1")];
+    let mut counted = Counted::start(sink_appian_data::SINK, &settings).await;
+    let new = counted.send(&hundred(0, appian_row), Outcome::Written).await;
+    assert_eq!(operations(&new), [(PUT, 200)]);
+    let updates = counted.send(&hundred(1, appian_row), Outcome::Written).await;
+    assert_eq!(operations(&updates), [(PUT, 100)]);
+
+    let mut counted = Counted::start(sink_seatool_data::SINK, &settings).await;
+    let value = json!({"a": 1});
+    let new = counted.send(&hundred(0, seatool_state(Some(&value))), Outcome::Written).await;
+    assert_eq!(operations(&new), [(PUT, 100), (TRANSACTION, 100)]);
+    let deletes = counted.send(&hundred(1, seatool_state(None)), Outcome::Deleted).await;
+    assert_eq!(operations(&deletes), [("DeleteItem", 100), (PUT, 100)]);
+}
+
+#[tokio::test]
+async fn fewer_statements_a_request_are_kept_to() {
+    let settings = [("DYNAMODB_STATEMENTS_PER_REQUEST", "10")];
+    let mut counted = Counted::start(sink_appian_data::SINK, &settings).await;
+    let new = counted.send(&thousand(0, appian_row), Outcome::Written).await;
+    assert_eq!(operations(&new), [(STATEMENTS, 200)]);
+    assert!(new.iter().all(|request| request.parts().len() == 10));
+}
+
+#[tokio::test]
+async fn no_request_is_above_4_mb() {
+    let text = "n".repeat(300_000);
+    let mut counted = Counted::start(sink_appian_data::SINK, &[]).await;
+    let row = |number: i64| {
+        Record::appian(number.try_into().unwrap(), 1, 0, number, json!({"NOTES": text}))
+    };
+    let new = counted.send(&Event::new((0..30).map(row)), Outcome::Written).await;
+    // 13 of them are less than 4,194,304 bytes, 14 are more.
+    assert_eq!(sizes(&new), [[4, 13, 13], [4, 13, 13]]);
+
+    let mut counted = Counted::start(sink_seatool_data::SINK, &[]).await;
+    let value = json!({"MEMO": text});
+    let state = |number: i64| Record::seatool(&number.to_string(), 0, number, number, Some(&value));
+    let new = counted.send(&Event::new((0..30).map(state)), Outcome::Written).await;
+    assert_eq!(sizes(&new), [[4, 13, 13], [8, 26, 26]]);
+}
+
+/// How many parts each request has, by threes, which may come in any order.
+fn sizes(requests: &[Arc<Request>]) -> Vec<Vec<usize>> {
+    let sizes = |requests: &[Arc<Request>]| {
+        let mut sizes: Vec<_> = requests.iter().map(|request| request.parts().len()).collect();
+        sizes.sort_unstable();
+        sizes
+    };
+    requests.chunks(3).map(sizes).collect()
+}
+
+#[tokio::test]
+async fn repeated_keys_cost_one_write() {
+    let mut counted = Counted::start(sink_seatool_data::SINK, &[]).await;
+    let value = json!({"a": 1});
+    let states = |keys: i64, first: i64| {
+        let state = |number| {
+            let key = format!("MD-{}", number % keys);
+            Record::seatool(&key, 0, first + number, first + number, Some(&value))
+        };
+        Event::new((0..1000).map(state))
+    };
+    let (outcomes, requests) = counted.land(&states(1, 0)).await;
+    assert_eq!(operations(&requests), [(STATEMENTS, 1), (TRANSACTION, 1)]);
+    assert_eq!(outcomes[..999], [Outcome::Superseded; 999]);
+    assert_eq!(outcomes[999], Outcome::Written);
+    let (outcomes, requests) = counted.land(&states(1, 1000)).await;
+    assert_eq!(operations(&requests), [(STATEMENTS, 1)]);
+    assert_eq!(outcomes.iter().filter(|it| **it == Outcome::Written).count(), 1);
+    let (outcomes, requests) = counted.land(&states(25, 2000)).await;
+    assert_eq!(operations(&requests), [(STATEMENTS, 1), (TRANSACTION, 1)]);
+    assert_eq!(outcomes.iter().filter(|it| **it == Outcome::Written).count(), 25);
+
+    // Rows of one package may lie on any partition: they are one order.
+    let mut counted = Counted::start(sink_appian_data::SINK, &[]).await;
+    let row = |number: i64| {
+        Record::appian(1, (number * 7) % 1000, (number % 5).try_into().unwrap(), number, json!({}))
+    };
+    let (outcomes, requests) = counted.land(&Event::new((0..1000).map(row))).await;
+    assert_eq!(operations(&requests), [(STATEMENTS, 2)]);
+    assert_eq!(outcomes.iter().filter(|it| **it == Outcome::Written).count(), 1);
+}
+
+/// Two states of which it can't be told beforehand which is newer: the second is compared with what the first left.
+#[tokio::test]
+async fn lineages_of_one_key_follow_one_another() {
+    for statements in ["25", "1"] {
+        let settings = [("DYNAMODB_STATEMENTS_PER_REQUEST", statements)];
+        let mut counted = Counted::start(sink_seatool_data::SINK, &settings).await;
+        let value = json!({"a": 1});
+        let state = |partition, offset, timestamp| {
+            Record::seatool("MD", partition, offset, timestamp, Some(&value))
+        };
+        // The newest of partition 1 is older than that of partition 0, and newer than that of partition 2.
+        let event = Event::new([
+            state(0, 1, 10),
+            state(0, 2, 30),
+            state(1, 70, 20),
+            state(1, 71, 25),
+            state(2, 40, 15),
+        ]);
+        let (outcomes, requests) = counted.land(&event).await;
+        assert_eq!(
+            outcomes,
+            [
+                Outcome::Superseded,
+                Outcome::Written,
+                Outcome::Superseded,
+                Outcome::Written,
+                Outcome::Written,
+            ]
+        );
+        assert!(requests.iter().all(|request| request.in_flight == 1));
+        let written: Vec<_> = requests.iter().map(|request| written_offset(request)).collect();
+        assert_eq!(written, ["40", "40", "71", "71", "2", "2"]);
+    }
+}
+
+/// The offset in the `_sink` that a request for one item writes.
+fn written_offset(request: &Request) -> &str {
+    let sink = match request.operation.as_str() {
+        STATEMENTS => {
+            let parameters = request.parts()[0]["Parameters"].as_array().unwrap();
+            parameters.iter().find(|it| it["M"]["version"].is_object()).unwrap()
+        }
+        TRANSACTION => &request.parts()[0]["Put"]["Item"]["_sink"],
+        _ => &request.body["Item"]["_sink"],
+    };
+    sink["M"]["offset"]["N"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn requests_in_flight_are_bounded() {
+    for bound in [1, 3, 8] {
+        let bound_text = bound.to_string();
+        let settings = [
+            ("DYNAMODB_MAX_CONCURRENCY", bound_text.as_str()),
+            ("DYNAMODB_STATEMENTS_PER_REQUEST", "1"),
+        ];
+        let mut counted = Counted::start(sink_appian_data::SINK, &settings).await;
+        let requests = counted.send(&hundred(0, appian_row), Outcome::Written).await;
+        assert_eq!(requests.iter().map(|request| request.in_flight).max(), Some(bound));
+    }
+}
+
+/// What a statement can't say goes by itself: it has at most 8,192 characters and, by our own rule, 100 members.
+#[tokio::test]
+async fn statements_are_used_up_to_their_limits() {
+    let mut counted = Counted::start(sink_appian_data::SINK, &[]).await;
+    let mut offset = 0;
+    let mut send = async |members: Vec<(String, Value)>| {
+        offset += 1;
+        let mut record = appian_row(offset, 0, offset);
+        let mut value = json!({"payload": {"PCKG_ID": offset}});
+        value.as_object_mut().unwrap().extend(members);
+        record.value = Some(value.to_string().into_bytes());
+        let requests = counted.send(&Event::new([record]), Outcome::Written).await;
+        let text = requests[0].parts().first().map(|part| part["Statement"].as_str().unwrap());
+        text.map(|text| text.chars().count())
+    };
+    let many = |count: usize| (0..count).map(|n| (format!("m{n}"), json!(n))).collect();
+    assert!(send(many(99)).await.is_some());
+    assert!(send(many(100)).await.is_none());
+
+    let long = |length: usize| vec![("n".repeat(length), json!(1))];
+    let base = send(long(1)).await.unwrap() - 1;
+    assert_eq!(send(long(8192 - base)).await, Some(8192));
+    assert_eq!(send(long(8193 - base)).await, None);
+}
