@@ -279,3 +279,6 @@ impl<F: Fn(&'static str) -> Result<Option<String>, SettingsError>> Variables<F> 
         Ok((self.lookup)(variable)?.filter(|value| !value.is_empty()))
     }
 }
+
+#[cfg(test)]
+mod tests;
