@@ -110,7 +110,14 @@ async fn dispatch(client: Client, call: Call) -> Result<Reply, Trouble> {
             }
         }
         Operation::PutItem => {
-            match client.put_item().table_name(table).customize().mutate_request(set_body).send().await {
+            match client
+                .put_item()
+                .table_name(table)
+                .customize()
+                .mutate_request(set_body)
+                .send()
+                .await
+            {
                 Ok(_) => Ok(Reply::Applied),
                 Err(error) => match error.as_service_error() {
                     Some(PutItemError::ConditionalCheckFailedException(refused)) => {
@@ -121,7 +128,14 @@ async fn dispatch(client: Client, call: Call) -> Result<Reply, Trouble> {
             }
         }
         Operation::DeleteItem => {
-            match client.delete_item().table_name(table).customize().mutate_request(set_body).send().await {
+            match client
+                .delete_item()
+                .table_name(table)
+                .customize()
+                .mutate_request(set_body)
+                .send()
+                .await
+            {
                 Ok(_) => Ok(Reply::Applied),
                 Err(error) => match error.as_service_error() {
                     Some(DeleteItemError::ConditionalCheckFailedException(refused)) => {
@@ -132,7 +146,9 @@ async fn dispatch(client: Client, call: Call) -> Result<Reply, Trouble> {
             }
         }
         Operation::UpdateItem => {
-            client.update_item().table_name(table)
+            client
+                .update_item()
+                .table_name(table)
                 .customize()
                 .mutate_request(set_body)
                 .send()
