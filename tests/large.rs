@@ -7,15 +7,11 @@ use std::{
 
 use dynamo_sink::sink::Sink;
 use serde_json::{Value, json};
-use sinkctl::{
-    build::Profile,
-    dynamodb::{LocalDynamoDb, Storage},
-};
+use sinkctl::build::Profile;
 
 use crate::support::{
-    Event, Record,
+    Event, Record, dynamodb,
     function::{counts, function, no_failures, profile},
-    template,
 };
 
 /// What one invocation may hold in memory and take in a release build.
@@ -30,7 +26,7 @@ const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 async fn check(what: &str, sink: &Sink, event: &Event, first: &str, second: &str) {
     let payload = event.json();
     assert!(payload.len() <= MAX_PAYLOAD, "{what}: {} bytes", payload.len());
-    let dynamodb = dynamodb_without_streams().await;
+    let dynamodb = dynamodb().await;
     let function = function(sink, &dynamodb.endpoint(), &[]);
     for (round, expected) in [("new", first), ("again", second)] {
         let invocation = function.invoke(payload.clone()).await.unwrap();
@@ -54,16 +50,6 @@ async fn check(what: &str, sink: &Sink, event: &Event, first: &str, second: &str
             assert!(duration <= MAX_DURATION, "{what}, {round}: {duration:?}");
         }
     }
-}
-
-/// The embedded DynamoDB counts a stream's records at each write, so that 10,000 of them take most of a minute. A real
-/// stream costs the writer nothing.
-async fn dynamodb_without_streams() -> LocalDynamoDb {
-    let mut tables = template().tables;
-    for table in &mut tables {
-        table.stream_view_type = None;
-    }
-    LocalDynamoDb::start(Storage::Memory, 0, &tables).await.unwrap()
 }
 
 fn mb(bytes: u64) -> u64 {

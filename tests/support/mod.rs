@@ -15,7 +15,7 @@ use dynamo_sink::{
     sink::Sink,
 };
 use sinkctl::{
-    dynamodb::{LocalDynamoDb, Storage},
+    dynamodb::{LocalDynamoDb, Storage, without_streams},
     template::{LOCAL_STAGE, Template},
 };
 
@@ -35,9 +35,10 @@ pub(crate) fn template() -> Template {
     Template::read(&path, &[("Stage", LOCAL_STAGE)]).unwrap()
 }
 
-/// An embedded DynamoDB with the template's tables.
+/// An embedded DynamoDB with the template's tables, as `sinkctl` starts it.
 pub(crate) async fn dynamodb() -> LocalDynamoDb {
-    LocalDynamoDb::start(Storage::Memory, 0, &template().tables).await.unwrap()
+    let tables = without_streams(&template().tables);
+    LocalDynamoDb::start(Storage::Memory, 0, &tables).await.unwrap()
 }
 
 /// A client as the functions have it.

@@ -262,10 +262,15 @@ fn part_trouble(code: &str, message: &str) -> Trouble {
                 is_records_fault: is_records_fault(message),
             }
         }
-        _ => Trouble::Fault {
-            message: format!("DynamoDB answered `{code}`: {message}"),
-            source: None,
-        },
+        // These name the caller, the action and the table, which is what there is to mend.
+        "AccessDenied" | "ResourceNotFound" | "UnrecognizedClient" | "ExpiredToken" => {
+            Trouble::Fault {
+                message: format!("DynamoDB answered `{code}`: {message}"),
+                source: None,
+            }
+        }
+        // Whether other messages quote the record's data is not known.
+        _ => Trouble::Fault { message: format!("DynamoDB answered `{code}`"), source: None },
     }
 }
 
@@ -323,6 +328,7 @@ mod tests {
             p("ResourceNotFoundException", "no"),
             "DynamoDB answered `ResourceNotFoundException`: no"
         );
+        assert_eq!(p("NewException", "secret"), "DynamoDB answered `NewException`");
         // The data that a message quotes is left out.
         assert_eq!(
             p(

@@ -18,7 +18,7 @@ use snapshot::{Change, Snapshot};
 
 use crate::{
     build::{self, BuildError, Profile},
-    dynamodb::{DynamoDbError, LocalDynamoDb, Storage},
+    dynamodb::{DynamoDbError, LocalDynamoDb, Storage, without_streams},
     events::{self, EventsError, SampleEvent},
     function::{FunctionSettings, Invocation, LocalFunction, LocalFunctionError},
     template::{LOCAL_STAGE, Template, TemplateError},
@@ -89,7 +89,8 @@ pub async fn run(demo: &Demo, out: &mut dyn Write) -> Result<(), DemoError> {
     let root = demo.template.parent().unwrap_or(Path::new("."));
     let executables = build::build(root, &binaries, demo.profile)?;
 
-    let dynamodb = LocalDynamoDb::start(Storage::Memory, 0, &template.tables).await?;
+    let dynamodb =
+        LocalDynamoDb::start(Storage::Memory, 0, &without_streams(&template.tables)).await?;
     writeln!(out, "DynamoDB with {} tables at {}", template.tables.len(), dynamodb.endpoint())?;
     let mut functions = BTreeMap::new();
     for function in &template.functions {

@@ -95,6 +95,14 @@ pub enum DynamoDbError {
     },
 }
 
+/// The tables as the commands create them: without streams, which nobody reads here.
+///
+/// The embedded `DynamoDB` counts a stream's records at each write, so that 10,000 of them take most of a minute; a real
+/// stream costs the writer nothing.
+pub fn without_streams(tables: &[Table]) -> Vec<Table> {
+    tables.iter().map(|table| Table { stream_view_type: None, ..table.clone() }).collect()
+}
+
 impl LocalDynamoDb {
     /// Opens the database, creates the tables that it lacks and serves it on `port` of this machine only; port 0 takes
     /// a free one.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    dynamodb::{DynamoDbError, LocalDynamoDb, Storage},
+    dynamodb::{DynamoDbError, LocalDynamoDb, Storage, without_streams},
     template::{LOCAL_STAGE, Template, TemplateError},
 };
 
@@ -44,7 +44,8 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     let template = Template::read(&serve.template, &[("Stage", LOCAL_STAGE)])?;
     let storage = serve.data.as_deref().map_or(Storage::Memory, Storage::File);
-    let dynamodb = LocalDynamoDb::start(storage, serve.port, &template.tables).await?;
+    let dynamodb =
+        LocalDynamoDb::start(storage, serve.port, &without_streams(&template.tables)).await?;
     writeln!(out, "DynamoDB at {} with the tables", dynamodb.endpoint())?;
     for table in &template.tables {
         writeln!(out, "  {}", table.name)?;
