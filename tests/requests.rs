@@ -295,6 +295,24 @@ async fn requests_in_flight_are_bounded() {
     }
 }
 
+/// A statement's text is kept for the next record of its shape, but not those of any number of shapes.
+#[tokio::test]
+async fn rows_of_ever_new_shapes_share_their_requests() {
+    let mut counted = Counted::start(sink_appian_data::SINK, &[]).await;
+    let row = |number, partition, offset| {
+        let mut record = appian_row(number, partition, offset);
+        let value = json!({"payload": {"PCKG_ID": number}, format!("column_{number}"): offset});
+        record.value = Some(value.to_string().into_bytes());
+        record
+    };
+    for round in [0, 1] {
+        let event = Event::new((0..1100).map(|number| row(number, 0, 2000 * round + number)));
+        let requests = counted.send(&event, Outcome::Written).await;
+        let n_requests = if round == 0 { 88 } else { 44 };
+        assert_eq!(operations(&requests), [(STATEMENTS, n_requests)]);
+    }
+}
+
 /// What a statement can't say goes by itself: it has at most 8,192 characters and, by our own rule, 100 members.
 #[tokio::test]
 async fn statements_are_used_up_to_their_limits() {
