@@ -23,6 +23,9 @@ mod answers;
 /// What faults of DynamoDB, and of the way to it, do to a batch.
 mod faults;
 
+/// The promise of idempotence, held to generated logs and deliveries.
+mod property;
+
 /// The functions' real binaries behind Lambda's Runtime API: start, answers, metrics, panics and kills.
 mod binaries;
 

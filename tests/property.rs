@@ -1,0 +1,273 @@
+//! The promise of idempotence as a property: however a log is delivered, each key ends in its last state, and no state
+//! that a consistent reader sees ever moves backwards.
+//!
+//! Each case draws a log and a way to deliver it: any contiguous parts of it in any batches, again and again, by three
+//! overlapping environments with other settings each, some invocations killed or short of time. What must come of it is
+//! folded from the log by this test's own means, see [`log`]; what a reader sees is judged in [`reader`].
+
+/// The records of Appian's topic.
+mod appian;
+
+/// Batches on their way through overlapping invocations.
+mod delivery;
+
+/// What a topic holds and what must come of it.
+mod log;
+
+/// What may be seen in the tables.
+mod reader;
+
+/// The records of Seatool's topic.
+mod seatool;
+
+/// JSON texts with the attributes that they become.
+mod value;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use dynamo_sink::outcome::Outcome;
+use proptest::{
+    prelude::*,
+    test_runner::{RngSeed, TestRunner},
+};
+use serde_json::Value;
+use sinkctl::dynamodb::LocalDynamoDb;
+use tokio::{runtime::Builder, task::LocalSet};
+
+use self::{
+    delivery::{Delivery, Environment, Place},
+    log::{Effect, Expected, Log, earlier_item},
+    reader::{Reader, history, without_shape},
+};
+use crate::support::{APPIAN, QUARANTINE, SEATOOL, TOMBSTONES, client, dynamodb_with_streams, put};
+
+/// Logs that each sink is held to.
+const CASES: u32 = 48;
+
+#[test]
+fn each_seatool_key_ends_in_its_last_state_and_never_moves_back() {
+    check(seatool::logs(), &["deleted", "regression"]);
+}
+
+#[test]
+fn each_appian_package_ends_in_its_last_state_and_never_moves_back() {
+    check(appian::logs(), &[]);
+}
+
+/// `also`: outcomes that records of this sink must have had, beside those of every sink.
+fn check(logs: impl Strategy<Value = Log>, also: &[&str]) {
+    // The same logs each time; how requests interleave still differs a little from run to run, and so a failing case
+    // may pass while it is made smaller.
+    let config = ProptestConfig {
+        cases: CASES,
+        rng_seed: RngSeed::Fixed(2026),
+        max_shrink_iters: 100,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let cases = logs.prop_perturb(|log, mut rng| {
+        let deliveries = delivery::draw(&log, &mut rng);
+        (log, deliveries)
+    });
+    let happened: RefCell<BTreeMap<&str, usize>> = RefCell::default();
+    let result = TestRunner::new(config).run(&cases, |(log, deliveries)| {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        for (what, times) in LocalSet::new().block_on(&runtime, check_one(log, deliveries)) {
+            *happened.borrow_mut().entry(what).or_default() += times;
+        }
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    let outcomes = ["written", "superseded", "duplicate", "stale", "quarantined", "failed"];
+    let mishaps = ["killed", "failed invocation", "partial answer"];
+    let happened = happened.borrow();
+    for what in [&outcomes, &mishaps[..], also].concat() {
+        assert!(happened.get(what).is_some_and(|&times| times > 0), "{what}: never");
+    }
+    // The watcher looks often enough to see most states.
+    assert!(happened["change seen"] > happened["change"] / 2, "{happened:?}");
+}
+
+/// Delivers a log, then all of it once more; returns what happened on the way, and how often.
+async fn check_one(log: Log, deliveries: Vec<Delivery>) -> BTreeMap<&'static str, usize> {
+    let world = World::new(log).await;
+
+    let watcher = tokio::task::spawn_local(watch(Rc::clone(&world)));
+    delivery::deliver(&world, deliveries).await;
+    world.is_delivered.set(true);
+    watcher.await.unwrap();
+
+    let first = world.check_tables();
+    world.count("change", first.history);
+    world.deliver_again().await;
+    let again = world.check_tables();
+    assert_eq!(first.items, again.items);
+    assert_eq!(first.quarantine, again.quarantine);
+    assert_eq!(
+        first.history, again.history,
+        "a write changed nothing, or something that was final"
+    );
+    world.happened.take()
+}
+
+/// The tables of one case, and what is known of them.
+struct World {
+    log: Log,
+    expected: Expected,
+    dynamodb: LocalDynamoDb,
+    client: aws_sdk_dynamodb::Client,
+    table: &'static str,
+    /// The rank of each key's newest state that an invocation reported as applied.
+    landed: RefCell<BTreeMap<String, usize>>,
+    is_delivered: Cell<bool>,
+    happened: RefCell<BTreeMap<&'static str, usize>>,
+}
+
+/// What the tables hold.
+struct Contents {
+    items: Vec<Value>,
+    /// The quarantine without what another attempt or another kind of event changes.
+    quarantine: Vec<Value>,
+    /// How many states items had in turn.
+    history: usize,
+}
+
+impl World {
+    async fn new(log: Log) -> Rc<Self> {
+        let table = if log.sink.deletes { SEATOOL } else { APPIAN };
+        // Only streams show every state that ever stood.
+        let dynamodb = dynamodb_with_streams().await;
+        for key in &log.earlier {
+            put(&dynamodb, table, &earlier_item(key));
+        }
+        let expected = Expected::of(&log);
+        let client = client(&dynamodb.endpoint()).await;
+        Rc::new(Self {
+            log,
+            expected,
+            dynamodb,
+            client,
+            table,
+            landed: RefCell::default(),
+            is_delivered: Cell::new(false),
+            happened: RefCell::default(),
+        })
+    }
+
+    fn count(&self, what: &'static str, times: usize) {
+        *self.happened.borrow_mut().entry(what).or_default() += times;
+    }
+
+    /// Remembers that a record's state stands, or a newer one.
+    fn landed(&self, place: Place) {
+        if let Some((key, rank)) = self.expected.rank_of(self.log.entry(place)) {
+            let mut landed = self.landed.borrow_mut();
+            let newest = landed.entry(key.to_owned()).or_default();
+            *newest = rank.max(*newest);
+        }
+    }
+
+    /// Delivers everything once more, by both transports: nothing is left to do.
+    async fn deliver_again(&self) {
+        let places: Vec<Place> = self.log.places().collect();
+        for statements in ["25", "1"] {
+            let mut environment =
+                Environment::new(self, &[("DYNAMODB_STATEMENTS_PER_REQUEST", statements)]);
+            for batch in places.chunks(50) {
+                let handled = environment.invoke(batch).await;
+                assert_eq!(handled.answer.unwrap().batch_item_failures, []);
+                for (&place, outcome) in batch.iter().zip(&handled.summary.outcomes) {
+                    let is_rejected = matches!(self.log.entry(place).effect, Effect::Rejected(_));
+                    let is_expected = match outcome {
+                        Outcome::Quarantined => is_rejected,
+                        Outcome::Duplicate | Outcome::Stale | Outcome::Superseded => !is_rejected,
+                        // Where timestamps fall, an older record can look as if offsets had begun anew.
+                        Outcome::Regression => !is_rejected && self.log.timestamps_fall,
+                        Outcome::Written | Outcome::Deleted | Outcome::Failed => false,
+                    };
+                    assert!(
+                        is_expected,
+                        "{outcome:?} when delivered again: {:?}",
+                        self.log.entry(place)
+                    );
+                }
+            }
+        }
+    }
+
+    /// Holds all tables to what must be in them when every record was delivered.
+    fn check_tables(&self) -> Contents {
+        let items = self.dynamodb.items(self.table).unwrap();
+        let key = |item: &Value| item["PK"]["S"].as_str().unwrap().to_owned();
+        let by_key: BTreeMap<String, Value> =
+            items.iter().map(|item| (key(item), without_shape(item))).collect();
+        assert_eq!(by_key, self.expected.items());
+        self.check_tombstones();
+        let quarantine = self.check_quarantine();
+
+        // The earlier writer's items were the first.
+        let states = history(&self.dynamodb, self.table).split_off(self.log.earlier.len());
+        let mut reader = Reader::new(&self.expected);
+        for (key, item) in &states {
+            reader.sees_a_change(key, item.as_ref());
+        }
+        Contents { items, quarantine, history: states.len() }
+    }
+
+    /// A tombstone is of one of its key's deletes, and of the last if that is the key's last state. It never moves back.
+    fn check_tombstones(&self) {
+        let mut ranks: BTreeMap<String, usize> = BTreeMap::new();
+        for (key, tombstone) in history(&self.dynamodb, TOMBSTONES) {
+            let rank = self.expected.rank_of_tombstone(&key, &tombstone.unwrap());
+            if let Some(before) = ranks.insert(key, rank) {
+                assert!(before < rank, "a tombstone moved from state {before} to {rank}");
+            }
+        }
+        for (key, last) in self.expected.deleted() {
+            assert_eq!(ranks.get(key), Some(&last), "the last delete has another tombstone");
+        }
+    }
+
+    fn check_quarantine(&self) -> Vec<Value> {
+        let mut found = self.dynamodb.items(QUARANTINE).unwrap();
+        let text = |entry: &Value, name: &str| {
+            let value = &entry[name];
+            value["S"].as_str().or(value["N"].as_str()).unwrap().to_owned()
+        };
+        let rejected: BTreeSet<[String; 3]> = found
+            .iter()
+            .map(|entry| ["partition", "offset", "reason"].map(|name| text(entry, name)))
+            .collect();
+        assert_eq!(rejected.len(), found.len());
+        assert_eq!(rejected, self.log.rejected().collect());
+        for entry in &mut found {
+            for name in ["attempts", "expiresAt", "record"] {
+                entry.as_object_mut().unwrap().remove(name).unwrap();
+            }
+        }
+        found
+    }
+}
+
+/// Reads all keys again and again until everything is delivered.
+async fn watch(world: Rc<World>) {
+    let mut reader = Reader::new(&world.expected);
+    while !world.is_delivered.get() {
+        for key in world.expected.keys() {
+            let item = reader::read(&world.dynamodb, world.table, key);
+            let landed = world.landed.borrow().get(key).copied().unwrap_or_default();
+            reader.sees(key, item.as_ref(), landed);
+        }
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+    world.count("observation", reader.observations);
+    world.count("change seen", reader.changes);
+}
