@@ -5,6 +5,9 @@
 /// The embedded DynamoDB with the template's tables, handlers on it, and the events that tests send.
 mod support;
 
+/// The writer's state machine against a table in memory: every interleaving, planted faults, and the promise's borders.
+mod exhaustive;
+
 /// What each kind of record does to each state of the tables, by both transports.
 mod landing;
 
