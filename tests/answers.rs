@@ -27,16 +27,17 @@ fn record(key: &str, partition: i32, offset: i64) -> Record {
     Record::seatool(key, partition, offset, offset, Some(&json!({"a": offset})))
 }
 
-/// Three partitions; the second record of partition 1 is stuck, and with it the first, which it supersedes.
+/// Three partitions; in partition 1 the record at offset 502 is stuck, and with it that at 500, which it supersedes.
 fn mixed() -> Event {
     Event::new([
         record("A", 0, 70),
         record("B", 0, 71),
+        record("C", 1, 499),
         record("STUCK", 1, 500),
-        record("C", 1, 501),
+        record("D", 1, 501),
         record("STUCK", 1, 502),
-        record("D", 1, 503),
-        record("E", 2, 9_007_199_254_740_993),
+        record("E", 1, 503),
+        record("F", 2, 9_007_199_254_740_993),
     ])
 }
 
@@ -68,12 +69,12 @@ async fn partial_answers_name_failed_records_and_those_behind_them() {
         let failed = Outcome::Failed;
         assert_eq!(
             landed.summary.outcomes,
-            [written, written, failed, written, failed, written, written]
+            [written, written, written, failed, written, failed, written, written]
         );
         let partition = "aws.ksqldb.seatool.agg.State_Plan-1";
         let failures = [500, 501, 502, 503].map(|offset| failure(partition, offset)).to_vec();
         assert_eq!(landed.answer.unwrap(), Response { batch_item_failures: failures });
-        assert_eq!(keys(&dynamodb, SEATOOL), ["A", "B", "C", "D", "E", "STUCK"]);
+        assert_eq!(keys(&dynamodb, SEATOOL), ["A", "B", "C", "D", "E", "F", "STUCK"]);
         assert_eq!(keys(&dynamodb, QUARANTINE), Vec::<String>::new());
     }
 }
@@ -111,14 +112,14 @@ async fn the_whole_batch_fails_with_counts_and_the_first_failure() {
     assert_eq!(error_type, "RecordsFailed");
     assert_eq!(
         message,
-        "2 of 7 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-1 offset 500: \
+        "2 of 8 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-1 offset 500: \
          DynamoDB refused the request: an item's `_sink` was not written by this sink and can't be \
          compared with"
     );
     // What was written is a duplicate when the batch comes again.
-    assert_eq!(keys(&dynamodb, SEATOOL), ["A", "B", "C", "D", "E", "STUCK"]);
+    assert_eq!(keys(&dynamodb, SEATOOL), ["A", "B", "C", "D", "E", "F", "STUCK"]);
     let again = land(&mut handler, &mixed()).await;
-    assert_eq!(again.summary.count(Outcome::Duplicate), 5);
+    assert_eq!(again.summary.count(Outcome::Duplicate), 6);
     assert_eq!(again.summary.count(Outcome::Failed), 2);
 
     // Mended, the next attempt has nothing left to complain of.
@@ -172,9 +173,9 @@ async fn a_pipes_event_fails_as_a_whole_in_either_mode() {
         };
         let (error_type, message) = told(pipe(mixed()).await.unwrap_err());
         assert_eq!(error_type, "RecordsFailed");
-        assert!(message.starts_with("2 of 7 records failed; the first at "), "{message}");
+        assert!(message.starts_with("2 of 8 records failed; the first at "), "{message}");
         assert_eq!(pipe(Event::new([record("Z", 0, 80)])).await.unwrap(), Response::default());
-        assert_eq!(keys(&dynamodb, SEATOOL), ["A", "B", "C", "D", "E", "STUCK", "Z"]);
+        assert_eq!(keys(&dynamodb, SEATOOL), ["A", "B", "C", "D", "E", "F", "STUCK", "Z"]);
     }
 }
 

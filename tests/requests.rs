@@ -332,6 +332,16 @@ async fn statements_are_used_up_to_their_limits() {
     assert!(send(many(99)).await.is_some());
     assert!(send(many(100)).await.is_none());
 
+    // Names that could end the quotes around them, or mean something to the parser, never become part of a text.
+    let odd =
+        ["a'b", "a\"b", "a b", "a-b", "a.b", "a,b", "a=?", "#a", ":a", "1a", "é", "?", "\\", "\n"];
+    for name in odd {
+        assert!(send(vec![(name.to_owned(), json!(1))]).await.is_none(), "{name}");
+    }
+    for name in ["a_b", "_", "A1", "SELECT"] {
+        assert!(send(vec![(name.to_owned(), json!(1))]).await.is_some(), "{name}");
+    }
+
     let long = |length: usize| vec![("n".repeat(length), json!(1))];
     let base = send(long(1)).await.unwrap() - 1;
     assert_eq!(send(long(8192 - base)).await, Some(8192));

@@ -50,8 +50,13 @@ fn rows(base: i64) -> Vec<(&'static str, Option<State>, Outcome)> {
     ]
 }
 
-/// A value's members beside the payload, and what the item has of them.
-fn scenarios(label: &str, beside: &Map<String, Value>, kept: &Map<String, Value>) -> Vec<Scenario> {
+/// The members beside the payload: of the item that stands, of the record's value, and what the item has of the latter.
+fn scenarios(
+    label: &str,
+    former: &Map<String, Value>,
+    beside: &Map<String, Value>,
+    kept: &Map<String, Value>,
+) -> Vec<Scenario> {
     let payload = |status: &str, key: &str| json!({"PCKG_ID": key, "REPLICA_TIMESTAMP": 50, "STATUS": status});
     let with_payload = |payload: Value, members: &Map<String, Value>| {
         let mut members = members.clone();
@@ -62,7 +67,7 @@ fn scenarios(label: &str, beside: &Map<String, Value>, kept: &Map<String, Value>
         let key = format!("{label}; {name}");
         let base = 1000 * i64::try_from(at).unwrap();
         let (name, state, outcome) = rows(base).swap_remove(at);
-        let old = with_payload(payload("old", &key), &Map::new());
+        let old = with_payload(payload("old", &key), former);
         let item = match state {
             Some(state) => Some(state.item(&SINK, &key, &old)),
             None => (name != "no item").then(|| unstamped_item(&key, &old)),
@@ -100,14 +105,20 @@ fn record(base: i64, value: Map<String, Value>) -> Record {
 #[tokio::test]
 async fn rows_in_each_form_meet_each_item() {
     for (label, beside) in forms() {
-        check(SINK, &scenarios(label, &beside, &beside)).await;
+        check(SINK, &scenarios(label, &Map::new(), &beside, &beside)).await;
     }
+}
+
+#[tokio::test]
+async fn former_members_do_not_stay() {
+    let former = serde_json::from_value(json!({"former": 1})).unwrap();
+    check(SINK, &scenarios("former members", &former, &Map::new(), &Map::new())).await;
 }
 
 #[tokio::test]
 async fn connects_schema_is_left_out() {
     let schema = serde_json::from_value(json!({"schema": {"type": "struct"}})).unwrap();
-    check(SINK, &scenarios("with a schema", &schema, &Map::new())).await;
+    check(SINK, &scenarios("with a schema", &Map::new(), &schema, &Map::new())).await;
 }
 
 #[tokio::test]

@@ -235,6 +235,17 @@ async fn deletes_meet_each_item_and_each_tombstone() {
 }
 
 #[tokio::test]
+async fn each_form_of_no_value_deletes() {
+    for value in [None, Some(""), Some("null"), Some(" \n\tnull\r\n"), Some("\0\0\0\0\u{7}null")] {
+        let mut scenarios = delete("delete", |item, tombstone| item <= 1 && tombstone == 0);
+        for scenario in &mut scenarios {
+            scenario.record.value = value.map(|value| value.as_bytes().to_vec());
+        }
+        check(SINK, &scenarios).await;
+    }
+}
+
+#[tokio::test]
 async fn deletes_leave_tombstones_without_an_end_where_retention_is_unlimited() {
     let settings =
         [("TOMBSTONE_RETENTION_DAYS", "unlimited"), ("QUARANTINE_RETENTION_DAYS", "unlimited")];
