@@ -77,7 +77,8 @@ pub enum Landed {
     Written,
     /// The item was removed, or there was none, under a new tombstone.
     Deleted,
-    /// Nothing was done: the record had been applied before.
+    /// The record had been applied before, and nothing was done; or it was a delete whose tombstone stood already, and
+    /// what a killed invocation had left of it was done, which DynamoDB's answer does not tell apart.
     Duplicate,
     /// Nothing was done: a newer state stands.
     Stale,
