@@ -1,0 +1,243 @@
+//! What the answers to a batch's requests mean for its jobs.
+
+use std::{cmp::Reverse, time::Instant};
+
+use super::{Flight, JobId, Landing, Work};
+use crate::{
+    backoff::delay,
+    chain::Fate,
+    dynamodb::{self, Found, PartReply, Reply, Trouble, chain as chain_of_causes},
+    sink::Rejection,
+    wire::Transport,
+    write::{Answer, Request},
+};
+
+impl Landing<'_> {
+    /// Gives each job its part of an answer.
+    pub(super) fn take(&mut self, flight: Flight) {
+        let Flight { jobs, transport, result } = flight;
+        self.jitter = fastrand::f64();
+        self.answered_at = Instant::now();
+        match transport {
+            Transport::Statement => self.statements_in_flight -= 1,
+            Transport::Transaction => self.inserts_in_flight -= 1,
+            Transport::Single => {}
+        }
+        match result {
+            Ok(reply) => {
+                self.concurrency.succeeded();
+                self.take_reply(&jobs, reply);
+            }
+            Err(Trouble::Invalid { .. }) if jobs.len() > 1 => {
+                // Which of them it was shows when each goes by itself.
+                for id in jobs {
+                    self.send_alone(id);
+                }
+            }
+            Err(trouble) => {
+                // The first of them gets the trouble itself, since the first fault that is found is the one to be told.
+                let copies: Vec<_> = jobs.iter().skip(1).map(|_| copy(&trouble)).collect();
+                for (id, trouble) in jobs.into_iter().zip(std::iter::once(trouble).chain(copies)) {
+                    self.trouble(id, trouble);
+                }
+            }
+        }
+    }
+
+    fn take_reply(&mut self, jobs: &[JobId], reply: Reply) {
+        match reply {
+            Reply::Applied => jobs.iter().for_each(|&id| self.answer(id, Answer::Applied)),
+            Reply::Refused(found) => jobs.iter().for_each(|&id| self.refused(id, found.as_ref())),
+            Reply::Statements(parts) => {
+                let mut parts = parts.into_iter();
+                for &id in jobs {
+                    match parts.next() {
+                        Some(PartReply::Applied) => self.answer(id, Answer::Applied),
+                        Some(part) => self.take_part(id, part),
+                        None => self.trouble(
+                            id,
+                            Trouble::Transient("a statement was not answered".to_owned()),
+                        ),
+                    }
+                }
+            }
+            Reply::Cancelled(reasons)
+                if reasons.iter().all(|reason| matches!(reason, PartReply::Applied)) =>
+            {
+                for &id in jobs {
+                    self.trouble(
+                        id,
+                        Trouble::Transient(
+                            "a transaction was cancelled without a reason".to_owned(),
+                        ),
+                    );
+                }
+            }
+            Reply::Cancelled(reasons) => {
+                let mut reasons = reasons.into_iter();
+                for &id in jobs {
+                    let (put, check) = (reasons.next(), reasons.next());
+                    match (put, check) {
+                        (Some(PartReply::Applied), Some(PartReply::Refused(found))) => {
+                            self.tombstone_refused(id, found.as_ref());
+                        }
+                        (Some(PartReply::Applied), Some(PartReply::Applied)) => {
+                            // Not this one's fault: it goes again at once, without those whose fault it was.
+                            self.report.retries += 1;
+                            self.ready(id);
+                        }
+                        (Some(PartReply::Applied), Some(part)) | (Some(part), _) => {
+                            self.take_part(id, part);
+                        }
+                        (None, _) => self.trouble(
+                            id,
+                            Trouble::Transient("a transaction gave no reason".to_owned()),
+                        ),
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_part(&mut self, id: JobId, part: PartReply) {
+        match part {
+            PartReply::Applied => self.answer(id, Answer::Applied),
+            PartReply::Exists => self.answer(id, Answer::Exists),
+            PartReply::Refused(found) => self.refused(id, found.as_ref()),
+            PartReply::Trouble(Trouble::Invalid { .. }) if !self.jobs[id].is_alone => {
+                self.send_alone(id);
+            }
+            PartReply::Trouble(trouble) => self.trouble(id, trouble),
+        }
+    }
+
+    /// The condition of a job's request was false: on the item, or on the tombstone where the request was about it.
+    fn refused(&mut self, id: JobId, found: Option<&Found>) {
+        if self.asks_about_tombstone(id) {
+            return self.tombstone_refused(id, found);
+        }
+        match found.map(dynamodb::seen).transpose() {
+            Ok(seen) => self.answer(id, Answer::Refused(seen)),
+            Err(trouble) => self.trouble(id, trouble),
+        }
+    }
+
+    fn tombstone_refused(&mut self, id: JobId, found: Option<&Found>) {
+        match found.map(dynamodb::tombstone).transpose() {
+            Ok(tombstone) => self.answer(id, Answer::TombstoneRefused(tombstone)),
+            Err(trouble) => self.trouble(id, trouble),
+        }
+    }
+
+    fn asks_about_tombstone(&self, id: JobId) -> bool {
+        let Work::Write { chain, .. } = &self.jobs[id].work else { return false };
+        matches!(
+            chain.request(),
+            Some((
+                _,
+                Request::InsertTombstone
+                    | Request::ReplaceTombstoneIfOlder
+                    | Request::ReplaceTombstoneSeen(_)
+            ))
+        )
+    }
+
+    fn answer(&mut self, id: JobId, answer: Answer) {
+        let job = &mut self.jobs[id];
+        job.attempts = 0;
+        job.last_trouble = None;
+        match &mut job.work {
+            Work::Write { chain, .. } => {
+                let decided = chain.answer(answer);
+                job.is_alone &= decided.is_empty();
+                for decided in &decided {
+                    if decided.fate == Fate::Failed {
+                        self.report
+                            .failures
+                            .push((decided.record, "other writers won each time".to_owned()));
+                    }
+                }
+                self.report.decided.extend(decided);
+            }
+            Work::Quarantine { record, rejection, position, requests } => {
+                *position += 1;
+                if position == requests {
+                    self.report.quarantined.push((*record, rejection.clone()));
+                }
+            }
+        }
+        self.ready(id);
+    }
+
+    fn send_alone(&mut self, id: JobId) {
+        self.report.retries += 1;
+        self.jobs[id].is_alone = true;
+        self.ready(id);
+    }
+
+    /// A job's request was not answered: it is sent again later, or it has failed.
+    fn trouble(&mut self, id: JobId, trouble: Trouble) {
+        match trouble {
+            Trouble::Throttled | Trouble::Transient(_) => {
+                if matches!(trouble, Trouble::Throttled) {
+                    self.report.throttles += 1;
+                    self.concurrency.throttled(self.answered_at);
+                }
+                self.report.retries += 1;
+                let job = &mut self.jobs[id];
+                job.attempts += 1;
+                job.last_trouble = Some(trouble);
+                let at = self.answered_at + delay(job.attempts, self.jitter);
+                self.waiting.push(Reverse((at, id)));
+            }
+            Trouble::Invalid { message, is_records_fault } => {
+                self.invalid(id, message, is_records_fault);
+            }
+            fault @ Trouble::Fault { .. } => {
+                self.fail(id, &chain_of_causes(&fault));
+                self.blame(fault);
+            }
+        }
+    }
+
+    fn invalid(&mut self, id: JobId, message: String, is_records_fault: bool) {
+        if is_records_fault
+            && let Work::Write { chain, .. } = &mut self.jobs[id].work
+            && let Some(decided) = chain.unwritable()
+        {
+            self.report.decided.push(decided);
+            self.quarantine(decided.record, Rejection::new("REFUSED_BY_DYNAMODB", message));
+            return self.ready(id);
+        }
+        self.fail(id, &format!("DynamoDB refused the request: {message}"));
+        self.ready(id);
+    }
+
+    pub(super) fn fail(&mut self, id: JobId, why: &str) {
+        match &mut self.jobs[id].work {
+            Work::Write { chain, .. } => {
+                let decided = chain.fail();
+                self.report
+                    .failures
+                    .extend(decided.iter().map(|decided| (decided.record, why.to_owned())));
+                self.report.decided.extend(decided);
+            }
+            Work::Quarantine { record, position, requests, .. } => {
+                *position = *requests;
+                self.report.failures.push((*record, format!("not quarantined: {why}")));
+            }
+        }
+    }
+}
+
+/// The same trouble for another job of the request; the cause stays with one.
+fn copy(trouble: &Trouble) -> Trouble {
+    match trouble {
+        Trouble::Throttled => Trouble::Throttled,
+        Trouble::Transient(message) => Trouble::Transient(message.clone()),
+        Trouble::Invalid { message, is_records_fault } => {
+            Trouble::Invalid { message: message.clone(), is_records_fault: *is_records_fault }
+        }
+        Trouble::Fault { message, .. } => Trouble::Fault { message: message.clone(), source: None },
+    }
+}
