@@ -110,40 +110,27 @@ async fn dispatch(client: Client, call: Call) -> Result<Reply, Trouble> {
             }
         }
         Operation::PutItem => {
-            match client
-                .put_item()
-                .table_name(table)
-                .customize()
-                .mutate_request(set_body)
-                .send()
-                .await
-            {
-                Ok(_) => Ok(Reply::Applied),
-                Err(error) => match error.as_service_error() {
-                    Some(PutItemError::ConditionalCheckFailedException(refused)) => {
-                        Ok(Reply::Refused(refused.item.clone()))
+            let put = client.put_item().table_name(table);
+            conditional(
+                put.customize().mutate_request(set_body).send().await,
+                |error| match error {
+                    PutItemError::ConditionalCheckFailedException(refused) => {
+                        Some(refused.item.clone())
                     }
-                    _ => Err(trouble(error)),
+                    _ => None,
                 },
-            }
+            )
         }
         Operation::DeleteItem => {
-            match client
-                .delete_item()
-                .table_name(table)
-                .customize()
-                .mutate_request(set_body)
-                .send()
-                .await
-            {
-                Ok(_) => Ok(Reply::Applied),
-                Err(error) => match error.as_service_error() {
-                    Some(DeleteItemError::ConditionalCheckFailedException(refused)) => {
-                        Ok(Reply::Refused(refused.item.clone()))
+            let delete = client.delete_item().table_name(table);
+            conditional(delete.customize().mutate_request(set_body).send().await, |error| {
+                match error {
+                    DeleteItemError::ConditionalCheckFailedException(refused) => {
+                        Some(refused.item.clone())
                     }
-                    _ => Err(trouble(error)),
-                },
-            }
+                    _ => None,
+                }
+            })
         }
         Operation::UpdateItem => {
             client
@@ -156,6 +143,24 @@ async fn dispatch(client: Client, call: Call) -> Result<Reply, Trouble> {
                 .map_err(trouble)?;
             Ok(Reply::Applied)
         }
+    }
+}
+
+/// The answer to a single-item call. `refused` says what stood there if the condition was false.
+fn conditional<T, E>(
+    sent: Result<T, SdkError<E>>,
+    refused: impl FnOnce(&E) -> Option<Option<Found>>,
+) -> Result<Reply, Trouble>
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let error = match sent {
+        Ok(_) => return Ok(Reply::Applied),
+        Err(error) => error,
+    };
+    match error.as_service_error().and_then(refused) {
+        Some(found) => Ok(Reply::Refused(found)),
+        None => Err(trouble(error)),
     }
 }
 
