@@ -154,10 +154,7 @@ fn conditional<T, E>(
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    let error = match sent {
-        Ok(_) => return Ok(Reply::Applied),
-        Err(error) => error,
-    };
+    let Err(error) = sent else { return Ok(Reply::Applied) };
     match error.as_service_error().and_then(refused) {
         Some(found) => Ok(Reply::Refused(found)),
         None => Err(trouble(error)),
