@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use dynamo_sink::outcome::Outcome;
+use serde_json::Value;
+use sinkctl::dynamodb::LocalDynamoDb;
 
 use crate::{
     faults::{TRANSPORTS, batch::Batch, contents},
@@ -24,6 +26,7 @@ async fn a_killed_invocation_is_mended_by_the_next() {
                     let dynamodb = batch.tables().await;
                     let is_killed =
                         land_until(&batch, &dynamodb, &changes, requests, applied).await;
+                    check_heads(&dynamodb);
                     let mut handler = handler(&dynamodb.endpoint(), batch.sink, &changes).await;
                     let again =
                         handler.land(batch.event.json().as_bytes(), Some(TIME)).await.unwrap();
@@ -49,11 +52,23 @@ async fn a_killed_invocation_is_mended_by_the_next() {
     }
 }
 
+/// A head in the quarantine stands for all its parts, whoever looks and whenever.
+#[track_caller]
+fn check_heads(dynamodb: &LocalDynamoDb) {
+    let items = dynamodb.items(QUARANTINE).unwrap();
+    for head in items.iter().filter(|item| item["attempts"]["N"].is_string()) {
+        let parts = format!("{}#", head["SK"]["S"].as_str().unwrap());
+        let is_part = |item: &&Value| item["SK"]["S"].as_str().unwrap().starts_with(&parts);
+        let found = items.iter().filter(is_part).count();
+        assert_eq!(head["parts"]["N"], found.to_string());
+    }
+}
+
 /// Lands the batch with a handler that vanishes once it has been answered so many requests and sent one more; false
 /// where it does not send so many.
 async fn land_until(
     batch: &Batch,
-    dynamodb: &sinkctl::dynamodb::LocalDynamoDb,
+    dynamodb: &LocalDynamoDb,
     changes: &[(&str, &str)],
     requests: usize,
     applied: Applied,

@@ -218,25 +218,27 @@ async fn check_lowered(
 #[tokio::test]
 async fn an_insert_that_conflicts_does_not_hold_up_its_group() {
     for refusal in [CONFLICT, Refusal { code: "ThrottlingError", message: "slow down" }] {
-        for position in [0, 1] {
+        // Each insert has a put and a check of its tombstone: either may conflict.
+        for action in [0, 1] {
             let batch = Batch::inserts(5);
-            let mut is_hit = false;
-            let rule = move |request: &Request| {
-                if is_hit || request.operation != "TransactWriteItems" {
-                    return Act::Pass;
+            let mut hits = 0;
+            let rule = move |request: &Request| match request.operation.as_str() {
+                "TransactWriteItems" if hits < 3 && request.has("KEY-0002") => {
+                    hits += 1;
+                    Act::Cancel(vec![(request.parts_with("KEY-0002")[action], refusal)])
                 }
-                is_hit = true;
-                // Each insert has a put and a check of its tombstone: either may conflict.
-                Act::Cancel(vec![(4 + position, refusal)])
+                _ => Act::Pass,
             };
             let run = check_unharmed(&batch, "25", false, rule).await;
 
-            // The other four go again at once; a very short wait may let the fifth catch up with them.
-            let sizes: Vec<usize> = transactions_of(&run).iter().map(HashSet::len).collect();
-            assert!(sizes == [5, 4, 1] || sizes == [5, 5], "{sizes:?}");
-            assert!(transactions_of(&run)[1].iter().filter(|key| *key != "KEY-0002").count() == 4);
-            assert_eq!(run.landed.summary.retries, 5);
-            assert_eq!(run.landed.summary.throttles, u64::from(refusal.code == "ThrottlingError"));
+            let transactions = transactions_of(&run);
+            assert_eq!(transactions[0].len(), 5);
+            // The other four go again at once; a very short wait may let the fifth catch up with them once.
+            let others = transactions.iter().filter(|keys| keys.contains("KEY-0001")).count();
+            assert!((2..=3).contains(&others), "{transactions:?}");
+            assert!(run.landed.summary.retries >= 7);
+            let is_throttle = refusal.code == "ThrottlingError";
+            assert_eq!(run.landed.summary.throttles, if is_throttle { 3 } else { 0 });
         }
     }
 }

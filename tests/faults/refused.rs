@@ -68,6 +68,11 @@ async fn a_fault_of_the_system_fails_the_invocation() {
         };
         check_fault(&Batch::inserts(60), "25", 0, 4, &cause, in_transactions).await;
     }
+    // Whether a message that is not known quotes data can't be told.
+    let unknown = Refusal { code: "NewException", message: "KEY-0000 is VALUE" };
+    let cause = "DynamoDB answered `NewException`";
+    let refuse = move |_: &Request| Act::Refuse(unknown);
+    check_fault(&Batch::replacements(60), "25", 0, 1, cause, refuse).await;
 }
 
 #[tokio::test]
