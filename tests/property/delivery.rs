@@ -25,7 +25,7 @@ use super::{
     World,
     log::{Log, PARTITIONS},
 };
-use crate::support::{TIME, settings};
+use crate::support::{Act, Applied, TIME, settings};
 
 /// A record: the index of its partition in the log and its own in that.
 pub(super) type Place = (usize, usize);
@@ -40,6 +40,28 @@ pub(super) struct Delivery {
     /// Turns of the event loop that the invocation stands still before each of its steps, over and over: others
     /// overtake it meanwhile.
     pace: Vec<u8>,
+}
+
+/// What a network does to one request after the other, over and over.
+pub(super) type Network = Vec<Passage>;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Passage {
+    Smooth,
+    /// It arrives after so many milliseconds, also if its sender was killed meanwhile.
+    Late(u64),
+    /// The connection breaks, before the request arrived or after.
+    Lost(Applied),
+}
+
+impl Passage {
+    pub(super) fn act(self) -> Act {
+        match self {
+            Self::Smooth => Act::Pass,
+            Self::Late(millis) => Act::After(Duration::from_millis(millis), Box::new(Act::Pass)),
+            Self::Lost(applied) => Act::Close(applied),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,13 +99,25 @@ const fn environment(
     ]
 }
 
+/// Draws a network, in which most requests pass smoothly.
+pub(super) fn draw_network(rng: &mut TestRng) -> Network {
+    let passages = (0..100).map(|_| match rng.random_range(0..50) {
+        0..5 => Passage::Late(rng.random_range(1..=20)),
+        5 => Passage::Lost(Applied::Yes),
+        6 => Passage::Lost(Applied::No),
+        _ => Passage::Smooth,
+    });
+    passages.collect()
+}
+
 /// Cuts a log into parts, repeats some, and mixes them into batches.
 pub(super) fn draw(log: &Log, rng: &mut TestRng) -> Vec<Delivery> {
+    let longest = [2, 12, 12][rng.random_range(0..3_usize)];
     let mut parts: Vec<(usize, Range<usize>)> = Vec::new();
     for (partition, entries) in log.partitions.iter().enumerate() {
         let mut start = 0;
         while start < entries.len() {
-            let end = entries.len().min(start + rng.random_range(1..=12));
+            let end = entries.len().min(start + rng.random_range(1..=longest));
             parts.push((partition, start..end));
             start = end;
         }
@@ -92,7 +126,7 @@ pub(super) fn draw(log: &Log, rng: &mut TestRng) -> Vec<Delivery> {
         let (partition, _) = parts[rng.random_range(0..parts.len())];
         let len = log.partitions[partition].len();
         let start = rng.random_range(0..len);
-        let end = len.min(start + rng.random_range(1..=12));
+        let end = len.min(start + rng.random_range(1..=longest));
         parts.push((partition, start..end));
     }
     // Anything from nearly in order to no order at all.
@@ -208,6 +242,7 @@ impl<'a> Environment<'a> {
         assert!(n_failed == 0 || matches!(mishap, Some(Mishap::ShortOfTime { .. })), "{answer:?}");
         assert!(log.timestamps_fall || summary.count(Outcome::Regression) == 0);
         assert_eq!(summary.conflicts, 0);
+        self.world.check_superseded(&delivery.batch, &summary.outcomes);
         let response = match answer {
             Ok(response) => response,
             Err(InvocationError::RecordsFailed { failed, .. }) => {

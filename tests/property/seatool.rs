@@ -22,11 +22,14 @@ const KEYS_PER_PARTITION: usize = 8;
 pub(super) fn logs() -> impl Strategy<Value = Log> {
     let partition = || (first_offsets(), vec(drafts(), 0..60));
     let earlier = subsequence(keys(), 0..=keys().len());
-    (vec(partition(), PARTITIONS.len()), earlier, any::<bool>()).prop_map(
-        |(partitions, earlier, timestamps_fall)| {
+    // In some logs each partition has one key, so that all its records compete.
+    let keys_per_partition = select(vec![1, KEYS_PER_PARTITION]);
+    (vec(partition(), PARTITIONS.len()), keys_per_partition, earlier, any::<bool>()).prop_map(
+        |(partitions, keys_per_partition, earlier, timestamps_fall)| {
             let entries = |(index, (first_offset, drafts)): (usize, (i64, Vec<Draft>))| {
                 let (mut offset, mut timestamp) = (first_offset, NOW);
-                let entry = |draft: Draft| {
+                let entry = |mut draft: Draft| {
+                    draft.key %= keys_per_partition;
                     offset += draft.gap;
                     timestamp += draft.later;
                     let timestamp =
