@@ -113,7 +113,7 @@ async fn the_whole_batch_fails_with_counts_and_the_first_failure() {
     assert_eq!(
         message,
         "2 of 8 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-1 offset 500: \
-         DynamoDB refused the request: an item's `_sink` was not written by this sink and can't be \
+         an item's `_sink` was not written by this sink and can't be \
          compared with"
     );
     // What was written is a duplicate when the batch comes again.

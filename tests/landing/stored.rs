@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     APPIAN, Change, Event, Record, SEATOOL, TOMBSTONES, changes, dynamodb, dynamodb_with_streams,
-    handler, land,
+    handler, land, put,
 };
 
 fn seatool(offset: i64, value: Option<&Value>) -> Record {
@@ -113,6 +113,36 @@ async fn a_redriven_record_keeps_its_epoch() {
         assert_eq!(send(seatool(4, None)).await, [Outcome::Deleted]);
         assert_eq!(send(redriven(93, Some(&old))).await, [Outcome::Stale]);
         assert_eq!(dynamodb.items(SEATOOL).unwrap(), Vec::<Value>::new());
+    }
+}
+
+/// A later release may have added a member to `_sink` before it was rolled back.
+#[tokio::test]
+async fn a_member_of_a_later_release_is_no_obstacle() {
+    let other_lineage =
+        |value: Option<&Value>| Record::seatool("MD-22-0001", 3, 1, 1_763_700_000_099, value);
+    let (same_shape, other_shape) = (json!({"a": 2}), json!({"b": 2}));
+    for statements in ["25", "1"] {
+        for (record, outcome) in [
+            (seatool(2, Some(&same_shape)), Outcome::Written),
+            (seatool(2, Some(&other_shape)), Outcome::Written),
+            (seatool(2, None), Outcome::Deleted),
+            (other_lineage(Some(&same_shape)), Outcome::Written),
+            (other_lineage(None), Outcome::Deleted),
+        ] {
+            let dynamodb = dynamodb().await;
+            let settings = [("DYNAMODB_STATEMENTS_PER_REQUEST", statements)];
+            let mut handler =
+                handler(&dynamodb.endpoint(), sink_seatool_data::SINK, &settings).await;
+            let first = seatool(1, Some(&json!({"a": 1})));
+            assert!(land(&mut handler, &Event::new([first])).await.answer.is_ok());
+            let mut item = dynamodb.items(SEATOOL).unwrap().remove(0);
+            item["_sink"]["M"]["later"] = json!({"S": "x"});
+            put(&dynamodb, SEATOOL, &item);
+
+            let landed = land(&mut handler, &Event::new([record])).await;
+            assert_eq!(landed.summary.outcomes, [outcome]);
+        }
     }
 }
 

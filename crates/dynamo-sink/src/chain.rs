@@ -59,9 +59,9 @@ impl Chain {
     /// groups follow one another, by the timestamps of their newest records. A regression behind the newest record is
     /// not superseded by it, which would hide it: it is a group of its own too.
     pub fn new(order: Order, deletes: bool, mut candidates: Vec<Candidate>) -> Self {
-        // Of a record that came twice the later one counts as the newest.
+        // Of records with one offset the first that came is the state, as if each had come in a batch of its own.
         candidates
-            .sort_by(|a, b| b.stamp.version.cmp(&a.stamp.version).then(b.record.cmp(&a.record)));
+            .sort_by(|a, b| b.stamp.version.cmp(&a.stamp.version).then(a.record.cmp(&b.record)));
         let mut groups: Vec<VecDeque<Candidate>> = Vec::new();
         for candidate in candidates {
             match groups.iter_mut().find(|group| is_superseded(order, group.front(), &candidate)) {
@@ -230,8 +230,16 @@ mod tests {
             Order::Offset,
             vec![put(0, 0, 2, 2), put(1, 0, 2, 2)],
             &[],
-            &[1],
-            &[superseded, WRITTEN],
+            &[0],
+            &[WRITTEN, superseded],
+        );
+        // An offset twice with another timestamp is no repetition: the second regresses.
+        check(
+            Order::Offset,
+            vec![put(0, 0, 2, 2), put(1, 0, 2, 3)],
+            &[],
+            &[0, 1],
+            &[WRITTEN, WRITTEN],
         );
         // Lineages of one key follow one another, also when they come interleaved.
         check(

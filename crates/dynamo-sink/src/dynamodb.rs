@@ -61,6 +61,9 @@ pub(crate) enum Trouble {
     /// DynamoDB finds the request itself wrong; `0` says what without any of its data.
     #[error("DynamoDB refused the request: {message}")]
     Invalid { message: String, is_records_fault: bool },
+    /// What stands in the table can't be compared with, so that nothing may be done to its key.
+    #[error("{0} was not written by this sink and can't be compared with")]
+    Foreign(&'static str),
     /// The system around the sink is wrong, and no record can be written.
     #[error("{message}")]
     Fault { message: String, source: Option<Box<dyn Error + Send + Sync>> },
@@ -168,12 +171,12 @@ pub(crate) fn seen(found: &Found) -> Result<Seen, Trouble> {
         let shape = map.get("shape")?.as_s().ok()?.clone();
         Some(Sink { stamp: stamp(map)?, shape })
     });
-    sink.map(Seen::Stamped).ok_or_else(|| foreign("an item's `_sink`"))
+    sink.map(Seen::Stamped).ok_or(Trouble::Foreign("an item's `_sink`"))
 }
 
 /// The key's tombstone as it was seen.
 pub(crate) fn tombstone(found: &Found) -> Result<Stamp, Trouble> {
-    stamp(found).ok_or_else(|| foreign("a tombstone"))
+    stamp(found).ok_or(Trouble::Foreign("a tombstone"))
 }
 
 fn stamp(attributes: &Found) -> Option<Stamp> {
@@ -186,13 +189,6 @@ fn stamp(attributes: &Found) -> Option<Stamp> {
         offset: number("offset")?,
         timestamp: number("timestamp")?,
     })
-}
-
-fn foreign(what: &str) -> Trouble {
-    Trouble::Invalid {
-        message: format!("{what} was not written by this sink and can't be compared with"),
-        is_records_fault: false,
-    }
 }
 
 fn statement_reply(response: BatchStatementResponse) -> PartReply {

@@ -124,18 +124,21 @@ impl BatchReport<'_> {
                 topic = record.topic(),
                 partition = record.partition(),
                 offset = record.offset(),
-                "record failed: {reason}"
+                reason,
+                "record failed"
             );
         }
         let outcomes = self.records.iter().zip(&self.summary.outcomes);
         for (record, _) in outcomes.filter(|(_, it)| **it == Outcome::Regression) {
-            tracing::warn!(
+            // The coordinates stand nowhere else, so that no level may silence them.
+            tracing::error!(
                 topic = record.topic(),
                 partition = record.partition(),
                 offset = record.offset(),
                 timestamp = record.timestamp(),
-                "record not applied: its offset was passed before, but its timestamp is newer; was the topic created \
-                 anew without a new epoch?"
+                reason = "its offset was passed before, but its timestamp is newer: was the topic created anew without \
+                          a new epoch?",
+                "record not applied"
             );
         }
     }

@@ -106,6 +106,18 @@ pub enum SettingsError {
         /// The variable.
         variable: &'static str,
     },
+    /// Occurs when two variables name one table: its items would be taken for each other's.
+    #[error(
+        "environment variables `{first}` and `{second}` both are `{table}`: expected a table of its own for each"
+    )]
+    SameTable {
+        /// One of the variables.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+        /// The table's name.
+        table: String,
+    },
     /// Occurs when a tombstone would expire before a quarantined older state of its key.
     #[error(
         "`{TOMBSTONE_RETENTION_DAYS}` must be greater than `{QUARANTINE_RETENTION_DAYS}`: an old record that is redriven \
@@ -199,6 +211,22 @@ impl Settings {
     }
 
     fn check(self) -> Result<Self, SettingsError> {
+        let tombstone_table = self.tombstone_table.as_ref();
+        for (first, second, tables) in [
+            (TABLE_NAME, QUARANTINE_TABLE_NAME, (Some(&self.table), Some(&self.quarantine_table))),
+            (TABLE_NAME, TOMBSTONE_TABLE_NAME, (Some(&self.table), tombstone_table)),
+            (
+                TOMBSTONE_TABLE_NAME,
+                QUARANTINE_TABLE_NAME,
+                (tombstone_table, Some(&self.quarantine_table)),
+            ),
+        ] {
+            if let (Some(table), Some(other)) = tables
+                && table == other
+            {
+                return Err(SettingsError::SameTable { first, second, table: table.clone() });
+            }
+        }
         let is_outlived = match (self.quarantine_retention, self.tombstone_retention) {
             (_, None) => true,
             (None, Some(_)) => false,

@@ -419,30 +419,38 @@ impl Condition {
         self
     }
 
-    /// The whole `_sink` is compared, since two lineages can have equal versions.
+    /// All members of `_sink` are compared, since two lineages can have equal versions; one by one, so that a member
+    /// which a later release added is no obstacle after a roll-back.
     fn item_is(seen: &Seen) -> Self {
-        let mut condition = match seen {
+        match seen {
             Seen::Unstamped => {
                 let mut condition =
                     Self::new("attribute_exists(#pk) AND attribute_not_exists(#sink)");
                 condition.name("#pk", "PK");
+                condition.name("#sink", "_sink");
                 condition
             }
             Seen::Stamped(sink) => {
-                let mut condition = Self::new("#sink = :seen");
-                condition.value(":seen", |out| sink_value(&sink.stamp, &sink.shape, out));
+                let mut condition = Self::stamp_is("#sink.", &sink.stamp);
+                condition.expression.push_str(" AND #sink.#shape = :shape");
+                condition.name("#sink", "_sink");
+                condition.name("#shape", "shape");
+                condition.value(":shape", |out| string_value(&sink.shape, out));
                 condition
             }
-        };
-        condition.name("#sink", "_sink");
-        condition
+        }
     }
 
     fn tombstone_is(seen: &Stamp) -> Self {
-        let mut condition = Self::new(
-            "#version = :version AND #topic = :topic AND #partition = :partition \
-             AND #offset = :offset AND #timestamp = :timestamp",
-        );
+        Self::stamp_is("", seen)
+    }
+
+    /// The members at `path` are those of `stamp`.
+    fn stamp_is(path: &str, stamp: &Stamp) -> Self {
+        let mut condition = Self::new(&format!(
+            "{path}#version = :version AND {path}#topic = :topic AND {path}#partition = :partition \
+             AND {path}#offset = :offset AND {path}#timestamp = :timestamp"
+        ));
         for (placeholder, name) in [
             ("#version", "version"),
             ("#topic", "topic"),
@@ -452,11 +460,11 @@ impl Condition {
         ] {
             condition.name(placeholder, name);
         }
-        condition.value(":version", |out| string_value(&seen.version, out));
-        condition.value(":topic", |out| string_value(&seen.topic, out));
-        condition.value(":partition", |out| number_value(seen.partition.into(), out));
-        condition.value(":offset", |out| number_value(seen.offset, out));
-        condition.value(":timestamp", |out| number_value(seen.timestamp, out));
+        condition.value(":version", |out| string_value(&stamp.version, out));
+        condition.value(":topic", |out| string_value(&stamp.topic, out));
+        condition.value(":partition", |out| number_value(stamp.partition.into(), out));
+        condition.value(":offset", |out| number_value(stamp.offset, out));
+        condition.value(":timestamp", |out| number_value(stamp.timestamp, out));
         condition
     }
 

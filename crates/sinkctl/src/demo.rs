@@ -122,7 +122,7 @@ pub async fn run(demo: &Demo, out: &mut dyn Write) -> Result<(), DemoError> {
         .iter()
         .find_map(|function| function.variables.get(QUARANTINE_TABLE_NAME));
     let changes = snapshot::changes(&before, &after, quarantine.map(String::as_str));
-    report_changes(&after, &changes, out)?;
+    report_changes(&after, &changes, failed, out)?;
     show::tables(&after, out)?;
 
     if failed > 0 {
@@ -197,7 +197,15 @@ fn snapshot(template: &Template, dynamodb: &LocalDynamoDb) -> Result<Snapshot, D
     tables.collect()
 }
 
-fn report_changes(after: &Snapshot, changes: &[Change], out: &mut dyn Write) -> io::Result<()> {
+fn report_changes(
+    after: &Snapshot,
+    changes: &[Change],
+    failed: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if failed > 0 {
+        writeln!(out, "\n{failed} INVOCATIONS FAILED")?;
+    }
     if changes.is_empty() {
         let items: usize = after.values().map(Vec::len).sum();
         return writeln!(

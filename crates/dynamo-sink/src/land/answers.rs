@@ -193,6 +193,10 @@ impl Landing<'_> {
             Trouble::Invalid { message, is_records_fault } => {
                 self.invalid(id, message, is_records_fault);
             }
+            foreign @ Trouble::Foreign(_) => {
+                self.fail(id, &foreign.to_string());
+                self.ready(id);
+            }
             fault @ Trouble::Fault { .. } => {
                 self.fail(id, &chain_of_causes(&fault));
                 self.blame(fault);
@@ -238,6 +242,7 @@ fn copy(trouble: &Trouble) -> Trouble {
         Trouble::Invalid { message, is_records_fault } => {
             Trouble::Invalid { message: message.clone(), is_records_fault: *is_records_fault }
         }
+        Trouble::Foreign(what) => Trouble::Foreign(what),
         Trouble::Fault { message, .. } => Trouble::Fault { message: message.clone(), source: None },
     }
 }

@@ -237,3 +237,18 @@ fn bytes_that_are_no_text_are_refused() {
     let error = Settings::read(&WITH_DELETES, lookup).unwrap_err();
     assert_eq!(error.to_string(), "environment variable `TABLE_NAME` is not valid Unicode");
 }
+
+#[test]
+fn each_table_has_one_role() {
+    for (first, second, same) in [
+        (TABLE_NAME, QUARANTINE_TABLE_NAME, "items"),
+        (TABLE_NAME, TOMBSTONE_TABLE_NAME, "items"),
+        (TOMBSTONE_TABLE_NAME, QUARANTINE_TABLE_NAME, "tombstones"),
+    ] {
+        let error = read(&WITH_DELETES, &[(second, same)]).unwrap_err();
+        let expected = SettingsError::SameTable { first, second, table: same.to_owned() };
+        assert_eq!(error, expected);
+    }
+    // A sink without deletes does not read the tombstones' table.
+    assert!(read(&WITHOUT_DELETES, &[(TOMBSTONE_TABLE_NAME, "items")]).is_ok());
+}
