@@ -206,6 +206,47 @@ async fn a_record_larger_than_an_item_is_split() {
     assert_eq!(places, [written.len() / 2 - 1, written.len() - 1]);
 }
 
+/// An entry that is about to expire, or has and still stands, would be gone soon, and with it the record.
+#[tokio::test]
+async fn an_entry_that_expires_is_renewed_when_its_record_comes_again() {
+    let dynamodb = dynamodb().await;
+    let large = format!("\"{}\"", "x".repeat(400_000));
+    let texts = [
+        text(&SINK, 1, &"\"A\"".into(), &"[]".into(), ""),
+        text(&SINK, 2, &"\"B\"".into(), &large.as_str().into(), ""),
+    ];
+    let seconds = |entry: &Value| entry["expiresAt"]["N"].as_str().unwrap().parse::<u64>().unwrap();
+    let mut kept = handler(&dynamodb.endpoint(), SINK, &[]).await;
+    assert_eq!(send(&mut kept, &texts).await, [Outcome::Quarantined; 2]);
+    let first = dynamodb.items(QUARANTINE).unwrap();
+    for item in &first {
+        let mut item = item.clone();
+        item["expiresAt"] = json!({"N": "1700000000"});
+        put(&dynamodb, QUARANTINE, &item);
+    }
+    assert_eq!(send(&mut kept, &texts).await, [Outcome::Quarantined; 2]);
+    let renewed = dynamodb.items(QUARANTINE).unwrap();
+    assert_eq!(renewed.len(), first.len());
+    for (renewed, first) in renewed.iter().zip(&first) {
+        assert!(seconds(first) <= seconds(renewed));
+        assert_eq!(renewed["record"], first["record"]);
+        assert_eq!(renewed["firstSeen"], first["firstSeen"]);
+        if !first["attempts"].is_null() {
+            assert_eq!(renewed["attempts"]["N"], "2");
+        }
+        let mut expired = renewed.clone();
+        expired["expiresAt"] = json!({"N": "1700000000"});
+        put(&dynamodb, QUARANTINE, &expired);
+    }
+
+    let unlimited =
+        [("QUARANTINE_RETENTION_DAYS", "unlimited"), ("TOMBSTONE_RETENTION_DAYS", "unlimited")];
+    let mut kept = handler(&dynamodb.endpoint(), SINK, &unlimited).await;
+    assert_eq!(send(&mut kept, &texts).await, [Outcome::Quarantined; 2]);
+    let endless = dynamodb.items(QUARANTINE).unwrap();
+    assert!(endless.iter().all(|entry| entry["expiresAt"].is_null()));
+}
+
 /// The text of a record that was split, as `sinkctl` finds it: the parts' keys begin with the head's.
 fn reassemble(head: &Value, parts: &[Value]) -> String {
     let head_key = head["SK"]["S"].as_str().unwrap();

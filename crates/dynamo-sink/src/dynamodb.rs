@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     operation::{
         delete_item::DeleteItemError, put_item::PutItemError,
-        transact_write_items::TransactWriteItemsError,
+        transact_write_items::TransactWriteItemsError, update_item::UpdateItemError,
     },
     types::{
         AttributeValue, BatchStatementErrorCodeEnum, BatchStatementResponse, CancellationReason,
@@ -136,15 +136,15 @@ async fn dispatch(client: Client, call: Call) -> Result<Reply, Trouble> {
             })
         }
         Operation::UpdateItem => {
-            client
-                .update_item()
-                .table_name(table)
-                .customize()
-                .mutate_request(set_body)
-                .send()
-                .await
-                .map_err(trouble)?;
-            Ok(Reply::Applied)
+            let update = client.update_item().table_name(table);
+            conditional(update.customize().mutate_request(set_body).send().await, |error| {
+                match error {
+                    UpdateItemError::ConditionalCheckFailedException(refused) => {
+                        Some(refused.item.clone())
+                    }
+                    _ => None,
+                }
+            })
         }
     }
 }

@@ -144,8 +144,18 @@ struct Job {
 }
 
 enum Work {
-    Write { key: String, chain: Chain },
-    Quarantine { record: usize, rejection: Rejection, position: usize, requests: usize },
+    Write {
+        key: String,
+        chain: Chain,
+    },
+    Quarantine {
+        record: usize,
+        rejection: Rejection,
+        position: usize,
+        requests: usize,
+        /// Whether an entry stands that is about to expire.
+        renews: bool,
+    },
 }
 
 /// A request that was answered, with the jobs that it was for.
@@ -226,7 +236,7 @@ impl Landing<'_> {
 
     fn quarantine(&mut self, record: usize, rejection: Rejection) {
         let requests = self.context.quarantine.entry(record, &rejection).requests();
-        self.add(Work::Quarantine { record, rejection, position: 0, requests });
+        self.add(Work::Quarantine { record, rejection, position: 0, requests, renews: false });
     }
 
     /// Puts a job in the queue of its transport, unless it has nothing more to ask.
@@ -285,8 +295,8 @@ impl Landing<'_> {
 
     fn start_single(&mut self, id: JobId) {
         let call = match &self.jobs[id].work {
-            Work::Quarantine { record, rejection, position, .. } => {
-                Some(self.context.quarantine.entry(*record, rejection).call(*position))
+            Work::Quarantine { record, rejection, position, renews, .. } => {
+                Some(self.context.quarantine.entry(*record, rejection).call(*position, *renews))
             }
             Work::Write { key, chain } => chain.request().map(|(candidate, request)| {
                 let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);

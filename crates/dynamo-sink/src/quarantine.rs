@@ -14,6 +14,9 @@ use crate::{
 /// The most bytes of a record that one item of the table holds: an item may have 400 KB in all.
 const PART_BYTES: usize = 350 * 1024;
 
+/// An entry that expires within so many seconds is renewed when its record comes again, rather than lost.
+const RENEWED_BEFORE_EXPIRY: u64 = 60 * 60;
+
 /// By how many seconds the parts of a record outlive its head, which may be written later than they.
 const PARTS_OUTLIVE_HEAD: i64 = 24 * 60 * 60;
 
@@ -63,16 +66,17 @@ impl Entry<'_, '_> {
         self.parts() + 1
     }
 
-    /// The request at `position`, the head's last.
-    pub(crate) fn call(&self, position: usize) -> Call {
-        if position < self.parts() { self.part(position) } else { self.head() }
+    /// The request at `position`, the head's last. It is refused where an entry stands that is about to expire; then all
+    /// of them are sent again with `renews`.
+    pub(crate) fn call(&self, position: usize, renews: bool) -> Call {
+        if position < self.parts() { self.part(position, renews) } else { self.head(renews) }
     }
 
     fn parts(&self) -> usize {
         if self.text.len() <= PART_BYTES { 0 } else { self.text.len().div_ceil(PART_BYTES) }
     }
 
-    fn part(&self, position: usize) -> Call {
+    fn part(&self, position: usize, renews: bool) -> Call {
         let start = position * PART_BYTES;
         let end = (start + PART_BYTES).min(self.text.len());
         let mut update = Update::default();
@@ -80,10 +84,10 @@ impl Entry<'_, '_> {
         if let Some(expires_at) = self.expires_at() {
             update.set("expiresAt", |out| number_value(expires_at + PARTS_OUTLIVE_HEAD, out));
         }
-        self.update(&format!("{}#{position:04}", self.sort_key()), &update)
+        self.update(&format!("{}#{position:04}", self.sort_key()), &update, renews)
     }
 
-    fn head(&self) -> Call {
+    fn head(&self, renews: bool) -> Call {
         let mut update = Update { counts_attempts: true, ..Update::default() };
         update.set("reason", |out| string_value(self.rejection.code, out));
         update.set("message", |out| string_value(&self.rejection.message, out));
@@ -102,10 +106,10 @@ impl Entry<'_, '_> {
             update.set("record", |out| binary_value(self.text.as_bytes(), out));
             self.decoded(&mut update);
         }
-        self.update(&self.sort_key(), &update)
+        self.update(&self.sort_key(), &update, renews)
     }
 
-    fn update(&self, sort_key: &str, update: &Update) -> Call {
+    fn update(&self, sort_key: &str, update: &Update, renews: bool) -> Call {
         let mut body = b"{\"TableName\":".to_vec();
         json_string(self.quarantine.table, &mut body);
         body.extend_from_slice(b",\"Key\":{\"PK\":");
@@ -113,7 +117,8 @@ impl Entry<'_, '_> {
         body.extend_from_slice(b",\"SK\":");
         string_value(sort_key, &mut body);
         body.extend_from_slice(b"},");
-        update.write(&mut body);
+        let soon = self.quarantine.now / 1000 + RENEWED_BEFORE_EXPIRY;
+        update.write((!renews).then_some(soon), &mut body);
         body.push(b'}');
         Call { operation: Operation::UpdateItem, table: self.quarantine.table.to_owned(), body }
     }
@@ -195,11 +200,21 @@ impl Update {
         self.attributes.push((name, value));
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
-        let (mut assignments, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    /// Writes it on condition that what stands does not expire before `unless_expires_before`; without that it sets
+    /// the expiry anew.
+    fn write(&self, unless_expires_before: Option<u64>, out: &mut Vec<u8>) {
+        const EXPIRES_AT: &str = "expiresAt";
+        let (mut assignments, mut values) = (Vec::new(), Vec::new());
+        let mut names = vec![format!("\"#{EXPIRES_AT}\":\"{EXPIRES_AT}\"")];
         for (name, value) in &self.attributes {
-            assignments.push(format!("#{name} = if_not_exists(#{name}, :{name})"));
-            names.push(format!("\"#{name}\":\"{name}\""));
+            if *name == EXPIRES_AT && unless_expires_before.is_none() {
+                assignments.push(format!("#{name} = :{name}"));
+            } else {
+                assignments.push(format!("#{name} = if_not_exists(#{name}, :{name})"));
+            }
+            if *name != EXPIRES_AT {
+                names.push(format!("\"#{name}\":\"{name}\""));
+            }
             values.push([format!("\":{name}\":").as_bytes(), value].concat());
         }
         let mut expression = format!("SET {}", assignments.join(", "));
@@ -207,6 +222,14 @@ impl Update {
             expression += " ADD #attempts :one";
             names.push("\"#attempts\":\"attempts\"".to_owned());
             values.push(b"\":one\":{\"N\":\"1\"}".to_vec());
+        }
+        if let Some(limit) = unless_expires_before {
+            values.push(format!("\":limit\":{{\"N\":\"{limit}\"}}").into_bytes());
+            out.extend_from_slice(
+                b"\"ConditionExpression\":\"attribute_not_exists(#expiresAt) OR #expiresAt > :limit\",",
+            );
+        } else if !self.attributes.iter().any(|(name, _)| *name == EXPIRES_AT) {
+            expression += " REMOVE #expiresAt";
         }
 
         out.extend_from_slice(b"\"UpdateExpression\":");

@@ -113,6 +113,10 @@ impl Landing<'_> {
 
     /// The condition of a job's request was false: on the item, or on the tombstone where the request was about it.
     fn refused(&mut self, id: JobId, found: Option<&Found>) {
+        if let Work::Quarantine { position, renews, .. } = &mut self.jobs[id].work {
+            (*position, *renews) = (0, true);
+            return self.ready(id);
+        }
         if self.asks_about_tombstone(id) {
             return self.tombstone_refused(id, found);
         }
@@ -159,7 +163,7 @@ impl Landing<'_> {
                 }
                 self.report.decided.extend(decided);
             }
-            Work::Quarantine { record, rejection, position, requests } => {
+            Work::Quarantine { record, rejection, position, requests, .. } => {
                 *position += 1;
                 if position == requests {
                     self.report.quarantined.push((*record, rejection.clone()));
