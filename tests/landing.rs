@@ -1,4 +1,4 @@
-//! What each kind of record does to each state of the tables: the table of the design's section 2, row by row.
+//! What each kind of record does to each state of the tables: each row of the comparison.
 //!
 //! All of it is done three times: by statements, a whole test's records in one event; by single-item calls; and by
 //! statements with an event for each record. The tables and the outcomes must be the same.

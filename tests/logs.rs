@@ -19,6 +19,27 @@ use crate::support::{
 /// As much as anyone can ask a function to log.
 const ALL: [(&str, &str); 2] = [("AWS_LAMBDA_LOG_LEVEL", "TRACE"), ("RUST_LOG", "trace")];
 
+/// Its coordinates stand nowhere else.
+#[tokio::test]
+async fn a_regression_is_logged_at_every_level() {
+    let dynamodb = dynamodb().await;
+    let sink = sink_seatool_data::SINK;
+    let value = json!({"a": 1});
+    let put = |offset, timestamp| Record::seatool("A", 0, offset, timestamp, Some(&value));
+    for level in ["FATAL", "ERROR", "INFO"] {
+        let function = function(&sink, &dynamodb.endpoint(), &[("AWS_LAMBDA_LOG_LEVEL", level)]);
+        function.invoke(Event::new([put(10, 1000)]).json()).await.unwrap();
+        let invocation = function.invoke(Event::new([put(5, 2000)]).json()).await.unwrap();
+        assert_eq!(invocation.answer, no_failures());
+        let lines: Vec<Value> =
+            invocation.log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let line = lines.iter().find(|line| line["message"] == "record not applied").unwrap();
+        assert_eq!([&line["topic"], &line["level"]], [sink.topic, "ERROR"]);
+        let numbers = ["partition", "offset", "timestamp"].map(|name| line[name].as_i64().unwrap());
+        assert_eq!(numbers, [0, 5, 2000]);
+    }
+}
+
 #[tokio::test]
 async fn no_sample_leaves_its_data_in_the_log() {
     let dynamodb = dynamodb().await;

@@ -9,7 +9,7 @@ use crate::support::{
     function::{batch_lines, function, samples},
 };
 
-/// What design.md, section 5, counts.
+/// What is counted of each batch.
 const COUNTS: [&str; 12] = [
     "received",
     "written",

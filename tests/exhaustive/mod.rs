@@ -21,7 +21,7 @@
 //!   delivered again until it removes the item. The last record has no newer one. So, from when it is delivered, the
 //!   table equals the last state, however the others fare. Two invocations are explored with a count of what was
 //!   delivered too, where this is looked at directly.
-//! - A fate is what happened, a regression and a conflict are reported where the design's rows say so, and no write is
+//! - A fate is what happened, a regression and a conflict are reported where the comparison says so, and no write is
 //!   ever beaten so often that it gives up.
 //!
 //! What makes it small, and loses nothing: each step of the machine is taken once for each of its states and for each

@@ -117,7 +117,7 @@ impl Log {
         records.all(|(index, record)| record.is_unwritable || delivered & 1 << index != 0)
     }
 
-    /// The design's row of the regression, read from the records themselves.
+    /// What makes a regression, read from the records themselves.
     pub(super) fn regresses(&self, stored: &Record, incoming: &Record) -> bool {
         let (stored, incoming) = (&stored.stamp, &incoming.stamp);
         self.order == Order::Offset
@@ -127,7 +127,7 @@ impl Log {
             && stored.timestamp < incoming.timestamp
     }
 
-    /// The design's row of the conflict.
+    /// What makes a conflict.
     pub(super) fn conflicts(&self, stored: &Record, incoming: &Record) -> bool {
         let (stored, incoming) = (&stored.stamp, &incoming.stamp);
         self.order == Order::Offset

@@ -1,4 +1,4 @@
-//! Each row of the design's comparison, met by one write alone: what it asks, what becomes of it, and what is left.
+//! Each row of the comparison, met by one write alone: what it asks, what becomes of it, and what is left.
 
 use std::collections::BTreeSet;
 

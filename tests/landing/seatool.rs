@@ -9,7 +9,7 @@ use super::{
 };
 use crate::support::Record;
 
-/// What a row of the design's table says of the incoming record.
+/// What the comparison says of the incoming record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Next,
