@@ -206,6 +206,19 @@ async fn a_record_larger_than_an_item_is_split() {
     assert_eq!(places, [written.len() / 2 - 1, written.len() - 1]);
 }
 
+/// Small headers take more room in an item than in the record's text.
+#[tokio::test]
+async fn headers_that_an_item_has_no_room_for_stand_in_the_record_only() {
+    let dynamodb = dynamodb().await;
+    let mut handler = handler(&dynamodb.endpoint(), SINK, &[]).await;
+    let headers = format!(r#","headers":[{}]"#, vec![r#"{"a":[]}"#; 20_000].join(","));
+    let record = text(&SINK, 1, &"\"A\"".into(), &"[]".into(), &headers);
+    assert_eq!(send(&mut handler, std::slice::from_ref(&record)).await, [Outcome::Quarantined]);
+    let entry = dynamodb.items(QUARANTINE).unwrap().remove(0);
+    assert_eq!(entry["record"]["B"], STANDARD.encode(&record));
+    assert_eq!([&entry["key"], &entry["headers"]], [&Value::Null; 2]);
+}
+
 /// An entry that is about to expire, or has and still stands, would be gone soon, and with it the record.
 #[tokio::test]
 async fn an_entry_that_expires_is_renewed_when_its_record_comes_again() {

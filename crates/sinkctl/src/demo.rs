@@ -131,6 +131,11 @@ pub async fn run(demo: &Demo, out: &mut dyn Write) -> Result<(), DemoError> {
     if !changes.is_empty() {
         return Err(DemoError::Changed { changes: changes.len() });
     }
+    writeln!(
+        out,
+        "\nAll {} invocations succeeded, and the second round changed nothing.",
+        2 * events.len()
+    )?;
     Ok(())
 }
 
