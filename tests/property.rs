@@ -48,7 +48,7 @@ use crate::support::{
 };
 
 /// Logs that each sink is held to.
-const CASES: u32 = 40;
+const CASES: u32 = 48;
 
 #[test]
 fn each_seatool_key_ends_in_its_last_state_and_never_moves_back() {

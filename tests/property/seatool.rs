@@ -16,14 +16,14 @@ use super::{
     value::{Member, attributes, escaped, object, values},
 };
 
-const KEYS_PER_PARTITION: usize = 8;
+const KEYS_PER_PARTITION: usize = 12;
 
 /// Logs of three partitions, with an earlier writer's items for some keys and for one that no record is of.
 pub(super) fn logs() -> impl Strategy<Value = Log> {
     let partition = || (first_offsets(), vec(drafts(), 0..60));
-    let earlier = subsequence(keys(), 0..=keys().len());
+    let earlier = subsequence(keys(), keys().len() / 2..=keys().len());
     // In some logs each partition has one key, so that all its records compete.
-    let keys_per_partition = select(vec![1, KEYS_PER_PARTITION]);
+    let keys_per_partition = select(vec![1, KEYS_PER_PARTITION, KEYS_PER_PARTITION]);
     (vec(partition(), PARTITIONS.len()), keys_per_partition, earlier, any::<bool>()).prop_map(
         |(partitions, keys_per_partition, earlier, timestamps_fall)| {
             let entries = |(index, (first_offset, drafts)): (usize, (i64, Vec<Draft>))| {

@@ -25,7 +25,7 @@ async fn each_reason_is_told() {
     let missing = "`payload.PCKG_ID` is missing or null";
     let other_type = "`payload.PCKG_ID` is neither a number nor a string";
     let fraction = "`payload.PCKG_ID` is a number, but not a whole one";
-    let time = "`payload.REPLICA_TIMESTAMP` or `payload.UPDT_TS` is not a whole number";
+    let time = "`payload.REPLICA_TIMESTAMP`, or in its absence `payload.UPDT_TS`, is not a whole number of 64 bits";
     let times = [
         r#"{"PCKG_ID":1,"REPLICA_TIMESTAMP":"1700000000000"}"#,
         r#"{"PCKG_ID":1,"REPLICA_TIMESTAMP":1.5,"UPDT_TS":1}"#,

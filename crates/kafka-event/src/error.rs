@@ -175,7 +175,7 @@ pub enum RecordErrorKind {
         index: usize,
     },
     /// Occurs when the epoch of a redriven record is something else than an integer from 0.
-    #[error("`epoch` is {found}, accepted is an integer from 0 to 18446744073709551615")]
+    #[error("`epoch` is {found}, accepted is a whole number, not negative")]
     InvalidEpoch {
         /// What it is.
         found: JsonType,

@@ -82,7 +82,7 @@ fn source_time(scalar: Option<&Scalar>) -> Result<Option<u64>, Rejection> {
     let time = time.ok_or_else(|| {
         Rejection::new(
             "INVALID_SOURCE_TIME",
-            "`payload.REPLICA_TIMESTAMP` or `payload.UPDT_TS` is not a whole number",
+            "`payload.REPLICA_TIMESTAMP`, or in its absence `payload.UPDT_TS`, is not a whole number of 64 bits",
         )
     })?;
     Ok(Some(u64::try_from(time).unwrap_or(0)))
