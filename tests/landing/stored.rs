@@ -146,6 +146,25 @@ async fn a_member_of_a_later_release_is_no_obstacle() {
     }
 }
 
+/// Both transports take the same items for this sink's own.
+#[tokio::test]
+async fn an_item_whose_sink_has_no_shape_is_left_alone() {
+    for statements in ["25", "1"] {
+        let dynamodb = dynamodb().await;
+        let settings = [("DYNAMODB_STATEMENTS_PER_REQUEST", statements)];
+        let mut handler = handler(&dynamodb.endpoint(), sink_seatool_data::SINK, &settings).await;
+        let value = json!({"a": 1});
+        let put_at = |offset| Event::new([seatool(offset, Some(&value))]);
+        assert!(land(&mut handler, &put_at(1)).await.answer.is_ok());
+        let mut item = dynamodb.items(SEATOOL).unwrap().remove(0);
+        item["_sink"]["M"].as_object_mut().unwrap().remove("shape");
+        put(&dynamodb, SEATOOL, &item);
+
+        assert_eq!(land(&mut handler, &put_at(2)).await.summary.outcomes, [Outcome::Failed]);
+        assert_eq!(dynamodb.items(SEATOOL).unwrap(), [item]);
+    }
+}
+
 /// A workflow starts for each entry of the Appian table's stream.
 #[tokio::test]
 async fn readers_of_the_stream_see_each_state_once() {

@@ -254,6 +254,9 @@ impl<'a> Environment<'a> {
         };
         let again = named(log, &response);
         assert_eq!(again.is_empty(), n_failed == 0);
+        for (place, outcome) in delivery.batch.iter().zip(&summary.outcomes) {
+            assert!(*outcome != Outcome::Failed || again.contains(place), "a failure is not named");
+        }
         self.world.count("partial answer", usize::from(n_failed > 0));
         delivery.batch.retain(|place| again.contains(place));
         (n_failed > 0).then_some(delivery)

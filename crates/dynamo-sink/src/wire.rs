@@ -159,7 +159,11 @@ impl Wire {
         let mut body = Vec::with_capacity(1024 + op.item.map_or(0, |item| item.json().len()));
         let (operation, table) = match op.request {
             Request::ReplaceIfOlder => {
-                self.put_item(op, &self.older_condition(Place::Item, op.stamp), &mut body);
+                let mut condition = self.older_condition(Place::Item, op.stamp);
+                // A statement compares the shape, and so refuses an item whose `_sink` has none.
+                condition.expression.push_str(" AND attribute_exists(#sink.#shape)");
+                condition.name("#shape", "shape");
+                self.put_item(op, &condition, &mut body);
                 (Operation::PutItem, self.table.as_str())
             }
             Request::Insert(TombstoneCheck::None) => {
