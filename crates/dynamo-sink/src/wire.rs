@@ -319,36 +319,27 @@ impl Wire {
     }
 
     fn put_item(&self, op: Op<'_>, condition: &Condition, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"TableName\":");
-        json_string(&self.table, out);
-        out.extend_from_slice(b",\"Item\":{");
-        key_attributes(op.key, out);
-        if let Some(item) = op.item {
+        put(&self.table, op.key, condition, out, |out| {
+            let Some(item) = op.item else { return };
             if !item.json().is_empty() {
                 out.push(b',');
                 out.extend_from_slice(item.json().as_bytes());
             }
             out.extend_from_slice(b",\"_sink\":");
             sink_value(op.stamp, item.shape().as_str(), out);
-        }
-        out.push(b'}');
-        condition.write(out);
-        out.push(b'}');
+        });
     }
 
     fn put_tombstone(&self, op: Op<'_>, condition: &Condition, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"TableName\":");
-        json_string(&self.tombstone_table, out);
-        out.extend_from_slice(b",\"Item\":{");
-        key_attributes(op.key, out);
-        out.push(b',');
-        stamp_attributes(op.stamp, out);
-        if let Some(expires_at) = op.tombstone_expires_at {
-            out.extend_from_slice(format!(",\"expiresAt\":{{\"N\":\"{expires_at}\"}}").as_bytes());
-        }
-        out.push(b'}');
-        condition.write(out);
-        out.push(b'}');
+        put(&self.tombstone_table, op.key, condition, out, |out| {
+            out.push(b',');
+            stamp_attributes(op.stamp, out);
+            if let Some(expires_at) = op.tombstone_expires_at {
+                out.extend_from_slice(
+                    format!(",\"expiresAt\":{{\"N\":\"{expires_at}\"}}").as_bytes(),
+                );
+            }
+        });
     }
 
     fn delete_item(&self, op: Op<'_>, condition: &Condition, out: &mut Vec<u8>) {
@@ -526,6 +517,24 @@ impl<'a> List<'a> {
         self.is_first = false;
         write(self.out);
     }
+}
+
+/// Writes a `PutItem`'s body; `attributes` writes what follows the key, each with a comma before it.
+fn put(
+    table: &str,
+    key: &str,
+    condition: &Condition,
+    out: &mut Vec<u8>,
+    attributes: impl FnOnce(&mut Vec<u8>),
+) {
+    out.extend_from_slice(b"{\"TableName\":");
+    json_string(table, out);
+    out.extend_from_slice(b",\"Item\":{");
+    key_attributes(key, out);
+    attributes(out);
+    out.push(b'}');
+    condition.write(out);
+    out.push(b'}');
 }
 
 fn item_parameters(op: Op<'_>, list: &mut List<'_>) {

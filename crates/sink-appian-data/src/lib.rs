@@ -42,9 +42,10 @@ fn map(record: &Record<'_>, settings: &Settings) -> Result<Mapped, Rejection> {
         return Err(Rejection::new("INVALID_PAYLOAD", "the value's `payload` is not an object"));
     }
     let source_time = match source_time(replica_timestamp.as_ref())? {
-        Some(time) => time,
-        None => source_time_or_zero(update_timestamp.as_ref())?,
+        Some(time) => Some(time),
+        None => source_time(update_timestamp.as_ref())?,
     };
+    let source_time = source_time.unwrap_or(0);
     Ok(Mapped::Put { key: key(package_id.as_ref())?, item, source_time })
 }
 
@@ -65,10 +66,6 @@ fn key(package_id: Option<&Scalar>) -> Result<String, Rejection> {
             "`payload.PCKG_ID` is neither a number nor a string",
         )),
     }
-}
-
-fn source_time_or_zero(scalar: Option<&Scalar>) -> Result<u64, Rejection> {
-    Ok(source_time(scalar)?.unwrap_or(0))
 }
 
 /// A time of the source, which decides between two states of a row: anything but a whole number can't. Negative times
