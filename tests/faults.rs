@@ -7,6 +7,9 @@ mod passing;
 /// Refusals that stay: of the system, and of single records.
 mod refused;
 
+/// Faults of one table, and the counts that tell of them.
+mod tables;
+
 /// Answers that take longer than the invocation has time for.
 mod slow;
 

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::{
-    dynamodb,
-    function::{batch_lines, function, samples},
+    Act, Event, Proxy, Record, Refusal, dynamodb,
+    function::{batch_lines, counts, function, samples},
 };
 
 /// What is counted of each batch.
-const COUNTS: [&str; 12] = [
+const COUNTS: [&str; 14] = [
     "received",
     "written",
     "deleted",
@@ -21,6 +21,8 @@ const COUNTS: [&str; 12] = [
     "regression",
     "quarantined",
     "failed",
+    "quarantineFailed",
+    "tombstoneFailed",
     "retries",
     "throttles",
 ];
@@ -66,9 +68,28 @@ async fn each_batch_has_one_line_that_is_embedded_metrics() {
             assert_eq!(count("received"), sample.records().unwrap() as u64, "{}", sample.file);
             assert_eq!(OUTCOMES.map(count).iter().sum::<u64>(), count("received"), "{line}");
             assert_eq!(partition_counts(line), count("received"), "{line}");
-            assert_eq!((count("failed"), count("throttles")), (0, 0));
+            let troubles = ["failed", "quarantineFailed", "tombstoneFailed", "throttles"];
+            assert_eq!(troubles.map(count), [0; 4]);
         }
     }
+}
+
+#[tokio::test]
+async fn what_the_quarantine_and_the_tombstones_refuse_is_counted() {
+    let sink = sink_seatool_data::SINK;
+    let delete = Record::seatool("A", 0, 1, 1, None);
+    let rejected = Record { key: None, offset: 2, ..delete.clone() };
+    let event = Event::new([delete.clone(), rejected, Record { offset: 3, ..delete }]);
+    let dynamodb = dynamodb().await;
+    let refusal = Refusal { code: "ValidationException", message: "no" };
+    let proxy = Proxy::start(&dynamodb, move |request| match request.operation.as_str() {
+        "DescribeTable" => Act::Pass,
+        _ => Act::Refuse(refusal),
+    })
+    .await;
+    let invocation = function(&sink, &proxy.endpoint(), &[]).invoke(event.json()).await.unwrap();
+    let expected = "received 3, failed 3, quarantineFailed 1, tombstoneFailed 2";
+    assert_eq!(counts(&invocation), expected);
 }
 
 /// The sum of the outcomes by partition.

@@ -240,6 +240,7 @@ async fn a_refused_record_that_the_quarantine_refuses_too_has_failed() {
     let p = async |mode: &str| {
         let run = run(&batch, &[("RESPONSE_MODE", mode)], Some(TIME), rule()).await;
         assert_eq!(run.landed.summary.outcomes, [Written, Superseded, Written, Failed, Written]);
+        assert_eq!(run.landed.summary.quarantine_failed, 1);
         let items = run.dynamodb.items(SEATOOL).unwrap();
         assert_eq!(value_of(&items, "KEY").as_deref(), Some("VALUE older"));
         run.landed

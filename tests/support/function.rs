@@ -100,7 +100,7 @@ pub(crate) fn batch_lines(invocation: &Invocation) -> Vec<Value> {
 /// The counts of an invocation's one batch that are not zero, such as `received 3, written 2, duplicate 1`.
 #[track_caller]
 pub(crate) fn counts(invocation: &Invocation) -> String {
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 12] = [
         "received",
         "written",
         "deleted",
@@ -111,6 +111,8 @@ pub(crate) fn counts(invocation: &Invocation) -> String {
         "regression",
         "quarantined",
         "failed",
+        "quarantineFailed",
+        "tombstoneFailed",
     ];
     let lines = batch_lines(invocation);
     let [line] = lines.as_slice() else {

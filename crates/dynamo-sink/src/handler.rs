@@ -368,6 +368,8 @@ fn summary(received: usize, report: &crate::land::Report) -> Summary {
     Summary {
         outcomes,
         conflicts: report.decided.iter().filter(|decided| decided.conflict).count(),
+        quarantine_failed: report.quarantine_failed,
+        tombstone_failed: report.tombstone_failed,
         requests: report.requests,
         retries: report.retries,
         throttles: report.throttles,

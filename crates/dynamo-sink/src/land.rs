@@ -71,6 +71,10 @@ pub(crate) struct Report {
     pub(crate) quarantined: Vec<(usize, Rejection)>,
     /// Why records failed.
     pub(crate) failures: Vec<(usize, String)>,
+    /// Failed records that the quarantine did not take, see [`crate::outcome::Summary::quarantine_failed`].
+    pub(crate) quarantine_failed: usize,
+    /// Records that failed by a tombstone, see [`crate::outcome::Summary::tombstone_failed`].
+    pub(crate) tombstone_failed: usize,
     /// What is wrong with the system around the sink, if anything is.
     pub(crate) fault: Option<Trouble>,
     /// Requests that were sent.
@@ -97,6 +101,7 @@ pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
         inserts_in_flight: 0,
         jitter: 0.0,
         answered_at: Instant::now(),
+        fault_at: None,
         report: Report::default(),
     };
     for (record, rejection) in batch.rejections {
@@ -126,6 +131,8 @@ struct Landing<'a> {
     /// Drawn and taken for each answer, so that the jobs which shared a request share their next one too.
     jitter: f64,
     answered_at: Instant,
+    /// Where the report's fault showed.
+    fault_at: Option<Table>,
     report: Report,
 }
 
@@ -134,13 +141,21 @@ type JobId = usize;
 /// A key's writes, or a record on its way into the quarantine; one request of it is in flight at most.
 struct Job {
     work: Work,
-    /// How often the present request was sent in vain, and why the last time.
+    /// How often the present request was sent in vain, and why and where the last time.
     attempts: u32,
-    last_trouble: Option<Trouble>,
+    last_trouble: Option<(Table, Trouble)>,
     /// Whether its requests go by themselves, since something was wrong with one that it shared.
     is_alone: bool,
     /// Whether nothing of it was sent yet.
     is_fresh: bool,
+}
+
+impl Job {
+    /// The present request was answered, or another one takes its place.
+    fn begin_anew(&mut self) {
+        self.attempts = 0;
+        self.last_trouble = None;
+    }
 }
 
 enum Work {
@@ -156,6 +171,14 @@ enum Work {
         /// Whether an entry stands that is about to expire.
         renews: bool,
     },
+}
+
+/// One of the sink's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Table {
+    Items,
+    Tombstones,
+    Quarantine,
 }
 
 /// A request that was answered, with the jobs that it was for.
@@ -196,10 +219,13 @@ impl Landing<'_> {
                 Some(flight) = self.flights.join_next() => match flight {
                     Ok(flight) => self.take(flight),
                     // The error would quote the panic's message, and that might quote the record.
-                    Err(_) => self.blame(Trouble::Fault {
-                        message: "sending a request panicked: the log says where".to_owned(),
-                        source: None,
-                    }),
+                    Err(_) => self.blame(
+                        None,
+                        Trouble::Fault {
+                            message: "sending a request panicked: the log says where".to_owned(),
+                            source: None,
+                        },
+                    ),
                 },
                 () = until_retry => {}
             }
@@ -366,8 +392,11 @@ impl Landing<'_> {
         });
     }
 
-    fn blame(&mut self, fault: Trouble) {
-        self.report.fault.get_or_insert(fault);
+    /// Only the first fault that is found is told.
+    fn blame(&mut self, at: Option<Table>, fault: Trouble) {
+        if self.report.fault.is_none() {
+            (self.fault_at, self.report.fault) = (at, Some(fault));
+        }
     }
 
     /// Whatever is still undecided has failed.
@@ -377,7 +406,7 @@ impl Landing<'_> {
             let Job { attempts, last_trouble, .. } = &self.jobs[id];
             let why = match (&fault, last_trouble) {
                 (Some(fault), _) => fault.clone(),
-                (None, Some(trouble)) => {
+                (None, Some((_, trouble))) => {
                     format!("the time left did not do; attempt {attempts} ended with: {trouble}")
                 }
                 (None, None) => "the time left did not do".to_owned(),
@@ -387,7 +416,10 @@ impl Landing<'_> {
                 Work::Quarantine { position, requests, .. } => position < requests,
             };
             while is_open(&self.jobs[id]) {
-                self.fail(id, &why);
+                let last_trouble_at = self.jobs[id].last_trouble.as_ref().map(|(table, _)| *table);
+                let asked = self.asked_table(id);
+                let at = last_trouble_at.or(self.fault_at.filter(|&table| table == asked));
+                self.fail(id, at, &why);
             }
         }
     }

@@ -68,6 +68,17 @@ pub struct Summary {
     pub outcomes: Vec<Outcome>,
     /// Records whose write met a state of another lineage of a keyed sink, whatever became of them.
     pub conflicts: usize,
+    /// Records that failed although their rejection was decided, since the quarantine's table refused their entry, did
+    /// not answer, or was found at fault. One whose turn did not come, for lack of time or by another table's fault, is
+    /// not among them.
+    pub quarantine_failed: usize,
+    /// Records that failed since their delete's tombstone could not be stored, or their insert's tombstone not be
+    /// checked, and what they superseded.
+    ///
+    /// A delete counts where the last request for its tombstone was refused, or not answered, or where the tombstones'
+    /// table was found at fault before its turn came. An insert counts where DynamoDB names its check as what was wrong
+    /// with the transaction; of a transaction that is refused as a whole that can't be told.
+    pub tombstone_failed: usize,
     /// Requests that were sent.
     pub requests: u64,
     /// Requests and parts of requests that were sent again.
@@ -152,6 +163,8 @@ impl BatchReport<'_> {
             metrics.push((outcome.name(), COUNT, self.summary.count(outcome) as u128));
         }
         metrics.push(("conflict", COUNT, self.summary.conflicts as u128));
+        metrics.push(("quarantineFailed", COUNT, self.summary.quarantine_failed as u128));
+        metrics.push(("tombstoneFailed", COUNT, self.summary.tombstone_failed as u128));
         metrics.push(("requests", COUNT, self.summary.requests.into()));
         metrics.push(("retries", COUNT, self.summary.retries.into()));
         metrics.push(("throttles", COUNT, self.summary.throttles.into()));

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, time::Instant};
 
-use super::{Flight, JobId, Landing, Work};
+use super::{Flight, JobId, Landing, Table, Work};
 use crate::{
     backoff::delay,
     chain::Fate,
@@ -52,8 +52,7 @@ impl Landing<'_> {
                 let mut parts = parts.into_iter();
                 for &id in jobs {
                     match parts.next() {
-                        Some(PartReply::Applied) => self.answer(id, Answer::Applied),
-                        Some(part) => self.take_part(id, part),
+                        Some(part) => self.take_part(id, self.asked_table(id), part),
                         None => self.trouble(
                             id,
                             Trouble::Transient("a statement was not answered".to_owned()),
@@ -86,9 +85,10 @@ impl Landing<'_> {
                             self.report.retries += 1;
                             self.ready(id);
                         }
-                        (Some(PartReply::Applied), Some(part)) | (Some(part), _) => {
-                            self.take_part(id, part);
+                        (Some(PartReply::Applied), Some(part)) => {
+                            self.take_part(id, Table::Tombstones, part);
                         }
+                        (Some(part), _) => self.take_part(id, Table::Items, part),
                         (None, _) => self.trouble(
                             id,
                             Trouble::Transient("a transaction gave no reason".to_owned()),
@@ -99,7 +99,7 @@ impl Landing<'_> {
         }
     }
 
-    fn take_part(&mut self, id: JobId, part: PartReply) {
+    fn take_part(&mut self, id: JobId, at: Table, part: PartReply) {
         match part {
             PartReply::Applied => self.answer(id, Answer::Applied),
             PartReply::Exists => self.answer(id, Answer::Exists),
@@ -107,7 +107,7 @@ impl Landing<'_> {
             PartReply::Trouble(Trouble::Invalid { .. }) if !self.jobs[id].is_alone => {
                 self.send_alone(id);
             }
-            PartReply::Trouble(trouble) => self.trouble(id, trouble),
+            PartReply::Trouble(trouble) => self.trouble_at(id, at, trouble),
         }
     }
 
@@ -115,9 +115,10 @@ impl Landing<'_> {
     fn refused(&mut self, id: JobId, found: Option<&Found>) {
         if let Work::Quarantine { position, renews, .. } = &mut self.jobs[id].work {
             (*position, *renews) = (0, true);
+            self.jobs[id].begin_anew();
             return self.ready(id);
         }
-        if self.asks_about_tombstone(id) {
+        if self.asked_table(id) == Table::Tombstones {
             return self.tombstone_refused(id, found);
         }
         match found.map(dynamodb::seen).transpose() {
@@ -129,27 +130,27 @@ impl Landing<'_> {
     fn tombstone_refused(&mut self, id: JobId, found: Option<&Found>) {
         match found.map(dynamodb::tombstone).transpose() {
             Ok(tombstone) => self.answer(id, Answer::TombstoneRefused(tombstone)),
-            Err(trouble) => self.trouble(id, trouble),
+            Err(trouble) => self.trouble_at(id, Table::Tombstones, trouble),
         }
     }
 
-    fn asks_about_tombstone(&self, id: JobId) -> bool {
-        let Work::Write { chain, .. } = &self.jobs[id].work else { return false };
-        matches!(
-            chain.request(),
+    /// The table that a job's present request is about; an insert is about the items, although it checks a tombstone.
+    pub(super) fn asked_table(&self, id: JobId) -> Table {
+        let Work::Write { chain, .. } = &self.jobs[id].work else { return Table::Quarantine };
+        match chain.request() {
             Some((
                 _,
                 Request::InsertTombstone
-                    | Request::ReplaceTombstoneIfOlder
-                    | Request::ReplaceTombstoneSeen(_)
-            ))
-        )
+                | Request::ReplaceTombstoneIfOlder
+                | Request::ReplaceTombstoneSeen(_),
+            )) => Table::Tombstones,
+            _ => Table::Items,
+        }
     }
 
     fn answer(&mut self, id: JobId, answer: Answer) {
         let job = &mut self.jobs[id];
-        job.attempts = 0;
-        job.last_trouble = None;
+        job.begin_anew();
         match &mut job.work {
             Work::Write { chain, .. } => {
                 let decided = chain.answer(answer);
@@ -181,6 +182,11 @@ impl Landing<'_> {
 
     /// A job's request was not answered: it is sent again later, or it has failed.
     fn trouble(&mut self, id: JobId, trouble: Trouble) {
+        self.trouble_at(id, self.asked_table(id), trouble);
+    }
+
+    /// See [`Self::trouble`]; `at` is the table that it is about.
+    fn trouble_at(&mut self, id: JobId, at: Table, trouble: Trouble) {
         match trouble {
             Trouble::Throttled | Trouble::Transient(_) => {
                 if matches!(trouble, Trouble::Throttled) {
@@ -190,41 +196,49 @@ impl Landing<'_> {
                 self.report.retries += 1;
                 let job = &mut self.jobs[id];
                 job.attempts += 1;
-                job.last_trouble = Some(trouble);
-                let at = self.answered_at + delay(job.attempts, self.jitter);
-                self.waiting.push(Reverse((at, id)));
+                job.last_trouble = Some((at, trouble));
+                let again_at = self.answered_at + delay(job.attempts, self.jitter);
+                self.waiting.push(Reverse((again_at, id)));
             }
             Trouble::Invalid { message, is_records_fault } => {
-                self.invalid(id, message, is_records_fault);
+                self.invalid(id, at, message, is_records_fault);
             }
             foreign @ Trouble::Foreign(_) => {
-                self.fail(id, &foreign.to_string());
+                self.fail(id, Some(at), &foreign.to_string());
                 self.ready(id);
             }
             fault @ Trouble::Fault { .. } => {
-                self.fail(id, &chain_of_causes(&fault));
-                self.blame(fault);
+                self.fail(id, Some(at), &chain_of_causes(&fault));
+                self.blame(Some(at), fault);
             }
         }
     }
 
-    fn invalid(&mut self, id: JobId, message: String, is_records_fault: bool) {
+    fn invalid(&mut self, id: JobId, at: Table, message: String, is_records_fault: bool) {
         if is_records_fault
             && let Work::Write { chain, .. } = &mut self.jobs[id].work
             && let Some(decided) = chain.unwritable()
         {
             self.report.decided.push(decided);
+            self.jobs[id].begin_anew();
             self.quarantine(decided.record, Rejection::new("REFUSED_BY_DYNAMODB", message));
             return self.ready(id);
         }
-        self.fail(id, &format!("DynamoDB refused the request: {message}"));
+        self.fail(id, Some(at), &format!("DynamoDB refused the request: {message}"));
         self.ready(id);
     }
 
-    pub(super) fn fail(&mut self, id: JobId, why: &str) {
-        match &mut self.jobs[id].work {
+    /// A job's present write, or its way into the quarantine, has failed; `at` is the table that was in the way, if one
+    /// was.
+    pub(super) fn fail(&mut self, id: JobId, at: Option<Table>, why: &str) {
+        let job = &mut self.jobs[id];
+        job.begin_anew();
+        match &mut job.work {
             Work::Write { chain, .. } => {
                 let decided = chain.fail();
+                if at == Some(Table::Tombstones) {
+                    self.report.tombstone_failed += decided.len();
+                }
                 self.report
                     .failures
                     .extend(decided.iter().map(|decided| (decided.record, why.to_owned())));
@@ -232,6 +246,9 @@ impl Landing<'_> {
             }
             Work::Quarantine { record, position, requests, .. } => {
                 *position = *requests;
+                if at == Some(Table::Quarantine) {
+                    self.report.quarantine_failed += 1;
+                }
                 self.report.failures.push((*record, format!("not quarantined: {why}")));
             }
         }

@@ -17,6 +17,8 @@ const COUNTS: &[&str] = &[
     "regression",
     "quarantined",
     "failed",
+    "quarantineFailed",
+    "tombstoneFailed",
 ];
 
 /// An invocation's outcome.
