@@ -10,7 +10,7 @@ use std::{
 use dynamo_sink::sink::Sink;
 use serde_json::Value;
 use sinkctl::{
-    build::{Profile, build},
+    build::{Profile, Programs},
     events::{self, SampleEvent},
     function::{FunctionSettings, Invocation, LocalFunction},
     runtime_api::Answer,
@@ -18,21 +18,17 @@ use sinkctl::{
 
 use super::template;
 
-/// The functions' programs, built once for all tests.
-static PROGRAMS: LazyLock<BTreeMap<String, PathBuf>> =
-    LazyLock::new(|| build(&root(), &["sinkAppianData", "sinkSeatoolData"], profile()).unwrap());
+/// The functions' programs, built once for all tests, or built before by `sam build`.
+static PROGRAMS: LazyLock<BTreeMap<String, PathBuf>> = LazyLock::new(|| {
+    let programs = build_directory().map_or(Programs::Cargo(Profile::Dev), Programs::SamBuild);
+    programs.find(&root(), &template().functions).unwrap_or_else(|error| panic!("{error}"))
+});
 
-/// The profile that the functions are built in, of which `COMPARE_CONNECTOR_TEST_PROFILE` is the name.
-pub(crate) fn profile() -> Profile {
+/// Where `sam build` left the programs to test: `COMPARE_CONNECTOR_TEST_BUILD_DIR`, relative to the workspace or absolute.
+pub(crate) fn build_directory() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the functions")]
-    let profile = std::env::var("COMPARE_CONNECTOR_TEST_PROFILE");
-    match profile.as_deref() {
-        Err(_) | Ok("dev") => Profile::Dev,
-        Ok("release") => Profile::Release,
-        Ok(other) => {
-            panic!("COMPARE_CONNECTOR_TEST_PROFILE is `{other}`: expected `dev` or `release`")
-        }
-    }
+    let directory = std::env::var_os("COMPARE_CONNECTOR_TEST_BUILD_DIR")?;
+    Some(root().join(directory))
 }
 
 /// The workspace.

@@ -1,4 +1,4 @@
-//! Builds the functions' binaries with the workspace's Cargo.
+//! The functions' programs: built with the workspace's Cargo, or found where `sam build` left them.
 
 use std::{
     collections::BTreeMap,
@@ -8,6 +8,20 @@ use std::{
 };
 
 use serde::Deserialize;
+
+use crate::template::Function;
+
+/// The name that Lambda expects a custom runtime's program to have.
+const BOOTSTRAP: &str = "bootstrap";
+
+/// Where the functions' programs come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Programs {
+    /// Cargo builds them.
+    Cargo(Profile),
+    /// `sam build` left them in this directory, as they are deployed.
+    SamBuild(PathBuf),
+}
 
 /// How the binaries are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +56,52 @@ pub enum BuildError {
         /// The binary's name.
         binary: String,
     },
+    /// Occurs when `sam build` has not been run, or on another template.
+    #[error("there is no file `{}`: `sam build` makes it", path.display())]
+    NotBuilt {
+        /// Where the program should be.
+        path: PathBuf,
+    },
+}
+
+impl Programs {
+    /// The programs of these functions of the workspace at `root`, by the names of their binaries.
+    pub fn find(
+        &self,
+        root: &Path,
+        functions: &[Function],
+    ) -> Result<BTreeMap<String, PathBuf>, BuildError> {
+        match self {
+            Self::Cargo(profile) => {
+                let binaries: Vec<_> =
+                    functions.iter().map(|function| function.binary.as_str()).collect();
+                build(root, &binaries, *profile)
+            }
+            Self::SamBuild(directory) => built(directory, functions),
+        }
+    }
+}
+
+/// The programs that `sam build` left in `directory`: one for each function, in a directory of the function's logical id.
+fn built(
+    directory: &Path,
+    functions: &[Function],
+) -> Result<BTreeMap<String, PathBuf>, BuildError> {
+    let program = |function: &Function| {
+        let path = directory.join(&function.logical_id).join(BOOTSTRAP);
+        if path.is_file() {
+            Ok((function.binary.clone(), path))
+        } else {
+            Err(BuildError::NotBuilt { path })
+        }
+    };
+    functions.iter().map(program).collect()
 }
 
 /// Builds these binaries of the workspace at `root` and returns their programs by name.
 ///
 /// They are chosen by name from the whole workspace, as SAM's builder does, so features are unified as in a deployment.
-pub fn build(
+fn build(
     root: &Path,
     binaries: &[&str],
     profile: Profile,
@@ -103,7 +157,10 @@ fn executables(messages: &str) -> BTreeMap<String, PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::template::Template;
 
     #[test]
     fn executables_are_found_in_cargos_messages() {
@@ -133,6 +190,33 @@ mod tests {
             ),
             &[("a", "t/debug/a"), ("b", "t/debug/b")],
         );
+    }
+
+    #[test]
+    fn what_sam_build_left_is_found_by_logical_ids() {
+        let template = include_str!("../../../template.yaml");
+        let functions = Template::parse(template, &[]).unwrap().functions;
+        let directory =
+            std::env::temp_dir().join(format!("sinkctl-sam-build-{}", std::process::id()));
+        let programs = ["SinkAppianDataFunction", "SinkSeatoolDataFunction"]
+            .map(|logical_id| directory.join(logical_id).join("bootstrap"));
+        let source = Programs::SamBuild(directory.clone());
+        let find = || source.find(Path::new("no-such-workspace"), &functions);
+
+        for program in &programs {
+            let error = find().unwrap_err();
+            let expected =
+                format!("there is no file `{}`: `sam build` makes it", program.display());
+            assert_eq!(error.to_string(), expected);
+            fs::create_dir_all(program.parent().unwrap()).unwrap();
+            // A directory is no program.
+            assert_eq!(find().unwrap_err().to_string(), expected);
+            fs::write(program, "").unwrap();
+        }
+        let found = find().unwrap();
+        fs::remove_dir_all(directory).unwrap();
+        let binaries = ["sinkAppianData".to_owned(), "sinkSeatoolData".to_owned()];
+        assert_eq!(found, binaries.into_iter().zip(programs).collect());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use outcome::Outcome;
 use snapshot::{Change, Snapshot};
 
 use crate::{
-    build::{self, BuildError, Profile},
+    build::{BuildError, Programs},
     dynamodb::{DynamoDbError, LocalDynamoDb, Storage, without_streams},
     events::{self, EventsError, SampleEvent},
     function::{FunctionSettings, Invocation, LocalFunction, LocalFunctionError},
@@ -34,8 +34,8 @@ pub struct Demo {
     pub template: PathBuf,
     /// The directory of the sample events.
     pub events: PathBuf,
-    /// How the functions are built.
-    pub profile: Profile,
+    /// The functions' programs.
+    pub programs: Programs,
     /// How many environments a function may have at once.
     pub environments: usize,
 }
@@ -50,7 +50,7 @@ pub enum DemoError {
     /// Occurs when the sample events cannot be read.
     #[error(transparent)]
     Events(#[from] EventsError),
-    /// Occurs when the functions cannot be built.
+    /// Occurs when the functions cannot be built, or were not.
     #[error(transparent)]
     Build(#[from] BuildError),
     /// Occurs when the embedded `DynamoDB` fails.
@@ -79,15 +79,22 @@ pub enum DemoError {
     },
 }
 
-/// Builds the functions, sends them every event, and then again, and reports on `out` what came of it.
+/// Builds or finds the functions, sends them every event, and then again, and reports on `out` what came of it.
 pub async fn run(demo: &Demo, out: &mut dyn Write) -> Result<(), DemoError> {
     let template = Template::read(&demo.template, &[("Stage", LOCAL_STAGE)])?;
     let events = events::read(&demo.events, &template.functions)?;
-    let binaries: Vec<_> =
-        template.functions.iter().map(|function| function.binary.as_str()).collect();
-    writeln!(out, "Building {}", binaries.join(", "))?;
+    match &demo.programs {
+        Programs::Cargo(_) => {
+            let binaries: Vec<_> =
+                template.functions.iter().map(|function| function.binary.as_str()).collect();
+            writeln!(out, "Building {}", binaries.join(", "))?;
+        }
+        Programs::SamBuild(directory) => {
+            writeln!(out, "The programs are those in {}", directory.display())?;
+        }
+    }
     let root = demo.template.parent().unwrap_or(Path::new("."));
-    let executables = build::build(root, &binaries, demo.profile)?;
+    let executables = demo.programs.find(root, &template.functions)?;
 
     let dynamodb =
         LocalDynamoDb::start(Storage::Memory, 0, &without_streams(&template.tables)).await?;

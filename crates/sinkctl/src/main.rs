@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use sinkctl::{
-    build::Profile,
+    build::{Profile, Programs},
     demo::{self, Demo},
     dynamodb::DEFAULT_PORT,
     serve::{self, Serve},
@@ -44,6 +44,9 @@ struct DemoArguments {
     /// Build the functions as they are deployed.
     #[arg(long)]
     release: bool,
+    /// Run what `sam build` left in this directory, usually `.aws-sam/build`, instead of building.
+    #[arg(long, value_name = "DIR", conflicts_with = "release")]
+    build_dir: Option<PathBuf>,
     /// How many environments a function may have at once.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one)]
     environments: usize,
@@ -67,6 +70,7 @@ Examples:
   sinkctl demo
   sinkctl demo --environments 1        one event at a time
   sinkctl demo --release --events DIR  other events, as fast as on Lambda
+  sinkctl demo --build-dir .aws-sam/build  the programs that are deployed
 
 It fails when an invocation fails, or when the second round changes anything.";
 
@@ -98,10 +102,12 @@ async fn run(Arguments { command, template }: Arguments) -> Result<(), Box<dyn E
     };
     let directory = template.parent().map_or_else(PathBuf::new, PathBuf::from);
     match command {
-        Command::Demo(DemoArguments { release, environments, events }) => {
+        Command::Demo(DemoArguments { release, build_dir, environments, events }) => {
             let events = events.unwrap_or_else(|| directory.join("events"));
             let profile = if release { Profile::Release } else { Profile::Dev };
-            demo::run(&Demo { template, events, profile, environments }, &mut io::stdout()).await?;
+            let programs = build_dir.map_or(Programs::Cargo(profile), Programs::SamBuild);
+            demo::run(&Demo { template, events, programs, environments }, &mut io::stdout())
+                .await?;
         }
         Command::Dynamodb(DynamodbArguments { port, data }) => {
             let stop = async {
