@@ -282,8 +282,8 @@ impl Properties<'_> {
     /// A mapping from names to texts: the globals' members and the resource's own, which win.
     fn texts(&self, path: &[&str]) -> Result<BTreeMap<String, String>, TemplateError> {
         let mut members = BTreeMap::new();
-        for section in [self.global(path), lookup(self.resource, path)].into_iter().flatten() {
-            let section: BTreeMap<String, Value> = serde_yaml_ng::from_value(section.clone())
+        for section in [self.global(path)?, self.own(path)?].into_iter().flatten() {
+            let section: BTreeMap<String, Value> = serde_yaml_ng::from_value(section)
                 .map_err(|source| self.error(path, ResolveError::Malformed(source)))?;
             members.extend(section);
         }
@@ -301,15 +301,27 @@ impl Properties<'_> {
     }
 
     fn value(&self, path: &[&str]) -> Result<Option<Value>, TemplateError> {
-        let Some(value) = lookup(self.resource, path).or_else(|| self.global(path)) else {
-            return Ok(None);
+        let value = match self.own(path)? {
+            Some(value) => value,
+            None => match self.global(path)? {
+                Some(value) => value,
+                None => return Ok(None),
+            },
         };
-        self.resolver.resolve(value).map_err(|source| self.error(path, source))
+        self.resolver.resolve(&value).map_err(|source| self.error(path, source))
     }
 
-    fn global(&self, path: &[&str]) -> Option<&Value> {
-        let (first, rest) = path.split_first()?;
-        if *first == "Properties" { lookup(self.globals?, rest) } else { None }
+    fn own(&self, path: &[&str]) -> Result<Option<Value>, TemplateError> {
+        self.resolver.find(self.resource, path).map_err(|source| self.error(path, source))
+    }
+
+    fn global(&self, path: &[&str]) -> Result<Option<Value>, TemplateError> {
+        match (self.globals, path) {
+            (Some(globals), ["Properties", rest @ ..]) => {
+                self.resolver.find(globals, rest).map_err(|source| self.error(path, source))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn error(&self, path: &[&str], source: ResolveError) -> TemplateError {
@@ -323,10 +335,6 @@ fn property_error(logical_id: &str, property: &str, source: ResolveError) -> Tem
         property: property.to_owned(),
         source,
     }
-}
-
-fn lookup<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
-    path.iter().try_fold(value, |value, name| value.get(name))
 }
 
 #[cfg(test)]

@@ -49,6 +49,14 @@ pub enum ResolveError {
         /// The parameter.
         parameter: String,
     },
+    /// Occurs when a parameter is referred to whose value stands in SSM, under the name that it is given.
+    #[error(
+        "parameter `{parameter}` stands for a value in SSM that is not known without a deployment"
+    )]
+    InSsm {
+        /// The parameter.
+        parameter: String,
+    },
     /// Occurs when an attribute is asked for that only a deployed resource has.
     #[error("attribute `{attribute}` of resource `{resource}` is not known without a deployment")]
     UnknownAttribute {
@@ -82,9 +90,24 @@ pub enum ResolveError {
 
 /// Resolves the values of one template.
 pub(super) struct Resolver<'a> {
-    parameters: BTreeMap<&'a str, Option<String>>,
+    parameters: BTreeMap<&'a str, Parameter>,
     conditions: Option<&'a Mapping>,
     resources: Option<&'a Mapping>,
+}
+
+struct Parameter {
+    kind: ParameterKind,
+    /// What was given, or the default.
+    value: Option<String>,
+}
+
+/// What a reference to a parameter stands for.
+enum ParameterKind {
+    Text,
+    /// The texts between the value's commas.
+    List,
+    /// What SSM holds under the value.
+    InSsm,
 }
 
 impl<'a> Resolver<'a> {
@@ -95,8 +118,17 @@ impl<'a> Resolver<'a> {
         let section = |name: &str| root.get(name).and_then(Value::as_mapping);
         let mut parameters = BTreeMap::new();
         for (name, declaration) in section("Parameters").into_iter().flatten() {
-            let default = declaration.get("Default").and_then(|default| scalar(default).ok());
-            parameters.extend(name.as_str().map(|name| (name, default)));
+            let value = declaration.get("Default").and_then(|default| scalar(default).ok());
+            let kind = match declaration.get("Type").and_then(Value::as_str) {
+                Some(in_ssm) if in_ssm.starts_with("AWS::SSM::Parameter::Value<") => {
+                    ParameterKind::InSsm
+                }
+                Some(list) if list == "CommaDelimitedList" || list.starts_with("List<") => {
+                    ParameterKind::List
+                }
+                _ => ParameterKind::Text,
+            };
+            parameters.extend(name.as_str().map(|name| (name, Parameter { kind, value })));
         }
         for (name, value) in overrides {
             let Some((_, parameter)) =
@@ -104,7 +136,7 @@ impl<'a> Resolver<'a> {
             else {
                 return Err(TemplateError::UnknownParameter { parameter: (*name).to_owned() });
             };
-            *parameter = Some((*value).to_owned());
+            parameter.value = Some((*value).to_owned());
         }
         Ok(Self { parameters, conditions: section("Conditions"), resources: section("Resources") })
     }
@@ -115,6 +147,19 @@ impl<'a> Resolver<'a> {
             .into_iter()
             .flatten()
             .filter_map(|(id, resource)| Some((id.as_str()?, resource)))
+    }
+
+    /// What stands at a path below a value, with the functions on the way to it applied.
+    pub(super) fn find(&self, value: &Value, path: &[&str]) -> Result<Option<Value>, ResolveError> {
+        let Some((name, rest)) = path.split_first() else { return Ok(Some(value.clone())) };
+        if function_call(value).is_some() {
+            let Some(resolved) = self.resolve(value)? else { return Ok(None) };
+            return self.find(&resolved, path);
+        }
+        match value.get(*name) {
+            Some(member) => self.find(member, rest),
+            None => Ok(None),
+        }
     }
 
     /// The value with all functions in it applied; `None` if it is `AWS::NoValue`.
@@ -164,7 +209,7 @@ impl<'a> Resolver<'a> {
                 if name == "AWS::NoValue" {
                     Ok(None)
                 } else {
-                    self.reference(name, depth).map(|text| Some(Value::String(text)))
+                    self.reference(name, depth).map(Some)
                 }
             }
             "Sub" => self.substitute(argument, depth).map(|text| Some(Value::String(text))),
@@ -190,19 +235,72 @@ impl<'a> Resolver<'a> {
                     depth,
                 )
             }
+            "Join" => {
+                let wrong = ResolveError::Arguments { function: "Join" };
+                let Some([delimiter, texts]) = argument.as_sequence().map(Vec::as_slice) else {
+                    return Err(wrong);
+                };
+                let delimiter = delimiter.as_str().ok_or(wrong)?;
+                let texts = self.list(texts, "Join", depth)?;
+                let texts = texts.iter().map(scalar).collect::<Result<Vec<_>, _>>()?;
+                Ok(Some(Value::String(texts.join(delimiter))))
+            }
+            "Split" => {
+                let wrong = ResolveError::Arguments { function: "Split" };
+                let Some([delimiter, text]) = argument.as_sequence().map(Vec::as_slice) else {
+                    return Err(wrong);
+                };
+                let delimiter = delimiter.as_str().ok_or(wrong)?;
+                Ok(Some(list_of(self.text(text, depth)?.split(delimiter))))
+            }
+            "Select" => {
+                let wrong = || ResolveError::Arguments { function: "Select" };
+                let Some([index, elements]) = argument.as_sequence().map(Vec::as_slice) else {
+                    return Err(wrong());
+                };
+                let index: usize = self.text(index, depth)?.parse().map_err(|_| wrong())?;
+                let mut elements = self.list(elements, "Select", depth)?;
+                if index < elements.len() {
+                    Ok(Some(elements.swap_remove(index)))
+                } else {
+                    Err(wrong())
+                }
+            }
             other => Err(ResolveError::Unsupported { function: other.to_owned() }),
         }
     }
 
-    fn reference(&self, name: &str, depth: u32) -> Result<String, ResolveError> {
+    /// The elements of a list, which may be given by functions.
+    fn list(
+        &self,
+        value: &Value,
+        function: &'static str,
+        depth: u32,
+    ) -> Result<Vec<Value>, ResolveError> {
+        match self.value(value, depth)? {
+            Some(Value::Sequence(elements)) => Ok(elements),
+            _ => Err(ResolveError::Arguments { function }),
+        }
+    }
+
+    /// The text of a scalar, which may be given by functions.
+    fn text(&self, value: &Value, depth: u32) -> Result<String, ResolveError> {
+        scalar(&self.value(value, depth)?.ok_or(ResolveError::NotScalar)?)
+    }
+
+    fn reference(&self, name: &str, depth: u32) -> Result<Value, ResolveError> {
         if let Some((_, value)) = PSEUDO_PARAMETERS.iter().find(|(parameter, _)| *parameter == name)
         {
-            return Ok((*value).to_owned());
+            return Ok(Value::String((*value).to_owned()));
         }
-        match self.parameters.get(name) {
-            Some(Some(value)) => Ok(value.clone()),
-            Some(None) => Err(ResolveError::NoValue { parameter: name.to_owned() }),
-            None => self.resource_name(name, depth),
+        let Some(Parameter { kind, value }) = self.parameters.get(name) else {
+            return self.resource_name(name, depth).map(Value::String);
+        };
+        match (kind, value) {
+            (ParameterKind::InSsm, _) => Err(ResolveError::InSsm { parameter: name.to_owned() }),
+            (_, None) => Err(ResolveError::NoValue { parameter: name.to_owned() }),
+            (ParameterKind::Text, Some(text)) => Ok(Value::String(text.clone())),
+            (ParameterKind::List, Some(texts)) => Ok(list_of(texts.split(',').map(str::trim))),
         }
     }
 
@@ -258,13 +356,11 @@ impl<'a> Resolver<'a> {
             if let Some(literal) = name.strip_prefix('!') {
                 result.extend(["${", literal, "}"]);
             } else if let Some(value) = own.and_then(|own| own.get(name)) {
-                result.push_str(&scalar(
-                    &self.value(value, depth + 1)?.ok_or(ResolveError::NotScalar)?,
-                )?);
+                result.push_str(&self.text(value, depth + 1)?);
             } else if name.contains('.') {
                 result.push_str(&self.attribute(name, depth)?);
             } else {
-                result.push_str(&self.reference(name, depth)?);
+                result.push_str(&scalar(&self.reference(name, depth)?)?);
             }
             rest = after;
         }
@@ -287,7 +383,8 @@ impl<'a> Resolver<'a> {
         match (function.as_str(), argument, argument.as_sequence().map(Vec::as_slice)) {
             ("Condition", Value::String(name), _) => self.named_condition(name, depth + 1),
             ("Equals", _, Some([left, right])) => {
-                Ok(self.value(left, depth + 1)? == self.value(right, depth + 1)?)
+                // A parameter's value is a text, also where the other side is spelled as a number.
+                Ok(self.text(left, depth + 1)? == self.text(right, depth + 1)?)
             }
             ("Not", _, Some([negated])) => Ok(!self.holds(negated, depth + 1)?),
             ("And", _, Some(all)) => {
@@ -299,6 +396,10 @@ impl<'a> Resolver<'a> {
             _ => Err(wrong),
         }
     }
+}
+
+fn list_of<'t>(texts: impl Iterator<Item = &'t str>) -> Value {
+    Value::Sequence(texts.map(|text| Value::String(text.to_owned())).collect())
 }
 
 /// The text of a scalar as `CloudFormation` would pass it on.

@@ -32,7 +32,7 @@ fn the_workspace_template_declares_the_tables() {
     }
 
     check(0, "compare-connector-local-appian", None, Some("NEW_AND_OLD_IMAGES"));
-    check(1, "compare-connector-local-seatool", None, None);
+    check(1, "compare-connector-local-seatool", None, Some("NEW_AND_OLD_IMAGES"));
     check(2, "compare-connector-local-seatool-tombstones", Some("expiresAt"), None);
     check(3, "compare-connector-local-quarantine", Some("expiresAt"), None);
 }
@@ -58,8 +58,12 @@ fn the_workspace_template_declares_the_functions() {
         "compare-connector-local-sinkAppianData",
         "sinkAppianData",
         &[
+            ("DYNAMODB_MAX_CONCURRENCY", "8"),
+            ("DYNAMODB_STATEMENTS_PER_REQUEST", "25"),
             ("EPOCH", "0"),
             ("KAFKA_TOPIC", "aws.appian.cmcs.MCP_SPA_PCKG"),
+            ("KEEP_CONNECT_SCHEMA", "false"),
+            ("QUARANTINE_RETENTION_DAYS", "90"),
             ("QUARANTINE_TABLE_NAME", "compare-connector-local-quarantine"),
             ("RESPONSE_MODE", "batch"),
             ("STAGE", "local"),
@@ -71,12 +75,16 @@ fn the_workspace_template_declares_the_functions() {
         "compare-connector-local-sinkSeatoolData",
         "sinkSeatoolData",
         &[
+            ("DYNAMODB_MAX_CONCURRENCY", "8"),
+            ("DYNAMODB_STATEMENTS_PER_REQUEST", "25"),
             ("EPOCH", "0"),
             ("KAFKA_TOPIC", "aws.ksqldb.seatool.agg.State_Plan"),
+            ("QUARANTINE_RETENTION_DAYS", "90"),
             ("QUARANTINE_TABLE_NAME", "compare-connector-local-quarantine"),
             ("RESPONSE_MODE", "batch"),
             ("STAGE", "local"),
             ("TABLE_NAME", "compare-connector-local-seatool"),
+            ("TOMBSTONE_RETENTION_DAYS", "365"),
             ("TOMBSTONE_TABLE_NAME", "compare-connector-local-seatool-tombstones"),
         ],
     );
@@ -104,12 +112,31 @@ fn parameters_override_their_defaults() {
 fn variable(value: &str) -> Result<Option<String>, TemplateError> {
     let text = format!(
         "
-Parameters: {{Stage: {{Type: String, Default: local}}, Open: {{Type: String}}, Count: {{Type: Number, Default: 7}}}}
+Parameters:
+  Stage: {{Type: String, Default: local}}
+  Open: {{Type: String}}
+  Count: {{Type: Number, Default: 7}}
+  Empty: {{Type: String, Default: ''}}
+  NoNames: {{Type: CommaDelimitedList, Default: ''}}
+  Names: {{Type: CommaDelimitedList, Default: 'a, b,c'}}
+  Numbers: {{Type: List<Number>, Default: '1,2'}}
+  Secret: {{Type: AWS::SSM::Parameter::Value<String>, Default: /a/name}}
+  Subnets: {{Type: AWS::SSM::Parameter::Value<List<String>>, Default: /another/name}}
+Rules:
+  Ignored: {{Assertions: [{{Assert: !NotNeeded [!Ref Nowhere]}}]}}
 Conditions:
   IsLocal: !Equals [!Ref Stage, local]
   IsRemote: !Not [!Condition IsLocal]
   Both: !And [!Condition IsLocal, !Condition IsRemote]
   Either: {{'Fn::Or': [{{Condition: IsLocal}}, {{Condition: IsRemote}}]}}
+  Seven: !Equals [!Ref Count, 7]
+  IsEmpty: !Equals [!Ref Empty, '']
+  HasNames: !Not [!Equals [!Join ['', !Ref Names], '']]
+  HasNoNames: !Not [!Equals [!Join ['', !Ref NoNames], '']]
+  ThirdIsC: !Equals [!Select [2, !Split [',', !Join [',', [!Join [',', !Ref Names], none]]]], c]
+  FourthIsNone: !Equals [!Select [3, !Split [',', !Join [',', [!Join [',', !Ref Names], none]]]], none]
+  OfSsm: !Equals [!Select [0, !Ref Subnets], none]
+  OfLists: !Equals [!Ref Names, !Ref Names]
   Circle: !Not [!Condition Circle]
 Globals: {{Function: {{CodeUri: ., MemorySize: !Ref Count, Timeout: '30', Environment: {{Variables: {{G: 1, V: global}}}}}}}}
 Resources:
@@ -118,7 +145,11 @@ Resources:
     Properties:
       TableName: !Sub 'data-${{Stage}}'
       KeySchema: [{{AttributeName: PK, KeyType: HASH}}]
-      AttributeDefinitions: [{{AttributeName: PK, AttributeType: S}}]
+      AttributeDefinitions: !If [IsLocal, [{{AttributeName: PK, AttributeType: S}}], !Ref AWS::NoValue]
+      TimeToLiveSpecification: !If [IsLocal, {{AttributeName: !Ref Stage, Enabled: true}}, !Ref AWS::NoValue]
+      StreamSpecification: !If [IsLocal, !Ref AWS::NoValue, {{StreamViewType: KEYS_ONLY}}]
+      PointInTimeRecoverySpecification: {{PointInTimeRecoveryEnabled: !Ref Nowhere}}
+      SSESpecification: {{SSEEnabled: true, SSEType: KMS, KMSMasterKeyId: !GetAtt Key.Arn}}
       Tags: !NotNeeded {{x: !Ref Nowhere}}
   Absent: {{Type: AWS::DynamoDB::Table, Condition: IsRemote}}
   Role: {{Type: AWS::IAM::Role}}
@@ -127,11 +158,16 @@ Resources:
     Metadata: {{BuildProperties: {{Binary: f}}}}
     Properties:
       FunctionName: !Sub 'f-${{Stage}}'
+      Architectures: [!Ref Open]
       Environment: {{Variables: {{V: {value}}}}}
 "
     );
     let template = Template::parse(&text, &[])?;
-    assert_eq!(template.tables.len(), 1, "a table whose condition does not hold does not exist");
+    let [table] = template.tables.as_slice() else {
+        panic!("a table whose condition does not hold does not exist")
+    };
+    assert_eq!(table.attribute_definitions.len(), 1);
+    assert_eq!((table.ttl_attribute.as_deref(), &table.stream_view_type), (Some("local"), &None));
     assert_eq!(
         (template.functions[0].memory_size, template.functions[0].timeout),
         (7, Duration::from_secs(30))
@@ -168,6 +204,25 @@ fn values_resolve_as_in_cloudformation() {
     check("!If [IsRemote, !Ref Nowhere, !Sub '${Stage}']", "local");
     check("!If [Both, both, not both]", "not both");
     check("!If [Either, either, neither]", "either");
+    check("!If [Seven, seven, other]", "seven");
+    check("!If [IsEmpty, empty, full]", "empty");
+    check("!Ref Empty", "");
+    check("!Join ['-', !Ref Names]", "a-b-c");
+    check("!Join ['', !Ref NoNames]", "");
+    check("!Join ['+', !Ref Numbers]", "1+2");
+    check(
+        "!Join [',', [!Ref Stage, !Ref AWS::NoValue, !Join ['.', [x, 1]], true]]",
+        "local,x.1,true",
+    );
+    check("!Select [0, !Ref Names]", "a");
+    check("!Select ['1', [a, !Ref Stage]]", "local");
+    check("!Select [!If [IsLocal, 1, 0], !Split ['::', 'a::b:c']]", "b:c");
+    check("{'Fn::Select': [0, {'Fn::Split': [x, {'Fn::Join': [x, [a, b]]}]}]}", "a");
+    check("!If [HasNames, some, none]", "some");
+    check("!If [HasNoNames, some, none]", "none");
+    check("!If [ThirdIsC, c, other]", "c");
+    check("!If [FourthIsNone, none, other]", "none");
+    check("!If [IsLocal, here, !Ref Secret]", "here");
 
     assert_eq!(variable("!Ref AWS::NoValue").unwrap(), None);
     assert_eq!(variable("!If [IsRemote, there, !Ref AWS::NoValue]").unwrap(), None);
@@ -186,6 +241,23 @@ fn errors_name_the_resource_the_property_and_the_reason() {
     check("!Ref Nowhere", variables, "`Nowhere` is neither a parameter nor a resource with a name");
     check("!Ref Role", variables, "`Role` is neither a parameter nor a resource with a name");
     check("!Ref Open", variables, "parameter `Open` has no default and no value was given");
+    let in_ssm = |name| {
+        format!(
+            "parameter `{name}` stands for a value in SSM that is not known without a deployment"
+        )
+    };
+    check("!Ref Secret", variables, &in_ssm("Secret"));
+    check("!Sub '${Secret}'", variables, &in_ssm("Secret"));
+    check("!Join [',', !Ref Subnets]", variables, &in_ssm("Subnets"));
+    check("!If [OfSsm, a, b]", variables, &in_ssm("Subnets"));
+    check("!Ref Names", variables, "expected a text, a number or a boolean");
+    check("!Sub '${Names}'", variables, "expected a text, a number or a boolean");
+    check("!If [OfLists, a, b]", variables, "expected a text, a number or a boolean");
+    check("!Join [',', a]", variables, "the arguments of `Join` are not what it takes");
+    check("!Join [',', [[a]]]", variables, "expected a text, a number or a boolean");
+    check("!Select [3, !Ref Names]", variables, "the arguments of `Select` are not what it takes");
+    check("!Select [-1, !Ref Names]", variables, "the arguments of `Select` are not what it takes");
+    check("!Split [a]", variables, "the arguments of `Split` are not what it takes");
     check(
         "!GetAtt T.StreamArn",
         variables,
