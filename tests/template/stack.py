@@ -1,0 +1,112 @@
+"""Expands `template.yaml` as CloudFormation would: the Serverless transform first, then parameters and conditions."""
+
+import functools
+import tomllib
+from pathlib import Path
+
+import boto3
+import yaml
+from cloud_radar.cf.unit import Template
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = Path(__file__).parents[2]
+
+# What the account holds in SSM: the template reads these names by default.
+SSM = {
+    "/compare/default/bootstrapBrokers": ["b-1.example.com:9094", "b-2.example.com:9094", "b-3.example.com:9094"],
+    "/compare/default/kafkaSubnets": ["subnet-1", "subnet-2", "subnet-3"],
+    "/compare/default/vpcId": "vpc-1",
+}
+TWO_SUBNETS = SSM | {"/compare/default/kafkaSubnets": ["subnet-1", "subnet-2"]}
+
+# Cloud Radar reads the template's text anew for each stack; the loader in C does it ten times as fast.
+yaml.FullLoader = yaml.CFullLoader
+
+# Cloud Radar's own value is the empty string, which properties may hold.
+NO_VALUE = "the property is absent"
+Template.NoValue = NO_VALUE
+
+SINKS = {"Appian": "SinkAppianDataFunction", "Seatool": "SinkSeatoolDataFunction"}
+
+
+def source():
+    """The template as it is written."""
+    return yaml_parse((ROOT / "template.yaml").read_text())
+
+
+def transform(parameters):
+    """What the Serverless transform makes of the template, with its functions' code in a bucket as `sam deploy` puts it."""
+    template = source()
+    template["Globals"]["Function"]["CodeUri"] = "s3://code/sink.zip"
+    # CloudFormation's parameters are texts, whatever their type.
+    for parameter in template["Parameters"].values():
+        if "Default" in parameter:
+            parameter["Default"] = str(parameter["Default"])
+    translator = Translator({}, Parser(), boto_session=boto3.Session(region_name="us-east-1"))
+    return translator.translate(template, parameter_values=dict(parameters))
+
+
+@functools.cache
+def transformed():
+    """The transform's result for the defaults, which a test holds equal to those for other parameters."""
+    return Template(transform({}))
+
+
+class Stack:
+    """The resources and outputs that a deployment with `parameters` has."""
+
+    def __init__(self, ssm=SSM, **parameters):
+        template = transformed()
+        template.dynamic_references = {"ssm": ssm}
+        rendered = template.render(parameters)
+        check_rules(template)
+        self.resources = without_absent(rendered["Resources"])
+        self.outputs = without_absent(rendered["Outputs"])
+
+    def of_type(self, resource_type):
+        """The resources of a type, by their logical ids."""
+        return {
+            logical_id: resource["Properties"]
+            for logical_id, resource in self.resources.items()
+            if resource["Type"] == resource_type
+        }
+
+    def properties(self, logical_id):
+        return self.resources[logical_id]["Properties"]
+
+    def variables(self, sink):
+        """The environment variables of a sink's function."""
+        return self.properties(SINKS[sink])["Environment"]["Variables"]
+
+
+class RuleBroken(Exception):
+    """CloudFormation would refuse these parameters."""
+
+
+def check_rules(template):
+    for name, rule in template.template["Rules"].items():
+        if template.resolve_values(rule.get("RuleCondition", True)):
+            for assertion in rule["Assertions"]:
+                if not template.resolve_values(assertion["Assert"]):
+                    raise RuleBroken(f"{name}: {assertion['AssertDescription']}")
+
+
+def without_absent(value):
+    """Leaves out what `AWS::NoValue` stands for, also in lists."""
+    if isinstance(value, dict):
+        return {key: without_absent(member) for key, member in value.items() if member != NO_VALUE}
+    if isinstance(value, list):
+        return [without_absent(element) for element in value if element != NO_VALUE]
+    return value
+
+
+def stages():
+    """The parameters that `samconfig.toml` gives to each stage."""
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    del config["version"]
+    return {
+        stage: dict(override.split("=", 1) for override in sections["deploy"]["parameters"]["parameter_overrides"])
+        for stage, sections in config.items()
+    }

@@ -1,0 +1,151 @@
+"""Alarms and dashboard: that each metric exists with just these dimensions, and that each alarm says what to do."""
+
+import json
+
+import pytest
+from combinations import ALL
+from stack import SINKS, Stack
+from test_functions import CONTRACT
+
+# What AWS's services count, with the dimensions that they count by.
+AWS_METRICS = {
+    "AWS/Lambda": {
+        "Errors": {"FunctionName"},
+        "Throttles": {"FunctionName"},
+        "Duration": {"FunctionName"},
+        "Invocations": {"FunctionName"},
+        "OffsetLag": {"FunctionName"},
+        # Counted where the mapping's `MetricsConfig` asks for `EventCount`.
+        "DroppedEventCount": {"EventSourceMappingUUID"},
+    },
+    "AWS/DynamoDB": {"ConsumedWriteCapacityUnits": {"TableName"}},
+    # Counted where the bucket has a metrics configuration of this id.
+    "AWS/S3": {"PutRequests": {"BucketName", "FilterId"}},
+    "AWS/SQS": {"ApproximateNumberOfMessagesVisible": {"QueueName"}},
+}
+
+# An alarm for each thing that someone must act on, by sink: what it watches, and the least value that is too much.
+BY_SINK = {
+    "ErrorsAlarm": {"Errors"},
+    "ThrottlesAlarm": {"Throttles"},
+    "DurationAlarm": {"Duration"},
+    "LagAlarm": {"OffsetLag"},
+    "QuarantinedAlarm": {"quarantined"},
+    "QuarantineFailedAlarm": {"quarantineFailed"},
+    "RegressionsAlarm": {"regression", "received"},
+    "StaleAlarm": {"stale", "received"},
+}
+
+
+def expected_alarms(combination):
+    alarms = {f"{sink}{name}": metrics for sink in SINKS for name, metrics in BY_SINK.items()}
+    alarms["SeatoolTombstoneFailedAlarm"] = {"tombstoneFailed"}
+    if combination.is_provisioned:
+        alarms |= {f"{sink}DroppedAlarm": {"DroppedEventCount"} for sink in SINKS}
+    if combination.destination == "s3":
+        alarms["FailuresBucketAlarm"] = {"PutRequests"}
+    if combination.destination == "sqs":
+        alarms["FailuresQueueAlarm"] = {"ApproximateNumberOfMessagesVisible"}
+    return alarms
+
+
+def alarm_metrics(alarm):
+    """Namespace, name and dimensions of each metric that an alarm watches."""
+    if "MetricName" in alarm:
+        yield alarm["Namespace"], alarm["MetricName"], dimensions(alarm)
+    for query in alarm.get("Metrics", []):
+        if "MetricStat" in query:
+            metric = query["MetricStat"]["Metric"]
+            yield metric["Namespace"], metric["MetricName"], dimensions(metric)
+
+
+def dimensions(metric):
+    return {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
+
+
+def check_metric(stack, namespace, name, dimensions):
+    if namespace == CONTRACT["namespace"]:
+        assert name in CONTRACT["metrics"]
+        assert list(dimensions) == CONTRACT["dimensions"]
+        assert dimensions["stage"] == "default"
+    else:
+        assert set(dimensions) == AWS_METRICS[namespace][name]
+    existing = {*stack.resources, "default", "all", "their-appian", "their-seatool", "FailuresQueue.QueueName"}
+    assert set(dimensions.values()) <= existing
+    if "FilterId" in dimensions:
+        assert {"Id": dimensions["FilterId"]} in stack.properties(dimensions["BucketName"])["MetricsConfigurations"]
+    if "EventSourceMappingUUID" in dimensions:
+        mapping = stack.properties(dimensions["EventSourceMappingUUID"])
+        assert "EventCount" in mapping["MetricsConfig"]["Metrics"]
+
+
+def test_each_alarm_watches_metrics_that_exist(combination):
+    stack = combination.stack
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    found = {logical_id: {name for _, name, _ in alarm_metrics(alarm)} for logical_id, alarm in alarms.items()}
+    assert found == expected_alarms(combination)
+    for logical_id, alarm in alarms.items():
+        for namespace, name, its_dimensions in alarm_metrics(alarm):
+            check_metric(stack, namespace, name, its_dimensions)
+            if "FunctionName" in its_dimensions or "function" in its_dimensions:
+                function = its_dimensions.get("FunctionName") or its_dimensions["function"]
+                assert function == next(it for sink, it in SINKS.items() if logical_id.startswith(sink))
+
+
+def test_each_widget_shows_metrics_that_exist(combination):
+    stack = combination.stack
+    shown = set()
+    for widget in json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]:
+        for metric in widget["properties"].get("metrics", []):
+            if isinstance(metric[0], dict):
+                continue
+            namespace, name, *rest = metric
+            pairs = rest[:-1]
+            check_metric(stack, namespace, name, dict(zip(pairs[::2], pairs[1::2])))
+            shown.add(name)
+    assert shown >= {"OffsetLag", "oldestRecordAge", "batchDuration", "quarantined", "regression", "failed", "Errors", "Duration"}
+    given_up = {"s3": {"PutRequests"}, "sqs": {"ApproximateNumberOfMessagesVisible"}, "none": set()}
+    assert shown & {"PutRequests", "ApproximateNumberOfMessagesVisible"} == given_up[combination.destination]
+
+
+@pytest.fixture
+def alarms():
+    """Those of the stacks that together have every alarm."""
+    found = {}
+    for combination in ALL:
+        found |= combination.stack.of_type("AWS::CloudWatch::Alarm")
+    return found
+
+
+def test_the_dashboard_shows_each_alarm_that_every_stack_has(alarms):
+    (stack,) = {combination.stack for combination in ALL if str(combination) == "on-demand-none-none"}
+    widgets = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
+    (widget,) = [widget for widget in widgets if widget["type"] == "alarm"]
+    assert sorted(widget["properties"]["alarms"]) == sorted(
+        f"{logical_id}.Arn" for logical_id in stack.of_type("AWS::CloudWatch::Alarm")
+    )
+
+
+def test_each_alarm_says_what_to_do_and_stays_quiet_without_data(alarms):
+    names = {alarm["AlarmName"] for alarm in alarms.values()}
+    assert len(names) == len(alarms)
+    for alarm in alarms.values():
+        assert 80 < len(alarm["AlarmDescription"]) <= 1024
+        assert alarm["AlarmName"].startswith("compare-connector-default-")
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+        assert alarm["DatapointsToAlarm"] <= alarm["EvaluationPeriods"]
+        assert "AlarmActions" not in alarm
+
+
+def test_alarms_go_to_the_topic():
+    topic = "arn:aws:sns:us-east-1:111122223333:on-call"
+    for alarm in Stack(AlarmTopicArn=topic).of_type("AWS::CloudWatch::Alarm").values():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
+
+
+def test_the_duration_alarm_follows_the_timeout():
+    alarm = Stack(Timeout="90").properties("AppianDurationAlarm")
+    (expression,) = [query["Expression"] for query in alarm["Metrics"] if "Expression" in query]
+    assert expression == "100 * duration / (90 * 1000)"
+    assert alarm["Threshold"] == 80

@@ -1,0 +1,117 @@
+"""The event source mappings, property by property, and that the functions answer as the mappings expect."""
+
+import pytest
+from combinations import ROOT_CA, SECRET
+from stack import SINKS, SSM, Stack
+
+TOPICS = {"Appian": "aws.appian.cmcs.MCP_SPA_PCKG", "Seatool": "aws.ksqldb.seatool.agg.State_Plan"}
+BATCHES = {"Appian": ("100", "5"), "Seatool": ("500", "2")}
+
+
+def expected_mapping(sink, combination):
+    function = SINKS[sink]
+    batch_size, window = BATCHES[sink]
+    access = [("VPC_SUBNET", subnet) for subnet in combination.subnets]
+    group = "sg-1" if combination.brings_security_group else "KafkaSecurityGroup.GroupId"
+    access.append(("VPC_SECURITY_GROUP", f"security_group:{group}"))
+    if combination.authentication != "none":
+        access.append((combination.authentication, SECRET))
+    if combination.has_root_ca:
+        access.append(("SERVER_ROOT_CA_CERTIFICATE", ROOT_CA))
+    mapping = {
+        "FunctionName": f"{function}.Arn",
+        "Enabled": "true",
+        "SelfManagedEventSource": {"Endpoints": {"KafkaBootstrapServers": SSM["/compare/default/bootstrapBrokers"]}},
+        "SourceAccessConfigurations": [{"Type": kind, "URI": uri} for kind, uri in access],
+        "Topics": [TOPICS[sink]],
+        "SelfManagedKafkaEventSourceConfig": {
+            "ConsumerGroupId": f"esm.compare-connector-default-{'sinkAppianData' if sink == 'Appian' else 'sinkSeatoolData'}"
+        },
+        "StartingPosition": "LATEST",
+        "BatchSize": batch_size,
+        "MaximumBatchingWindowInSeconds": window,
+    }
+    destination = {"s3": "FailuresBucket.Arn", "sqs": "FailuresQueue.Arn"}.get(combination.destination)
+    if destination:
+        mapping["DestinationConfig"] = {"OnFailure": {"Destination": destination}}
+    if combination.is_provisioned:
+        mapping |= {
+            "ProvisionedPollerConfig": {
+                "MinimumPollers": "1",
+                "MaximumPollers": "4",
+                "PollerGroupName": "compare-connector-default",
+            },
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "BisectBatchOnFunctionError": True,
+            "MaximumRetryAttempts": "10000",
+            "MaximumRecordAgeInSeconds": "-1",
+            "MetricsConfig": {"Metrics": ["EventCount", "ErrorCount", "KafkaMetrics"]},
+            "LoggingConfig": {"SystemLogLevel": "WARN"},
+        }
+    return mapping
+
+
+def test_a_mapping_has_exactly_these_properties(combination):
+    for sink in SINKS:
+        assert combination.stack.properties(f"{sink}Mapping") == expected_mapping(sink, combination)
+
+
+def test_the_function_names_failed_records_exactly_where_the_mapping_heeds_them(combination):
+    for sink in SINKS:
+        mode = combination.stack.variables(sink)["RESPONSE_MODE"]
+        types = combination.stack.properties(f"{sink}Mapping").get("FunctionResponseTypes")
+        assert (mode, types) in [("partial", ["ReportBatchItemFailures"]), ("batch", None)]
+        assert (mode == "partial") == combination.is_provisioned
+
+
+def test_the_function_accepts_the_topic_of_its_mapping():
+    stack = Stack(TopicNamespace="alice.", AppianTopic="a-topic", SeatoolTopic="another")
+    for sink, topic in [("Appian", "alice.a-topic"), ("Seatool", "alice.another")]:
+        assert stack.properties(f"{sink}Mapping")["Topics"] == [topic]
+        assert stack.variables(sink)["KAFKA_TOPIC"] == topic
+
+
+@pytest.mark.parametrize("sink", SINKS)
+def test_a_mapping_follows_its_own_parameters(sink):
+    other = "Seatool" if sink == "Appian" else "Appian"
+    changes = {
+        "Enabled": "false",
+        "ConsumerGroupId": "a-group",
+        "StartingPosition": "AT_TIMESTAMP",
+        "StartingPositionTimestamp": "1700000000",
+        "BatchSize": "7",
+        "BatchingWindow": "9",
+    }
+    stack = Stack(**{f"{sink}{name}": value for name, value in changes.items()})
+    mapping = stack.properties(f"{sink}Mapping")
+    assert mapping["Enabled"] == "false"
+    assert mapping["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"] == "a-group"
+    assert (mapping["StartingPosition"], mapping["StartingPositionTimestamp"]) == ("AT_TIMESTAMP", "1700000000")
+    assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == ("7", "9")
+    assert stack.properties(f"{other}Mapping") == Stack().properties(f"{other}Mapping")
+
+
+def test_provisioned_mode_follows_its_parameters():
+    stack = Stack(
+        PollerMode="provisioned",
+        MinimumPollers="2",
+        MaximumPollers="6",
+        MaximumRetryAttempts="5",
+        MaximumRecordAge="3600",
+    )
+    for sink in SINKS:
+        mapping = stack.properties(f"{sink}Mapping")
+        pollers = mapping["ProvisionedPollerConfig"]
+        assert (pollers["MinimumPollers"], pollers["MaximumPollers"]) == ("2", "6")
+        assert (mapping["MaximumRetryAttempts"], mapping["MaximumRecordAgeInSeconds"]) == ("5", "3600")
+
+
+def test_each_mapping_of_each_stage_has_a_group_of_its_own():
+    stacks = [Stack(Stage=stage) for stage in ("master", "val", "production")]
+    groups = [
+        stack.properties(f"{sink}Mapping")["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
+        for stack in stacks
+        for sink in SINKS
+    ]
+    assert len(set(groups)) == 6
+    assert all(group.startswith("esm.compare-connector-") for group in groups)

@@ -1,0 +1,43 @@
+"""What the mappings' pollers can reach, and where the functions stand."""
+
+import pytest
+from stack import SINKS, Stack
+
+
+def test_a_created_group_lets_the_pollers_out_to_what_they_need_only(combination):
+    stack = combination.stack
+    groups = stack.of_type("AWS::EC2::SecurityGroup")
+    ways = stack.of_type("AWS::EC2::SecurityGroupEgress")
+    if combination.brings_security_group:
+        assert not groups
+        assert not ways
+        return
+    (group,) = groups.values()
+    assert group["VpcId"] == "vpc-1"
+    assert "SecurityGroupIngress" not in group
+    (rule,) = group["SecurityGroupEgress"]
+    assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"], rule["CidrIp"]) == ("tcp", "9094", "9094", "0.0.0.0/0")
+    # Provisioned pollers call AWS from elsewhere; only the destination is reached through the subnets.
+    needs_aws = not combination.is_provisioned or combination.destination != "none"
+    assert [(way["FromPort"], way["ToPort"], way["CidrIp"]) for way in ways.values()] == [(443, 443, "0.0.0.0/0")] * needs_aws
+    for described in [rule, *ways.values()]:
+        assert described["Description"]
+
+
+def test_the_functions_are_in_a_vpc_where_subnets_are_given(combination):
+    expected = {"SubnetIds": ["subnet-8", "subnet-9"], "SecurityGroupIds": ["sg-9"]} if combination.functions_in_vpc else None
+    for function in SINKS.values():
+        assert combination.stack.properties(function).get("VpcConfig") == expected
+
+
+@pytest.mark.parametrize(
+    ("parameters", "vpc", "port", "cidr"),
+    [
+        ({}, "vpc-1", "9094", "0.0.0.0/0"),
+        ({"VpcId": "vpc-2", "BrokerPort": "9096", "BrokerCidr": "10.0.0.0/16"}, "vpc-2", "9096", "10.0.0.0/16"),
+    ],
+)
+def test_a_created_group_follows_its_parameters(parameters, vpc, port, cidr):
+    group = Stack(**parameters).properties("KafkaSecurityGroup")
+    (rule,) = group["SecurityGroupEgress"]
+    assert (group["VpcId"], rule["FromPort"], rule["ToPort"], rule["CidrIp"]) == (vpc, port, port, cidr)

@@ -1,0 +1,101 @@
+"""What may be deployed: parameters that make no sense together are refused, and each stage's make a stack."""
+
+import re
+import tomllib
+
+import pytest
+from combinations import ROOT_CA, SECRET, table_arn
+from stack import ROOT, SSM, RuleBroken, Stack, source, stages
+
+
+@pytest.mark.parametrize(
+    ("rule", "parameters"),
+    [
+        ("AuthenticationNeedsItsSecret", {"Authentication": "BASIC_AUTH"}),
+        ("AuthenticationNeedsItsSecret", {"Authentication": "SASL_SCRAM_512_AUTH", "RootCaSecretArn": ROOT_CA}),
+        ("SecretNeedsAuthentication", {"AuthenticationSecretArn": SECRET}),
+        ("AppianTableNeedsNameAndArn", {"AppianTableName": "their-appian"}),
+        ("AppianTableNeedsNameAndArn", {"AppianTableArn": table_arn("their-appian")}),
+        ("SeatoolTableNeedsNameAndArn", {"SeatoolTableName": "their-seatool"}),
+        ("SeatoolTableNeedsNameAndArn", {"SeatoolTableArn": table_arn("their-seatool")}),
+        ("AppianTimestampIsGiven", {"AppianStartingPosition": "AT_TIMESTAMP"}),
+        ("SeatoolTimestampIsGiven", {"SeatoolStartingPosition": "AT_TIMESTAMP"}),
+        ("FunctionsInVpcNeedSecurityGroups", {"FunctionSubnetIds": "subnet-8"}),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(rule, parameters):
+    with pytest.raises(RuleBroken, match=f"^{rule}: "):
+        Stack(**parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("Stage", "Production"),
+        ("Stage", "a" * 31),
+        ("PollerMode", "partial"),
+        ("OnFailureDestination", "sns"),
+        ("Authentication", "SASL_SCRAM_1_AUTH"),
+        ("AuthenticationSecretArn", "kafka"),
+        ("KafkaSecurityGroupId", "security_group:sg-1"),
+        ("AppianTableArn", "their-appian"),
+        ("AppianConsumerGroupId", "a group"),
+        ("TombstoneRetentionDays", "0"),
+        ("QuarantineRetentionDays", "never"),
+        # Lambda would drop the metrics' lines.
+        ("LogLevel", "WARN"),
+        ("Architecture", "x86"),
+        ("RolePath", "delegated"),
+    ],
+)
+def test_values_that_would_fail_later_are_refused(parameter, value):
+    with pytest.raises(ValueError, match=parameter):
+        Stack(**{parameter: value})
+
+
+def test_every_stage_makes_a_stack_of_its_own():
+    assert list(stages()) == ["default", "master", "val", "production"]
+    for stage, parameters in stages().items():
+        stack = Stack(**parameters)
+        for sink, name in [("Appian", "sinkAppianData"), ("Seatool", "sinkSeatoolData")]:
+            assert stack.variables(sink)["STAGE"] == stage
+            assert stack.properties(f"{name[0].upper()}{name[1:]}Function")["FunctionName"] == (
+                f"compare-connector-{stage}-{name}"
+            )
+        tables = [table["TableName"] for table in stack.of_type("AWS::DynamoDB::Table").values()]
+        assert all(table.startswith(f"compare-connector-{stage}-") for table in tables)
+
+
+def test_what_matters_is_confirmed():
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    confirmed = {stage for stage in stages() if config[stage]["deploy"]["parameters"]["confirm_changeset"]}
+    assert confirmed == {"val", "production"}
+    for stage in stages():
+        assert set(config[stage]) == {"global", "build", "validate", "deploy", "sync"}
+        assert config[stage]["global"]["parameters"]["stack_name"] == f"compare-connector-{stage}"
+        deploy, sync = (config[stage][section]["parameters"] for section in ("deploy", "sync"))
+        assert deploy["parameter_overrides"] == sync["parameter_overrides"]
+        assert sync["watch"] == (stage == "default")
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_two_and_three_subnets_both_work(count):
+    subnets = [f"subnet-{number}" for number in range(count)]
+    stack = Stack(SSM | {"/compare/default/kafkaSubnets": subnets})
+    access = stack.properties("AppianMapping")["SourceAccessConfigurations"]
+    assert [entry["URI"] for entry in access if entry["Type"] == "VPC_SUBNET"] == subnets
+
+
+def test_brokers_and_subnets_may_be_read_from_elsewhere():
+    ssm = {"/other/brokers": ["b:9092"], "/other/subnets": ["subnet-7", "subnet-8"], "/compare/default/vpcId": "vpc-1"}
+    stack = Stack(ssm, BootstrapBrokers="/other/brokers", KafkaSubnets="/other/subnets")
+    mapping = stack.properties("SeatoolMapping")
+    assert mapping["SelfManagedEventSource"]["Endpoints"]["KafkaBootstrapServers"] == ["b:9092"]
+    assert mapping["SourceAccessConfigurations"][0]["URI"] == "subnet-7"
+
+
+def test_the_readme_has_every_parameter_with_its_default():
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| .+ \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    found = {name: default.strip("`") for name, default in rows}
+    for name, parameter in source()["Parameters"].items():
+        assert found.get(name) == (str(parameter["Default"]) or "none"), name

@@ -1,0 +1,106 @@
+"""Each permission of each function: what is not listed here is not granted."""
+
+from collections import defaultdict
+
+from combinations import KEY, ROOT_CA, SECRET, SECRETS_KEY, TABLE_KEYS, table_arn
+from stack import SINKS, Stack
+
+ITEM_ACTIONS = {
+    "Appian": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:PutItem"},
+    "Seatool": {"dynamodb:DeleteItem", "dynamodb:PartiQLDelete", "dynamodb:PartiQLUpdate", "dynamodb:PutItem"},
+}
+TOMBSTONE_ACTIONS = {
+    "dynamodb:ConditionCheckItem",
+    "dynamodb:PartiQLInsert",
+    "dynamodb:PartiQLUpdate",
+    "dynamodb:PutItem",
+}
+POLLER_ACTIONS = {
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+}
+TABLE_KEY_ACTIONS = {"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"}
+
+THROUGH_DYNAMODB = (("StringEquals", (("kms:ViaService", "dynamodb.us-east-1.amazonaws.com"),)),)
+OWN_ACCOUNT = (("StringEquals", (("s3:ResourceAccount", "555555555555"),)),)
+
+
+def expected_grants(sink, combination):
+    """Resource and condition, to actions."""
+    grants = defaultdict(set)
+    items = table_arn(f"their-{sink.lower()}") if combination.brings_tables else f"{sink}Table.Arn"
+    grants[items, ()] |= ITEM_ACTIONS[sink] | {"dynamodb:DescribeTable"}
+    if sink == "Seatool":
+        grants["SeatoolTombstonesTable.Arn", ()] |= TOMBSTONE_ACTIONS | {"dynamodb:DescribeTable"}
+    grants["QuarantineTable.Arn", ()] |= {"dynamodb:UpdateItem", "dynamodb:DescribeTable"}
+    grants[f"{SINKS[sink].removesuffix('Function')}LogGroup.Arn", ()] |= {"logs:CreateLogStream", "logs:PutLogEvents"}
+    grants["*", ()] |= POLLER_ACTIONS | {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+
+    key = KEY if combination.brings_tables else "Key.Arn"
+    grants[key, THROUGH_DYNAMODB] |= TABLE_KEY_ACTIONS
+    if combination.brings_tables:
+        for table_key in TABLE_KEYS:
+            grants[table_key, THROUGH_DYNAMODB] |= TABLE_KEY_ACTIONS
+    if combination.authentication != "none":
+        grants[SECRET, ()] |= {"secretsmanager:GetSecretValue"}
+        grants[SECRETS_KEY, ()] |= {"kms:Decrypt"}
+    if combination.has_root_ca:
+        grants[ROOT_CA, ()] |= {"secretsmanager:GetSecretValue"}
+    if combination.destination == "s3":
+        for bucket in ("FailuresBucket.Arn", "FailuresBucket.Arn/*"):
+            grants[bucket, OWN_ACCOUNT] |= {"s3:ListBucket", "s3:PutObject"}
+        grants[key, ()] |= {"kms:GenerateDataKey"}
+    if combination.destination == "sqs":
+        grants["FailuresQueue.Arn", ()] |= {"sqs:SendMessage"}
+        grants[key, ()] |= {"kms:Decrypt", "kms:GenerateDataKey"}
+    return dict(grants)
+
+
+def grants(stack, sink):
+    role = stack.properties(f"{SINKS[sink].removesuffix('Function')}Role")
+    assert role["ManagedPolicyArns"] == ["SinksPolicy"]
+    documents = [policy["PolicyDocument"] for policy in role["Policies"]]
+    documents.append(stack.properties("SinksPolicy")["PolicyDocument"])
+    found = defaultdict(set)
+    for statement in (statement for document in documents for statement in document["Statement"]):
+        assert statement.keys() <= {"Effect", "Action", "Resource", "Condition"}
+        assert statement["Effect"] == "Allow"
+        condition = tuple((test, tuple(pairs.items())) for test, pairs in statement.get("Condition", {}).items())
+        for resource in as_list(statement["Resource"]):
+            found[resource, condition] |= set(as_list(statement["Action"]))
+    return dict(found)
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def test_a_function_may_do_exactly_this(combination):
+    for sink in SINKS:
+        assert grants(combination.stack, sink) == expected_grants(sink, combination)
+
+
+def test_a_function_runs_with_its_own_role():
+    stack = Stack(RolePath="/delegated/", PermissionsBoundaryArn="arn:aws:iam::111122223333:policy/boundary")
+    for function in SINKS.values():
+        role_id = f"{function.removesuffix('Function')}Role"
+        assert stack.properties(function)["Role"] == f"{role_id}.Arn"
+        role = stack.properties(role_id)
+        assert (role["Path"], role["PermissionsBoundary"]) == (
+            "/delegated/",
+            "arn:aws:iam::111122223333:policy/boundary",
+        )
+        (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert trust == {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
+    assert stack.properties("SinksPolicy")["Path"] == "/delegated/"
+    assert len(stack.of_type("AWS::IAM::Role")) == 2
+
+
+def test_a_boundary_is_absent_unless_given():
+    for role in Stack().of_type("AWS::IAM::Role").values():
+        assert "PermissionsBoundary" not in role
+        assert role["Path"] == "/"
