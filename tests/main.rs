@@ -38,5 +38,8 @@ mod logs;
 /// Events as large as they get, in time and memory.
 mod large;
 
+/// What the template declares for the functions.
+mod declared;
+
 /// What the README says of the settings.
 mod readme;

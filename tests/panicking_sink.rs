@@ -8,8 +8,14 @@ use dynamo_sink::{
 };
 use kafka_event::Record;
 
-const SINK: Sink =
-    Sink { name: "panickingSink", topic: "panicking", order: Order::Offset, deletes: false, map };
+const SINK: Sink = Sink {
+    name: "panickingSink",
+    topic: "panicking",
+    order: Order::Offset,
+    deletes: false,
+    has_connect_schema: false,
+    map,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

@@ -24,11 +24,12 @@ pub const DYNAMODB_STATEMENTS_PER_REQUEST: &str = "DYNAMODB_STATEMENTS_PER_REQUE
 /// Requests in flight at most, 1 to 256; throttling lowers it for a while. Default: 8.
 pub const DYNAMODB_MAX_CONCURRENCY: &str = "DYNAMODB_MAX_CONCURRENCY";
 /// Days until a tombstone expires, or `unlimited`. It must outlive the retention of the topic, of the quarantine and of
-/// the on-failure destination. Default: 365.
+/// the on-failure destination. Default: 365. Read where the sink has deletes, unknown elsewhere.
 pub const TOMBSTONE_RETENTION_DAYS: &str = "TOMBSTONE_RETENTION_DAYS";
 /// Days until a quarantined record expires, or `unlimited`. Default: 90.
 pub const QUARANTINE_RETENTION_DAYS: &str = "QUARANTINE_RETENTION_DAYS";
 /// `true` keeps the `schema` member that Kafka Connect's JSON converter adds to each value. Default: `false`.
+/// Read where [`Sink::has_connect_schema`] is set, unknown elsewhere.
 pub const KEEP_CONNECT_SCHEMA: &str = "KEEP_CONNECT_SCHEMA";
 /// The deployment's stage, a dimension of the metrics. Default: `local`.
 pub const STAGE: &str = "STAGE";
@@ -56,11 +57,11 @@ pub struct Settings {
     pub statements_per_request: usize,
     /// See [`DYNAMODB_MAX_CONCURRENCY`].
     pub max_concurrency: usize,
-    /// See [`TOMBSTONE_RETENTION_DAYS`]; `None` is unlimited.
+    /// See [`TOMBSTONE_RETENTION_DAYS`]; `None` is unlimited, and what a sink without deletes has.
     pub tombstone_retention: Option<Duration>,
     /// See [`QUARANTINE_RETENTION_DAYS`]; `None` is unlimited.
     pub quarantine_retention: Option<Duration>,
-    /// See [`KEEP_CONNECT_SCHEMA`].
+    /// See [`KEEP_CONNECT_SCHEMA`]; `false` where there is none.
     pub keep_connect_schema: bool,
     /// See [`STAGE`].
     pub stage: String,
@@ -183,14 +184,19 @@ impl Settings {
                 1..=256,
                 "a whole number from 1 to 256",
             )?,
-            tombstone_retention: variables.retention(TOMBSTONE_RETENTION_DAYS, 365)?,
+            tombstone_retention: if sink.deletes {
+                variables.retention(TOMBSTONE_RETENTION_DAYS, 365)?
+            } else {
+                None
+            },
             quarantine_retention: variables.retention(QUARANTINE_RETENTION_DAYS, 90)?,
-            keep_connect_schema: variables.choice(
-                KEEP_CONNECT_SCHEMA,
-                false,
-                &[("true", true), ("false", false)],
-                "`true` or `false`",
-            )?,
+            keep_connect_schema: sink.has_connect_schema
+                && variables.choice(
+                    KEEP_CONNECT_SCHEMA,
+                    false,
+                    &[("true", true), ("false", false)],
+                    "`true` or `false`",
+                )?,
             stage: variables.text(STAGE, "local")?,
             log_level: variables.choice(
                 AWS_LAMBDA_LOG_LEVEL,

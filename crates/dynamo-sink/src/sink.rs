@@ -19,6 +19,9 @@ pub struct Sink {
     pub order: Order,
     /// Whether records can delete items, so that tombstones are kept and checked.
     pub deletes: bool,
+    /// Whether Kafka Connect's JSON converter makes its values, so that the mapping asks
+    /// [`Settings::keep_connect_schema`] what to do with their `schema`.
+    pub has_connect_schema: bool,
     /// The mapping. It is pure: the same record gives the same write.
     pub map: fn(&Record<'_>, &Settings) -> Result<Mapped, Rejection>,
 }

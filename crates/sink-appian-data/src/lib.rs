@@ -15,6 +15,7 @@ pub const SINK: Sink = Sink {
     topic: "aws.appian.cmcs.MCP_SPA_PCKG",
     order: Order::SourceClock,
     deletes: false,
+    has_connect_schema: true,
     map,
 };
 

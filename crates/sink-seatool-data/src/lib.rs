@@ -14,6 +14,7 @@ pub const SINK: Sink = Sink {
     topic: "aws.ksqldb.seatool.agg.State_Plan",
     order: Order::Offset,
     deletes: true,
+    has_connect_schema: false,
     map,
 };
 

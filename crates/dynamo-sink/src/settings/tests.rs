@@ -10,9 +10,11 @@ const WITHOUT_DELETES: Sink = Sink {
     topic: "topic.of.tests",
     order: Order::SourceClock,
     deletes: false,
+    has_connect_schema: false,
     map: |_, _| Err(Rejection::new("NOTHING", "nothing is mapped here")),
 };
-const WITH_DELETES: Sink = Sink { deletes: true, order: Order::Offset, ..WITHOUT_DELETES };
+const WITH_DELETES: Sink =
+    Sink { deletes: true, has_connect_schema: true, order: Order::Offset, ..WITHOUT_DELETES };
 
 /// The settings with these variables beside the required ones.
 fn read(sink: &Sink, changes: &[(&str, &str)]) -> Result<Settings, SettingsError> {
@@ -71,9 +73,13 @@ fn defaults_serve_where_nothing_is_required() {
         function_name: "sinkOfTests".to_owned(),
     };
     assert_eq!(read(&WITH_DELETES, &[]), Ok(expected.clone()));
-    // A sink without deletes has no tombstones, whatever the variable says.
-    let expected = Settings { tombstone_table: None, ..expected };
-    assert_eq!(read(&WITHOUT_DELETES, &[]), Ok(expected));
+    // A sink without deletes has no tombstones, whatever the variables say; nor has one without a schema any to keep.
+    let expected = Settings { tombstone_table: None, tombstone_retention: None, ..expected };
+    let unknown =
+        [(TOMBSTONE_TABLE_NAME, "?"), (TOMBSTONE_RETENTION_DAYS, "?"), (KEEP_CONNECT_SCHEMA, "?")];
+    for changes in [&[][..], &unknown, &[(KEEP_CONNECT_SCHEMA, "true")]] {
+        assert_eq!(read(&WITHOUT_DELETES, changes), Ok(expected.clone()));
+    }
 }
 
 #[test]

@@ -1,0 +1,38 @@
+//! What the template declares for the functions is what they read.
+
+use std::{cell::RefCell, collections::BTreeSet};
+
+use dynamo_sink::{
+    settings::{AWS_LAMBDA_FUNCTION_NAME, AWS_LAMBDA_LOG_LEVEL, Settings},
+    sink::Sink,
+};
+
+use crate::support::template;
+
+/// The variables that Lambda itself sets.
+const SET_BY_LAMBDA: [&str; 2] = [AWS_LAMBDA_FUNCTION_NAME, AWS_LAMBDA_LOG_LEVEL];
+
+#[test]
+fn the_template_declares_each_variable_that_a_function_reads_and_no_other() {
+    check(&sink_appian_data::SINK);
+    check(&sink_seatool_data::SINK);
+}
+
+#[track_caller]
+fn check(sink: &Sink) {
+    let functions = template().functions;
+    let function = functions.iter().find(|function| function.binary == sink.name).unwrap();
+    let read = RefCell::new(BTreeSet::new());
+    let settings = Settings::read(sink, |variable| {
+        read.borrow_mut().insert(variable);
+        Ok(function.variables.get(variable).cloned())
+    });
+    // One that is refused would leave those unread that come after it.
+    settings.unwrap();
+    let mut read = read.into_inner();
+    for variable in SET_BY_LAMBDA {
+        assert!(read.remove(variable), "{}: `{variable}` is not read", sink.name);
+    }
+    let declared: BTreeSet<_> = function.variables.keys().map(String::as_str).collect();
+    assert_eq!(declared, read, "{}: declared, and read", sink.name);
+}
