@@ -1,4 +1,4 @@
-//! What the template declares for the functions is what they read.
+//! What the template declares for the functions is what they read, and what its own tests take for granted is so.
 
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -7,7 +7,7 @@ use dynamo_sink::{
     sink::Sink,
 };
 
-use crate::support::template;
+use crate::support::{contract::contract, template};
 
 /// The variables that Lambda itself sets.
 const SET_BY_LAMBDA: [&str; 2] = [AWS_LAMBDA_FUNCTION_NAME, AWS_LAMBDA_LOG_LEVEL];
@@ -35,4 +35,8 @@ fn check(sink: &Sink) {
     }
     let declared: BTreeSet<_> = function.variables.keys().map(String::as_str).collect();
     assert_eq!(declared, read, "{}: declared, and read", sink.name);
+    // The tests of the expanded template know them from there.
+    let contract = contract();
+    let expected: BTreeSet<_> = contract.variables[sink.name].iter().map(String::as_str).collect();
+    assert_eq!(read, expected, "{}: read, and expected", sink.name);
 }

@@ -5,27 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::{
-    Act, Event, Proxy, Record, Refusal, dynamodb,
+    Act, Event, Proxy, Record, Refusal,
+    contract::contract,
+    dynamodb,
     function::{batch_lines, counts, function, samples},
 };
-
-/// What is counted of each batch.
-const COUNTS: [&str; 14] = [
-    "received",
-    "written",
-    "deleted",
-    "superseded",
-    "duplicate",
-    "stale",
-    "conflict",
-    "regression",
-    "quarantined",
-    "failed",
-    "quarantineFailed",
-    "tombstoneFailed",
-    "retries",
-    "throttles",
-];
 
 /// The outcomes of which each record has one.
 const OUTCOMES: [&str; 8] = [
@@ -53,14 +37,11 @@ async fn each_batch_has_one_line_that_is_embedded_metrics() {
             let timestamp = line["_aws"]["Timestamp"].as_u64().unwrap();
             assert!((begin..=now()).contains(&timestamp), "{timestamp}");
             let metrics = check_embedded_metrics(line);
-            let expected =
-                COUNTS.into_iter().chain(["requests", "batchDuration", "oldestRecordAge"]);
-            assert_eq!(metrics, expected.map(str::to_owned).collect());
-            assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Namespace"], "compare-connector");
-            assert_eq!(
-                line["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
-                serde_json::json!([["function", "stage"]])
-            );
+            let contract = contract();
+            assert_eq!(metrics, contract.metrics);
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            assert_eq!(directive["Namespace"], contract.namespace.as_str());
+            assert_eq!(directive["Dimensions"], serde_json::json!([contract.dimensions]));
             assert_eq!(line["function"], function.settings().name.as_str());
             assert_eq!(line["stage"], "val");
 

@@ -1,5 +1,6 @@
 //! The embedded DynamoDB with the template's tables, handlers on it, and the events that tests send.
 
+pub(crate) mod contract;
 mod event;
 pub(crate) mod function;
 mod proxy;

@@ -24,9 +24,7 @@ def expected_mapping(sink, combination):
         "SelfManagedEventSource": {"Endpoints": {"KafkaBootstrapServers": SSM["/compare/default/bootstrapBrokers"]}},
         "SourceAccessConfigurations": [{"Type": kind, "URI": uri} for kind, uri in access],
         "Topics": [TOPICS[sink]],
-        "SelfManagedKafkaEventSourceConfig": {
-            "ConsumerGroupId": f"esm.compare-connector-default-{'sinkAppianData' if sink == 'Appian' else 'sinkSeatoolData'}"
-        },
+        "SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": f"esm.compare-connector-default-sink{sink}Data"},
         "StartingPosition": "LATEST",
         "BatchSize": batch_size,
         "MaximumBatchingWindowInSeconds": window,
