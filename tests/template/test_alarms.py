@@ -37,6 +37,23 @@ BY_SINK = {
 }
 
 
+# When each is raised: what is compared, and with what; seconds of a period, and of how many periods how many.
+WHEN = {
+    "ErrorsAlarm": ("Sum", 0, 60, 10, 5),
+    "ThrottlesAlarm": ("Sum", 0, 60, 10, 5),
+    "DurationAlarm": ("100 * duration / (60 * 1000)", 80, 300, 1, 1),
+    "LagAlarm": ("IF(RATE(lag) > 0, 1, 0)", 0, 300, 6, 6),
+    "QuarantinedAlarm": ("Sum", 0, 300, 1, 1),
+    "QuarantineFailedAlarm": ("Sum", 0, 300, 1, 1),
+    "TombstoneFailedAlarm": ("Sum", 0, 300, 1, 1),
+    "RegressionsAlarm": ("IF(received > 0, 100 * regressions / received, 0)", 1, 300, 3, 2),
+    "StaleAlarm": ("IF(received > 0, 100 * stale / received, 0)", 50, 900, 4, 4),
+    "DroppedAlarm": ("Sum", 0, 300, 1, 1),
+    "BucketAlarm": ("Sum", 0, 300, 1, 1),
+    "QueueAlarm": ("Maximum", 0, 300, 1, 1),
+}
+
+
 def expected_alarms(combination):
     alarms = {f"{sink}{name}": metrics for sink in SINKS for name, metrics in BY_SINK.items()}
     alarms["SeatoolTombstoneFailedAlarm"] = {"tombstoneFailed"}
@@ -108,6 +125,22 @@ def test_each_widget_shows_metrics_that_exist(combination):
     assert shown & {"PutRequests", "ApproximateNumberOfMessagesVisible"} == given_up[combination.destination]
 
 
+def test_the_dashboard_prices_time_and_writes():
+    widgets = json.loads(Stack(MemorySize="512").properties("Dashboard")["DashboardBody"])["widgets"]
+    (metrics,) = [widget["properties"]["metrics"] for widget in widgets if "cost" in widget["properties"]["title"]]
+    expressions = {metric[0]["id"]: metric[0]["expression"] for metric in metrics if isinstance(metric[0], dict)}
+    an_hour = {name: 0 for name in ("da", "db", "ia", "ib", "wa", "ws", "wt", "wq")}
+
+    def dollars(name, **counted):
+        return eval(expressions[name], {"FILL": lambda value, default: value, **an_hour, **counted})
+
+    # A thousand seconds of half a GB, a million invocations, a million write units.
+    assert dollars("lambda", da=600_000, db=400_000) == pytest.approx(500 * 0.0000133334)
+    assert dollars("lambda", ia=400_000, ib=600_000) == pytest.approx(0.20)
+    for table in ("wa", "ws", "wt", "wq"):
+        assert dollars("writes", **{table: 1_000_000}) == pytest.approx(0.625)
+
+
 @pytest.fixture
 def alarms():
     """Those of the stacks that together have every alarm."""
@@ -136,6 +169,19 @@ def test_each_alarm_says_what_to_do_and_stays_quiet_without_data(alarms):
         assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
         assert alarm["DatapointsToAlarm"] <= alarm["EvaluationPeriods"]
         assert "AlarmActions" not in alarm
+
+
+def test_each_alarm_is_raised_when_someone_must_act(alarms):
+    for logical_id, alarm in alarms.items():
+        what = alarm.get("Statistic")
+        periods = [alarm.get("Period")]
+        if "Metrics" in alarm:
+            (what,) = [query["Expression"] for query in alarm["Metrics"] if query.get("ReturnData") is not False]
+            periods = [query["MetricStat"]["Period"] for query in alarm["Metrics"] if "MetricStat" in query]
+        (period,) = set(periods)
+        name = next(name for name in WHEN if logical_id.endswith(name) and not logical_id.endswith(f"Quarantine{name}"))
+        when = what, alarm["Threshold"], period, alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]
+        assert when == WHEN[name], logical_id
 
 
 def test_alarms_go_to_the_topic():

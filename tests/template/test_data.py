@@ -39,7 +39,12 @@ def test_the_destination_keeps_what_failed(combination):
             "SSEAlgorithm": "aws:kms",
             "KMSMasterKeyID": key(combination),
         }
+        assert len(bucket["PublicAccessBlockConfiguration"]) == 4
         assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+        (statement,) = stack.properties("FailuresBucketPolicy")["PolicyDocument"]["Statement"]
+        assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+        assert statement["Resource"] == ["FailuresBucket.Arn", "FailuresBucket.Arn/*"]
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
     for queue in queues.values():
         assert (queue["KmsMasterKeyId"], queue["MessageRetentionPeriod"]) == (key(combination), 1209600)
     for logical_id in [*buckets, *queues]:
