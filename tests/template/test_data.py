@@ -80,6 +80,8 @@ def test_outputs_name_what_the_next_stack_needs(combination):
         assert outputs.get(f"{sink}TableStreamArn") == (None if combination.brings_tables else f"{sink}Table.StreamArn")
         assert outputs[f"{sink}MappingId"] == f"{sink}Mapping"
     assert outputs["KeyArn"] == key(combination)
+    own_group = None if combination.brings_security_group else "KafkaSecurityGroup.GroupId"
+    assert outputs.get("KafkaSecurityGroupId") == own_group
     assert outputs.get("FailuresBucketName") == ("FailuresBucket" if combination.destination == "s3" else None)
     assert outputs.get("FailuresQueueUrl") == ("FailuresQueue" if combination.destination == "sqs" else None)
 
@@ -90,4 +92,5 @@ def key(combination):
 
 def is_retained(stack, logical_id):
     resource = stack.resources[logical_id]
-    return resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
+    # A stack whose creation failed can be created again: nothing stands in its way, and nothing was in there.
+    return (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
