@@ -81,11 +81,18 @@ class Stack:
         return self.properties(SINKS[sink])["Environment"]["Variables"]
 
 
+def contains(_template, values):
+    """`Fn::Contains`, which stands in rules only and Cloud Radar does not know."""
+    texts, text = values
+    return text in texts
+
+
 class RuleBroken(Exception):
     """CloudFormation would refuse these parameters."""
 
 
 def check_rules(template):
+    template.allowed_functions["Fn::Contains"] = contains
     for name, rule in template.template["Rules"].items():
         if template.resolve_values(rule.get("RuleCondition", True)):
             for assertion in rule["Assertions"]:
@@ -107,6 +114,6 @@ def stages():
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     del config["version"]
     return {
-        stage: dict(override.split("=", 1) for override in sections["deploy"]["parameters"]["parameter_overrides"])
+        stage: dict(override.split("=", 1) for override in sections["global"]["parameters"]["parameter_overrides"])
         for stage, sections in config.items()
     }

@@ -17,6 +17,9 @@ AWS_METRICS = {
         "OffsetLag": {"FunctionName"},
         # Counted where the mapping's `MetricsConfig` asks for `EventCount`.
         "DroppedEventCount": {"EventSourceMappingUUID"},
+        # Counted where it asks for `ErrorCount`.
+        "PollingErrorCount": {"EventSourceMappingUUID"},
+        "DestinationDeliveryFailures": {"FunctionName"},
     },
     "AWS/DynamoDB": {"ConsumedWriteCapacityUnits": {"TableName"}},
     # Counted where the bucket has a metrics configuration of this id.
@@ -29,6 +32,7 @@ BY_SINK = {
     "ErrorsAlarm": {"Errors"},
     "ThrottlesAlarm": {"Throttles"},
     "DurationAlarm": {"Duration"},
+    "SilentAlarm": {"received"},
     "LagAlarm": {"OffsetLag"},
     "QuarantinedAlarm": {"quarantined"},
     "QuarantineFailedAlarm": {"quarantineFailed"},
@@ -41,13 +45,15 @@ WHEN = {
     "ErrorsAlarm": ("Sum", 0, 60, 10, 5),
     "ThrottlesAlarm": ("Sum", 0, 60, 10, 5),
     "DurationAlarm": ("100 * duration / (60 * 1000)", 80, 300, 1, 1),
-    "LagAlarm": ("IF(RATE(lag) > 0, 1, 0)", 0, 300, 6, 6),
+    "SilentAlarm": ("Sum", 0, 3600, "24", "24"),
+    "LagAlarm": ("IF(DIFF(lag) > 0, 1, 0)", 0, 600, 3, 3),
     "QuarantinedAlarm": ("Sum", 0, 300, 1, 1),
     "QuarantineFailedAlarm": ("Sum", 0, 300, 1, 1),
     "TombstoneFailedAlarm": ("Sum", 0, 300, 1, 1),
     "RegressionsAlarm": ("IF(received > 0, 100 * regressions / received, 0)", 1, 300, 3, 2),
     "StaleAlarm": ("IF(received > 0, 100 * stale / received, 0)", 50, 900, 4, 4),
     "DroppedAlarm": ("Sum", 0, 300, 1, 1),
+    "PollingAlarm": ("Sum", 0, 300, 3, 3),
     "BucketAlarm": ("Sum", 0, 300, 1, 1),
     "QueueAlarm": ("Maximum", 0, 300, 1, 1),
 }
@@ -58,8 +64,10 @@ def expected_alarms(combination):
     alarms["SeatoolTombstoneFailedAlarm"] = {"tombstoneFailed"}
     # Only records that offsets order can regress.
     alarms["SeatoolRegressionsAlarm"] = {"regression", "received"}
+    dropped = "DroppedEventCount" if combination.is_provisioned else "DestinationDeliveryFailures"
+    alarms |= {f"{sink}DroppedAlarm": {dropped} for sink in SINKS}
     if combination.is_provisioned:
-        alarms |= {f"{sink}DroppedAlarm": {"DroppedEventCount"} for sink in SINKS}
+        alarms |= {f"{sink}PollingAlarm": {"PollingErrorCount"} for sink in SINKS}
     if combination.destination == "s3":
         alarms["FailuresBucketAlarm"] = {"PutRequests"}
     if combination.destination == "sqs":
@@ -94,7 +102,7 @@ def check_metric(stack, namespace, name, dimensions):
         assert {"Id": dimensions["FilterId"]} in stack.properties(dimensions["BucketName"])["MetricsConfigurations"]
     if "EventSourceMappingUUID" in dimensions:
         mapping = stack.properties(dimensions["EventSourceMappingUUID"])
-        assert "EventCount" in mapping["MetricsConfig"]["Metrics"]
+        assert {"EventCount", "ErrorCount"} <= set(mapping["MetricsConfig"]["Metrics"])
 
 
 def test_each_alarm_watches_metrics_that_exist(combination):
@@ -151,8 +159,8 @@ def alarms():
     return found
 
 
-def test_the_dashboard_shows_each_alarm_that_every_stack_has(alarms):
-    (stack,) = {combination.stack for combination in ALL if str(combination) == "on-demand-none-none"}
+def test_the_dashboard_shows_each_alarm(combination):
+    stack = combination.stack
     widgets = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
     (widget,) = [widget for widget in widgets if widget["type"] == "alarm"]
     assert sorted(widget["properties"]["alarms"]) == sorted(
@@ -166,8 +174,11 @@ def test_each_alarm_says_what_to_do_and_stays_quiet_without_data(alarms):
     for alarm in alarms.values():
         assert 80 < len(alarm["AlarmDescription"]) <= 1024
         assert alarm["AlarmName"].startswith("compare-connector-default-")
-        assert alarm["TreatMissingData"] == "notBreaching"
-        assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+        # Only the one for a mapping that does nothing is raised by nothing.
+        is_silent = alarm["AlarmName"].endswith("-silent")
+        assert alarm["TreatMissingData"] == ("breaching" if is_silent else "notBreaching")
+        operator = "LessThanOrEqualToThreshold" if is_silent else "GreaterThanThreshold"
+        assert alarm["ComparisonOperator"] == operator
         assert alarm["DatapointsToAlarm"] <= alarm["EvaluationPeriods"]
         assert "AlarmActions" not in alarm
 
@@ -188,7 +199,17 @@ def test_each_alarm_is_raised_when_someone_must_act(alarms):
 def test_alarms_go_to_the_topic():
     topic = "arn:aws:sns:us-east-1:111122223333:on-call"
     for alarm in Stack(AlarmTopicArn=topic).of_type("AWS::CloudWatch::Alarm").values():
-        assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
+        assert alarm["AlarmActions"] == [topic]
+        # What waits for someone waits on when nothing more is added to it.
+        still_waits = alarm["AlarmName"].endswith(("-quarantined", "-failures-bucket"))
+        assert alarm.get("OKActions") == (None if still_waits else [topic])
+
+
+def test_a_mapping_that_was_switched_off_is_silent_without_a_message():
+    stack = Stack(AppianEnabled="false", SilentHours="48")
+    appian, seatool = stack.properties("AppianSilentAlarm"), stack.properties("SeatoolSilentAlarm")
+    assert (appian["ActionsEnabled"], seatool["ActionsEnabled"]) == ("false", "true")
+    assert appian["EvaluationPeriods"] == appian["DatapointsToAlarm"] == "48"
 
 
 def test_the_duration_alarm_follows_the_timeout():

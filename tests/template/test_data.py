@@ -53,9 +53,10 @@ def test_the_destination_keeps_what_failed(combination):
 
 @pytest.mark.parametrize(("days", "status", "expiration"), [("90", "Enabled", "90"), ("unlimited", "Disabled", 1)])
 def test_failed_batches_expire_with_the_quarantine(days, status, expiration):
-    bucket = Stack(QuarantineRetentionDays=days).properties("FailuresBucket")
-    (rule,) = [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if rule["Id"] == "expire"]
-    assert (rule["Status"], rule["ExpirationInDays"]) == (status, expiration)
+    bucket = Stack(QuarantineRetentionDays=days, TombstoneRetentionDays="unlimited").properties("FailuresBucket")
+    expire, clean_up = bucket["LifecycleConfiguration"]["Rules"]
+    assert (expire["Status"], expire["ExpirationInDays"]) == (status, expiration)
+    assert (clean_up["Status"], clean_up["NoncurrentVersionExpiration"]) == ("Enabled", {"NoncurrentDays": 7})
 
 
 def test_the_key_is_created_unless_it_is_brought(combination):
