@@ -17,9 +17,8 @@ use aws_sdk_dynamodb::{
 use aws_smithy_types::body::SdkBody;
 
 use crate::{
-    version::Stamp,
+    stored::Foreign,
     wire::{Call, Operation},
-    write::{Seen, Sink},
 };
 
 /// An item as an answer brings it.
@@ -62,8 +61,8 @@ pub(crate) enum Trouble {
     #[error("DynamoDB refused the request: {message}")]
     Invalid { message: String, is_records_fault: bool },
     /// What stands in the table can't be compared with, so that nothing may be done to its key.
-    #[error("{0} was not written by this sink and can't be compared with")]
-    Foreign(&'static str),
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
     /// The system around the sink is wrong, and no record can be written.
     #[error("{message}")]
     Fault { message: String, source: Option<Box<dyn Error + Send + Sync>> },
@@ -162,33 +161,6 @@ where
         Some(found) => Ok(Reply::Refused(found)),
         None => Err(trouble(error)),
     }
-}
-
-/// The key's item as it was seen. An item whose `_sink` is none of ours is a fault of the system, not of the record.
-pub(crate) fn seen(found: &Found) -> Result<Seen, Trouble> {
-    let Some(sink) = found.get("_sink") else { return Ok(Seen::Unstamped) };
-    let sink = sink.as_m().ok().and_then(|map| {
-        let shape = map.get("shape")?.as_s().ok()?.clone();
-        Some(Sink { stamp: stamp(map)?, shape })
-    });
-    sink.map(Seen::Stamped).ok_or(Trouble::Foreign("an item's `_sink`"))
-}
-
-/// The key's tombstone as it was seen.
-pub(crate) fn tombstone(found: &Found) -> Result<Stamp, Trouble> {
-    stamp(found).ok_or(Trouble::Foreign("a tombstone"))
-}
-
-fn stamp(attributes: &Found) -> Option<Stamp> {
-    let text = |name| attributes.get(name)?.as_s().ok().cloned();
-    let number = |name| attributes.get(name)?.as_n().ok()?.parse::<i64>().ok();
-    Some(Stamp {
-        version: text("version")?,
-        topic: text("topic")?,
-        partition: number("partition")?.try_into().ok()?,
-        offset: number("offset")?,
-        timestamp: number("timestamp")?,
-    })
 }
 
 fn statement_reply(response: BatchStatementResponse) -> PartReply {

@@ -14,19 +14,16 @@ use serde::Serialize;
 use crate::{
     chain::{Candidate, Fate, chains},
     dynamodb::{Trouble, chain as chain_of_causes},
-    item::{Item, MAX_ITEM_SIZE, map_size, number_size, string_size},
+    item::Item,
     land::{Batch, Context, land},
+    mutation::Mutation,
     outcome::{BatchReport, Outcome, Summary},
     quarantine::Quarantine,
     settings::{ResponseMode, Settings},
-    sink::{Mapped, Rejection, Sink},
-    version::Stamp,
+    sink::{Rejection, Sink},
     wire::Wire,
     write::Landed,
 };
-
-/// The most bytes of a sort key; the key is partition key and sort key in one, and the former may have 2048.
-const MAX_KEY_BYTES: usize = 1024;
 
 /// How long a batch may take where Lambda's deadline is not known.
 const TIME_WITHOUT_DEADLINE: Duration = Duration::from_mins(1);
@@ -251,18 +248,8 @@ impl Handler {
         index: usize,
         encoded: &EncodedRecord<'_>,
     ) -> Result<(String, Candidate, Option<Item>), Rejection> {
-        let mapped = (self.sink.map)(&encoded.decode()?, &self.settings)?;
-        let (key, item, source_time) = match mapped {
-            Mapped::Put { key, item, source_time } => (key, Some(item), source_time),
-            Mapped::Delete { key } => (key, None, 0),
-        };
-        let epoch = encoded.epoch().unwrap_or(self.settings.epoch);
-        if epoch > self.settings.epoch {
-            let message = "the record's epoch is beyond the function's: its state would outrank all that follow";
-            return Err(Rejection::new("INVALID_EPOCH", message));
-        }
-        let stamp = Stamp::new(self.sink.order, epoch, source_time, encoded);
-        check_limits(&key, &stamp, item.as_ref())?;
+        let Mutation { key, stamp, item } =
+            self.sink.mutation(&encoded.decode()?, &self.settings)?;
         let is_delete = item.is_none();
         Ok((key, Candidate { record: index, stamp, is_delete }, item))
     }
@@ -312,40 +299,6 @@ fn records_of<'a>(event: &'a Event<'a>) -> Vec<&'a EncodedRecord<'a>> {
         event.partitions.iter().flat_map(|partition| &partition.records).collect();
     records.sort_by_key(|record| record.index());
     records
-}
-
-/// The limits of DynamoDB that only show when key, item and `_sink` are together.
-fn check_limits(key: &str, stamp: &Stamp, item: Option<&Item>) -> Result<(), Rejection> {
-    if key.is_empty() {
-        return Err(Rejection::new(
-            "EMPTY_KEY",
-            "the item's key is empty, which DynamoDB does not store",
-        ));
-    }
-    if key.len() > MAX_KEY_BYTES {
-        let message =
-            format!("the item's key has {} bytes: a sort key may have {MAX_KEY_BYTES}", key.len());
-        return Err(Rejection::new("KEY_TOO_LONG", message));
-    }
-    let Some(item) = item else { return Ok(()) };
-    let size = item.size() + 2 * ("PK".len() + string_size(key)) + sink_size(stamp, item);
-    if size > MAX_ITEM_SIZE {
-        let message = format!("the item has {size} bytes: DynamoDB stores at most {MAX_ITEM_SIZE}");
-        return Err(Rejection::new("ITEM_TOO_LARGE", message));
-    }
-    Ok(())
-}
-
-fn sink_size(stamp: &Stamp, item: &Item) -> usize {
-    let members = [
-        ("version", string_size(&stamp.version)),
-        ("topic", string_size(&stamp.topic)),
-        ("partition", number_size(stamp.partition.into())),
-        ("offset", number_size(stamp.offset)),
-        ("timestamp", number_size(stamp.timestamp)),
-        ("shape", string_size(item.shape().as_str())),
-    ];
-    "_sink".len() + map_size(&members)
 }
 
 fn summary(received: usize, report: &crate::land::Report) -> Summary {

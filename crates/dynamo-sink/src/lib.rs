@@ -4,6 +4,8 @@ pub mod settings;
 pub mod sink;
 
 pub mod item;
+pub mod mutation;
+pub mod stored;
 
 pub mod chain;
 pub mod version;

@@ -1,7 +1,5 @@
 //! Where a record stands in the order of its key: stamps, and the one function that compares them.
 
-use kafka_event::EncodedRecord;
-
 /// What orders the records of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
@@ -33,20 +31,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of `record` in `epoch`; `source_time` counts only where the source's clock orders.
-    pub fn new(order: Order, epoch: u64, source_time: u64, record: &EncodedRecord<'_>) -> Self {
-        Self::from_parts(
-            order,
-            epoch,
-            source_time,
-            record.topic(),
-            record.partition(),
-            record.offset(),
-            record.timestamp(),
-        )
-    }
-
-    /// The stamp of a record with these coordinates. Negative numbers count as 0 in the version.
+    /// The stamp of a record with these coordinates; `source_time` counts only where the source's clock orders. Negative numbers count as 0 in the version.
     pub fn from_parts(
         order: Order,
         epoch: u64,
@@ -68,7 +53,7 @@ impl Stamp {
     }
 
     /// The version's epoch, as its ten digits.
-    fn epoch(&self) -> &str {
+    pub fn epoch(&self) -> &str {
         self.version.get(..EPOCH_DIGITS).unwrap_or(&self.version)
     }
 

@@ -6,8 +6,9 @@ use super::{Flight, JobId, Landing, Table, Work};
 use crate::{
     backoff::delay,
     chain::Fate,
-    dynamodb::{self, Found, PartReply, Reply, Trouble, chain as chain_of_causes},
+    dynamodb::{Found, PartReply, Reply, Trouble, chain as chain_of_causes},
     sink::Rejection,
+    stored,
     wire::Transport,
     write::{Answer, Request},
 };
@@ -121,16 +122,16 @@ impl Landing<'_> {
         if self.asked_table(id) == Table::Tombstones {
             return self.tombstone_refused(id, found);
         }
-        match found.map(dynamodb::seen).transpose() {
+        match found.map(stored::item_state).transpose() {
             Ok(seen) => self.answer(id, Answer::Refused(seen)),
-            Err(trouble) => self.trouble(id, trouble),
+            Err(foreign) => self.trouble(id, foreign.into()),
         }
     }
 
     fn tombstone_refused(&mut self, id: JobId, found: Option<&Found>) {
-        match found.map(dynamodb::tombstone).transpose() {
+        match found.map(stored::tombstone_stamp).transpose() {
             Ok(tombstone) => self.answer(id, Answer::TombstoneRefused(tombstone)),
-            Err(trouble) => self.trouble_at(id, Table::Tombstones, trouble),
+            Err(foreign) => self.trouble_at(id, Table::Tombstones, foreign.into()),
         }
     }
 
@@ -263,7 +264,7 @@ fn copy(trouble: &Trouble) -> Trouble {
         Trouble::Invalid { message, is_records_fault } => {
             Trouble::Invalid { message: message.clone(), is_records_fault: *is_records_fault }
         }
-        Trouble::Foreign(what) => Trouble::Foreign(what),
+        Trouble::Foreign(foreign) => Trouble::Foreign(*foreign),
         Trouble::Fault { message, .. } => Trouble::Fault { message: message.clone(), source: None },
     }
 }

@@ -1,0 +1,42 @@
+//! What an item or a tombstone says of the state that it holds, read from its attributes.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::{
+    version::Stamp,
+    write::{Seen, Sink},
+};
+
+/// What stands in a table was not written by this sink, and can't be compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} was not written by this sink and can't be compared with")]
+pub struct Foreign(pub(crate) &'static str);
+
+/// The state of an item. One whose `_sink` is none of ours is a fault of the system, not of a record.
+pub fn item_state(item: &HashMap<String, AttributeValue>) -> Result<Seen, Foreign> {
+    let Some(sink) = item.get("_sink") else { return Ok(Seen::Unstamped) };
+    let sink = sink.as_m().ok().and_then(|map| {
+        let shape = map.get("shape")?.as_s().ok()?.clone();
+        Some(Sink { stamp: stamp(map)?, shape })
+    });
+    sink.map(Seen::Stamped).ok_or(Foreign("an item's `_sink`"))
+}
+
+/// The stamp of a tombstone.
+pub fn tombstone_stamp(tombstone: &HashMap<String, AttributeValue>) -> Result<Stamp, Foreign> {
+    stamp(tombstone).ok_or(Foreign("a tombstone"))
+}
+
+fn stamp(attributes: &HashMap<String, AttributeValue>) -> Option<Stamp> {
+    let text = |name| attributes.get(name)?.as_s().ok().cloned();
+    let number = |name| attributes.get(name)?.as_n().ok()?.parse::<i64>().ok();
+    Some(Stamp {
+        version: text("version")?,
+        topic: text("topic")?,
+        partition: number("partition")?.try_into().ok()?,
+        offset: number("offset")?,
+        timestamp: number("timestamp")?,
+    })
+}
