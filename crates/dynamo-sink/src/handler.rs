@@ -248,7 +248,7 @@ impl Handler {
         index: usize,
         encoded: &EncodedRecord<'_>,
     ) -> Result<(String, Candidate, Option<Item>), Rejection> {
-        let Mutation { key, stamp, item } =
+        let Mutation { key, stamp, item, .. } =
             self.sink.mutation(&encoded.decode()?, &self.settings)?;
         let is_delete = item.is_none();
         Ok((key, Candidate { record: index, stamp, is_delete }, item))

@@ -19,6 +19,8 @@ pub struct Mutation {
     pub key: String,
     /// The state's place in the order.
     pub stamp: Stamp,
+    /// When the source changed the row, see [`Mapped::Put`]; 0 for a delete.
+    pub source_time: u64,
     /// The item to put; none for a delete.
     pub item: Option<Item>,
 }
@@ -52,7 +54,7 @@ impl Sink {
             record.timestamp,
         );
         check_limits(&key, &stamp, item.as_ref())?;
-        Ok(Mutation { key, stamp, item })
+        Ok(Mutation { key, stamp, source_time, item })
     }
 }
 

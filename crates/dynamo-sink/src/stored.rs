@@ -9,13 +9,16 @@ use crate::{
     write::{Seen, Sink},
 };
 
+/// An item or a tombstone as DynamoDB answers it.
+pub type Attributes = HashMap<String, AttributeValue>;
+
 /// What stands in a table was not written by this sink, and can't be compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} was not written by this sink and can't be compared with")]
 pub struct Foreign(pub(crate) &'static str);
 
 /// The state of an item. One whose `_sink` is none of ours is a fault of the system, not of a record.
-pub fn item_state(item: &HashMap<String, AttributeValue>) -> Result<Seen, Foreign> {
+pub fn item_state(item: &Attributes) -> Result<Seen, Foreign> {
     let Some(sink) = item.get("_sink") else { return Ok(Seen::Unstamped) };
     let sink = sink.as_m().ok().and_then(|map| {
         let shape = map.get("shape")?.as_s().ok()?.clone();
@@ -25,11 +28,11 @@ pub fn item_state(item: &HashMap<String, AttributeValue>) -> Result<Seen, Foreig
 }
 
 /// The stamp of a tombstone.
-pub fn tombstone_stamp(tombstone: &HashMap<String, AttributeValue>) -> Result<Stamp, Foreign> {
+pub fn tombstone_stamp(tombstone: &Attributes) -> Result<Stamp, Foreign> {
     stamp(tombstone).ok_or(Foreign("a tombstone"))
 }
 
-fn stamp(attributes: &HashMap<String, AttributeValue>) -> Option<Stamp> {
+fn stamp(attributes: &Attributes) -> Option<Stamp> {
     let text = |name| attributes.get(name)?.as_s().ok().cloned();
     let number = |name| attributes.get(name)?.as_n().ok()?.parse::<i64>().ok();
     Some(Stamp {

@@ -12,4 +12,7 @@ pub mod function;
 pub mod demo;
 pub mod serve;
 
+#[cfg(feature = "kafka")]
+pub mod audit;
+
 mod lock;

@@ -8,6 +8,8 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+#[cfg(feature = "kafka")]
+use sinkctl::audit::{self, Audit};
 use sinkctl::{
     build::{Profile, Programs},
     demo::{self, Demo},
@@ -37,6 +39,10 @@ enum Command {
         after_help = DYNAMODB_EXAMPLES
     )]
     Dynamodb(DynamodbArguments),
+    /// Compares a sink's tables with what its topic says, record by record.
+    #[cfg(feature = "kafka")]
+    #[command(after_help = AUDIT_EXAMPLES)]
+    Audit(AuditArguments),
 }
 
 #[derive(Args)]
@@ -65,6 +71,31 @@ struct DynamodbArguments {
     data: Option<PathBuf>,
 }
 
+#[cfg(feature = "kafka")]
+#[derive(Args)]
+struct AuditArguments {
+    /// The function's binary: `sinkAppianData` or `sinkSeatoolData`.
+    function: String,
+    /// The Kafka cluster, as host:port with commas between.
+    #[arg(long, value_name = "LIST", default_value = "127.0.0.1:9092")]
+    bootstrap_servers: String,
+    /// A property of the Kafka client, such as `security.protocol=ssl`; may be repeated.
+    #[arg(short = 'X', value_name = "NAME=VALUE", value_parser = name_and_value)]
+    properties: Vec<(String, String)>,
+    /// A parameter of the template, such as `Stage=val` or `SeatoolEpoch=1`; may be repeated [default: the local stage].
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    parameters: Vec<(String, String)>,
+    /// A local DynamoDB, such as `http://127.0.0.1:8000` [default: what the AWS SDK finds by itself].
+    #[arg(long, value_name = "URL")]
+    dynamodb_endpoint: Option<String>,
+    /// Print the result as one line of JSON, with all differences.
+    #[arg(long)]
+    json: bool,
+    /// Name the keys of items and the attributes that differ: they are data.
+    #[arg(long)]
+    show_keys: bool,
+}
+
 const DEMO_EXAMPLES: &str = "\
 Examples:
   sinkctl demo
@@ -83,19 +114,43 @@ Then, in two other terminals:
   cargo lambda watch
   cargo lambda invoke sinkAppianData --data-file events/appian.json";
 
+#[cfg(feature = "kafka")]
+const AUDIT_EXAMPLES: &str = "\
+Examples:
+  sinkctl audit sinkSeatoolData --dynamodb-endpoint http://127.0.0.1:8000
+  sinkctl audit sinkAppianData --json --dynamodb-endpoint http://127.0.0.1:8000
+  sinkctl audit sinkSeatoolData --parameter Stage=val --parameter SeatoolEpoch=1 \\
+      --bootstrap-servers b-1.example:9096 -X security.protocol=sasl_ssl -X sasl.mechanisms=SCRAM-SHA-512 ...
+
+Exit status: 0 without a difference, 1 with differences, 2 when it could not be done.
+The topic is read from its beginning without a consumer group, and nothing is written anywhere.";
+
+/// The exit status of an audit that found differences.
+#[cfg(feature = "kafka")]
+const DIFFERENCES: u8 = 1;
+/// The exit status of an audit that could not be done; it is that of a wrong command line too.
+#[cfg(feature = "kafka")]
+const NOT_DONE: u8 = 2;
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+    let arguments = Arguments::parse();
+    let failure = match arguments.command {
+        #[cfg(feature = "kafka")]
+        Command::Audit(_) => ExitCode::from(NOT_DONE),
+        Command::Demo(_) | Command::Dynamodb(_) => ExitCode::FAILURE,
+    };
+    match run(arguments).await {
+        Ok(status) => status,
         Err(error) => {
             // There is no better place to say that standard error is closed.
             let _: io::Result<()> = writeln!(io::stderr(), "error: {}", chain(&*error));
-            ExitCode::FAILURE
+            failure
         }
     }
 }
 
-async fn run(Arguments { command, template }: Arguments) -> Result<(), Box<dyn Error>> {
+async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let template = match template {
         Some(template) => template,
         None => Template::find(&std::env::current_dir()?)?,
@@ -118,8 +173,36 @@ async fn run(Arguments { command, template }: Arguments) -> Result<(), Box<dyn E
             };
             serve::run(&Serve { template, port, data }, stop, &mut io::stdout()).await?;
         }
+        #[cfg(feature = "kafka")]
+        Command::Audit(arguments) => return audit(template, arguments).await,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(feature = "kafka")]
+async fn audit(template: PathBuf, arguments: AuditArguments) -> Result<ExitCode, Box<dyn Error>> {
+    let audit = Audit {
+        template,
+        function: arguments.function,
+        parameters: arguments.parameters,
+        bootstrap_servers: arguments.bootstrap_servers,
+        properties: arguments.properties,
+        dynamodb_endpoint: arguments.dynamodb_endpoint,
+        show_keys: arguments.show_keys,
+    };
+    let report = audit::run(&audit, &mut io::stderr()).await?;
+    if arguments.json {
+        report.write_json(&mut io::stdout())?;
+    } else {
+        report.write_table(&mut io::stdout())?;
+    }
+    Ok(if report.differences == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENCES) })
+}
+
+#[cfg(feature = "kafka")]
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -1,0 +1,242 @@
+//! What an item or a tombstone that stands in a table is, seen from the state that its key must have.
+
+use std::collections::BTreeMap;
+
+use dynamo_sink::{
+    stored::{Attributes, Foreign, item_state, tombstone_stamp},
+    version::{Stamp, Verdict, compare},
+    write::{Seen, Sink},
+};
+
+use super::{
+    expected::{Expected, State},
+    fingerprint::{Fingerprint, fingerprint},
+    report::{Coordinates, Finding, Kind, Why},
+};
+
+/// The offsets of each partition that the audit goes by.
+pub(super) type Spans = BTreeMap<i32, Span>;
+
+/// A partition's offsets: from the first that it still held to the one behind its last, when the audit began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) first: i64,
+    pub(super) end: i64,
+}
+
+/// What was found of an item or a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// It is as it must be.
+    Right,
+    /// The right record's state, which was written before the epoch was raised.
+    RightOfEarlierEpoch,
+    /// It was written by a record that the topic no longer holds, so that nothing can be said of it.
+    BeforeTopic,
+    /// A difference.
+    Wrong(Finding),
+    /// A difference, unless its record came after the audit began, see [`is_behind`].
+    Late(Finding),
+}
+
+/// Judges an item, and remembers for its key that one was found.
+pub(super) fn judge_item(expected: &mut Expected, spans: &Spans, item: &Attributes) -> Judgement {
+    let seen = item_state(item);
+    // An item under two different texts is none that a sink writes.
+    let key =
+        key(item).filter(|key| item.get("SK").and_then(|sort| sort.as_s().ok()) == Some(*key));
+    let Some(state) = key.and_then(|key| expected.get_mut(key)) else {
+        return judge_unknown(expected, spans, seen);
+    };
+    state.item_was_found = true;
+    let state = *state;
+    match seen {
+        Ok(Seen::Stamped(sink)) => {
+            let contents = fingerprint(item, &sink.shape);
+            judge_stamped(expected, spans, &state, &sink, contents)
+        }
+        Ok(Seen::Unstamped) => {
+            let kind = if state.is_delete() { Kind::Extra } else { Kind::Older };
+            wrong(expected, kind, Some(Why::EarlierWriter), Some(&state), None)
+        }
+        Err(Foreign { .. }) => {
+            let kind = if state.is_delete() { Kind::Extra } else { Kind::Different };
+            wrong(expected, kind, Some(Why::Foreign), Some(&state), None)
+        }
+    }
+}
+
+/// Judges a tombstone, and remembers for its key that one stands which is new enough.
+///
+/// A tombstone of a key that was put again, or of one without records, is of no matter: no rule says how long it stays.
+pub(super) fn judge_tombstone(expected: &mut Expected, tombstone: &Attributes) -> Judgement {
+    let Some(state) = key(tombstone).and_then(|key| expected.get_mut(key)) else {
+        return Judgement::Right;
+    };
+    if !state.is_delete() {
+        return Judgement::Right;
+    }
+    state.tombstone_was_found = true;
+    let state = *state;
+    let Ok(stamp) = tombstone_stamp(tombstone) else {
+        return wrong(expected, Kind::TombstoneMissing, Some(Why::Foreign), Some(&state), None);
+    };
+    let delete = expected.stamp(&state, expected.epoch());
+    if is_same_record(&stamp, &delete) {
+        let is_earlier = epoch(&stamp) < expected.epoch();
+        return if is_earlier { Judgement::RightOfEarlierEpoch } else { Judgement::Right };
+    }
+    match compare(expected.order(), &stamp, &delete).verdict {
+        // A newer one keeps older records away as well.
+        Verdict::Duplicate | Verdict::Stale => Judgement::Right,
+        Verdict::Next | Verdict::Regression => {
+            wrong(expected, Kind::TombstoneMissing, Some(Why::Older), Some(&state), Some(&stamp))
+        }
+    }
+}
+
+/// Whether the topic's end is beyond a finding's record by now, so that it came while the audit was at work.
+pub(super) fn is_behind(finding: &Finding, spans: &Spans) -> bool {
+    let found = finding.found.as_ref();
+    found.is_some_and(|found| {
+        spans.get(&found.partition).is_some_and(|span| found.offset < span.end)
+    })
+}
+
+/// An item under a key that has no records.
+fn judge_unknown(expected: &Expected, spans: &Spans, seen: Result<Seen, Foreign>) -> Judgement {
+    let stamp = match seen {
+        Ok(Seen::Stamped(Sink { stamp, .. })) => stamp,
+        Ok(Seen::Unstamped) => {
+            return wrong(expected, Kind::Extra, Some(Why::EarlierWriter), None, None);
+        }
+        Err(Foreign { .. }) => return wrong(expected, Kind::Extra, Some(Why::Foreign), None, None),
+    };
+    if epoch(&stamp) > expected.epoch() {
+        return wrong(expected, Kind::Newer, Some(Why::Epoch), None, Some(&stamp));
+    }
+    match place(expected, spans, &stamp) {
+        Place::Before => Judgement::BeforeTopic,
+        Place::Within => wrong(expected, Kind::Extra, Some(Why::NoRecord), None, Some(&stamp)),
+        Place::After => late(expected, Kind::Extra, Some(Why::NoRecord), None, Some(&stamp)),
+    }
+}
+
+fn judge_stamped(
+    expected: &Expected,
+    spans: &Spans,
+    state: &State,
+    Sink { stamp, .. }: &Sink,
+    contents: Fingerprint,
+) -> Judgement {
+    let wrong = |kind, why| wrong(expected, kind, why, Some(state), Some(stamp));
+    let found_epoch = epoch(stamp);
+    if found_epoch > expected.epoch() {
+        return wrong(Kind::Newer, Some(Why::Epoch));
+    }
+    let right = expected.stamp(state, found_epoch);
+    if is_same_record(stamp, &right) {
+        return match () {
+            () if state.is_delete() => wrong(Kind::Extra, Some(Why::Deleted)),
+            () if Some(contents) != state.contents || stamp.version != right.version => {
+                wrong(Kind::Different, None)
+            }
+            () if found_epoch < expected.epoch() => Judgement::RightOfEarlierEpoch,
+            () => Judgement::Right,
+        };
+    }
+    let right = expected.stamp(state, expected.epoch());
+    match compare(expected.order(), stamp, &right).verdict {
+        Verdict::Next | Verdict::Regression if state.is_delete() => {
+            wrong(Kind::Extra, Some(Why::Deleted))
+        }
+        Verdict::Next => wrong(Kind::Older, None),
+        Verdict::Regression => wrong(Kind::Older, Some(Why::Regression)),
+        Verdict::Duplicate | Verdict::Stale => match place(expected, spans, stamp) {
+            Place::Before => Judgement::BeforeTopic,
+            Place::Within => wrong(Kind::Newer, Some(Why::NoRecord)),
+            Place::After => {
+                late(expected, Kind::Newer, Some(Why::NoRecord), Some(state), Some(stamp))
+            }
+        },
+    }
+}
+
+/// Where a record lies, seen from the part of the topic that was read.
+enum Place {
+    Before,
+    /// Where it should have been read, or nowhere in this topic.
+    Within,
+    After,
+}
+
+fn place(expected: &Expected, spans: &Spans, stamp: &Stamp) -> Place {
+    match spans.get(&stamp.partition) {
+        Some(span) if stamp.topic == expected.topic() => match stamp.offset {
+            offset if offset < span.first => Place::Before,
+            offset if offset >= span.end => Place::After,
+            _ => Place::Within,
+        },
+        _ => Place::Within,
+    }
+}
+
+fn is_same_record(one: &Stamp, other: &Stamp) -> bool {
+    one.same_lineage(other) && one.offset == other.offset && one.timestamp == other.timestamp
+}
+
+/// What is no number stands above all epochs, as no sink of this one wrote it.
+fn epoch(stamp: &Stamp) -> u64 {
+    stamp.epoch().parse().unwrap_or(u64::MAX)
+}
+
+fn key(item: &Attributes) -> Option<&String> {
+    item.get("PK")?.as_s().ok()
+}
+
+fn wrong(
+    expected: &Expected,
+    kind: Kind,
+    why: Option<Why>,
+    state: Option<&State>,
+    found: Option<&Stamp>,
+) -> Judgement {
+    Judgement::Wrong(finding(expected, kind, why, state, found))
+}
+
+fn late(
+    expected: &Expected,
+    kind: Kind,
+    why: Option<Why>,
+    state: Option<&State>,
+    found: Option<&Stamp>,
+) -> Judgement {
+    Judgement::Late(finding(expected, kind, why, state, found))
+}
+
+/// A finding about the state that must stand somewhere, if one must, and the one that does, if one does.
+pub(super) fn finding(
+    expected: &Expected,
+    kind: Kind,
+    why: Option<Why>,
+    state: Option<&State>,
+    found: Option<&Stamp>,
+) -> Finding {
+    let coordinates = |stamp: &Stamp| Coordinates {
+        topic: stamp.topic.clone(),
+        partition: stamp.partition,
+        offset: stamp.offset,
+        timestamp: stamp.timestamp,
+        epoch: epoch(stamp),
+    };
+    let right = state.map(|state| expected.stamp(state, expected.epoch()));
+    Finding {
+        why,
+        expected: right.as_ref().map(coordinates),
+        found: found.map(coordinates),
+        ..Finding::new(kind)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! What the quarantine must hold: an entry for each record that the mapping rejects, for the same reason.
+
+use std::{
+    collections::{HashMap, hash_map},
+    time::Duration,
+};
+
+use dynamo_sink::{sink::Rejection, stored::Attributes};
+use kafka_event::Record;
+
+use super::report::{Coordinates, Finding, Kind, QuarantinedRecord, Report};
+
+/// The reason of records that only DynamoDB found to be unwritable: the mapping accepts them.
+const REFUSED_BY_DYNAMODB: &str = "REFUSED_BY_DYNAMODB";
+
+/// A partition's entries. They are all of the memory that grows with records, and only with rejected ones.
+#[derive(Debug)]
+pub(super) struct Entries {
+    /// The audited epoch; entries of higher ones don't count.
+    epoch: u64,
+    /// By offset and timestamp, which tell a record from that of a topic of the same name that was deleted.
+    by_record: HashMap<(i64, i64), Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    epoch: u64,
+    reason: String,
+}
+
+impl Entries {
+    pub(super) fn new(epoch: u64) -> Self {
+        Self { epoch, by_record: HashMap::new() }
+    }
+
+    /// Adds an item of the quarantine, if it is an entry's head. Of entries for one record that of the highest epoch
+    /// counts.
+    pub(super) fn add(&mut self, item: &Attributes) {
+        let number = |name: &str| item.get(name)?.as_n().ok()?.parse::<i64>().ok();
+        let reason = item.get("reason").and_then(|reason| reason.as_s().ok());
+        let (Some(reason), Some(offset), Some(timestamp), Some(epoch)) =
+            (reason, number("offset"), number("timestamp"), number("epoch"))
+        else {
+            return;
+        };
+        let epoch = epoch.unsigned_abs();
+        if epoch > self.epoch {
+            return;
+        }
+        let entry = Entry { epoch, reason: reason.clone() };
+        match self.by_record.entry((offset, timestamp)) {
+            hash_map::Entry::Occupied(mut standing) => {
+                if standing.get().epoch < epoch {
+                    standing.insert(entry);
+                }
+            }
+            hash_map::Entry::Vacant(place) => {
+                place.insert(entry);
+            }
+        }
+    }
+
+    fn reason(&self, record: &Record<'_>) -> Option<&str> {
+        let entry = self.by_record.get(&(record.offset, record.timestamp))?;
+        Some(&entry.reason)
+    }
+
+    /// Compares a record that the mapping rejects.
+    pub(super) fn judge_rejected(
+        &self,
+        record: &Record<'_>,
+        rejection: &Rejection,
+        expiry: &Expiry,
+        report: &mut Report,
+    ) {
+        report.rejected += 1;
+        let found_reason = match self.reason(record) {
+            Some(reason) if reason == rejection.code => {
+                report.quarantined += 1;
+                return;
+            }
+            None if expiry.may_have_passed(record.timestamp) => {
+                report.notes.may_have_expired += 1;
+                return;
+            }
+            found => found.map(str::to_owned),
+        };
+        let kind = if found_reason.is_some() { Kind::OtherReason } else { Kind::NotQuarantined };
+        report.add(Finding {
+            expected: Some(Coordinates {
+                topic: record.topic.to_string(),
+                partition: record.partition,
+                offset: record.offset,
+                timestamp: record.timestamp,
+                epoch: self.epoch,
+            }),
+            expected_reason: Some(rejection.code.to_owned()),
+            found_reason,
+            ..Finding::new(kind)
+        });
+    }
+
+    /// Looks at a record that the mapping accepts, and says whether it counts for its key's state: not if DynamoDB
+    /// refused it, for then the next older record's state must stand.
+    pub(super) fn judge_accepted(&self, record: &Record<'_>, report: &mut Report) -> bool {
+        let Some(reason) = self.reason(record) else { return true };
+        if reason == REFUSED_BY_DYNAMODB {
+            report.quarantined += 1;
+            return false;
+        }
+        report.notes.redrivable.push(QuarantinedRecord {
+            partition: record.partition,
+            offset: record.offset,
+            reason: reason.to_owned(),
+        });
+        true
+    }
+}
+
+/// When what was stored for a record may have expired.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expiry {
+    /// Milliseconds since 1970.
+    pub(super) now: i64,
+    /// None is for ever.
+    pub(super) retention: Option<Duration>,
+}
+
+impl Expiry {
+    /// Whether what was stored when a record came may be gone by now. When it came is not known, but hardly before its
+    /// own timestamp.
+    pub(super) fn may_have_passed(&self, timestamp: i64) -> bool {
+        let Some(retention) = self.retention else { return false };
+        let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+        timestamp.saturating_add(retention) < self.now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+
+    use super::*;
+
+    fn record(offset: i64, timestamp: i64) -> Record<'static> {
+        Record {
+            topic: "t".into(),
+            partition: 3,
+            offset,
+            timestamp,
+            timestamp_type: None,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+            key_schema: None,
+            value_schema: None,
+            epoch: None,
+        }
+    }
+
+    fn entry(offset: i64, timestamp: i64, epoch: u64, reason: &str) -> Attributes {
+        let number = |number: String| AttributeValue::N(number);
+        [
+            ("offset", number(offset.to_string())),
+            ("timestamp", number(timestamp.to_string())),
+            ("epoch", number(epoch.to_string())),
+            ("reason", AttributeValue::S(reason.to_owned())),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
+    fn entries(items: &[Attributes]) -> Entries {
+        let mut entries = Entries::new(2);
+        items.iter().for_each(|item| entries.add(item));
+        entries
+    }
+
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+
+    #[test]
+    fn a_rejected_record_has_an_entry_for_the_same_reason() {
+        #[track_caller]
+        fn check(items: &[Attributes], timestamp: i64, expected: Option<(Kind, Option<&str>)>) {
+            let expiry = Expiry { now: 100 * DAY, retention: Some(Duration::from_hours(24)) };
+            let mut report = Report::default();
+            let rejection = Rejection::new("BAD", "bad");
+            entries(items).judge_rejected(&record(7, timestamp), &rejection, &expiry, &mut report);
+
+            assert_eq!(report.rejected, 1);
+            let found = report.findings.values().flatten().next();
+            assert_eq!(found.map(|found| (found.kind, found.found_reason.as_deref())), expected);
+            let is_quarantined = expected.is_none() && report.notes.may_have_expired == 0;
+            assert_eq!(report.quarantined, u64::from(is_quarantined));
+        }
+
+        let now = 100 * DAY;
+        check(&[entry(7, now, 2, "BAD")], now, None);
+        check(&[], now, Some((Kind::NotQuarantined, None)));
+        check(&[entry(7, now, 2, "WORSE")], now, Some((Kind::OtherReason, Some("WORSE"))));
+        // Another record, or that of a topic which was deleted.
+        check(&[entry(8, now, 2, "BAD")], now, Some((Kind::NotQuarantined, None)));
+        check(&[entry(7, now - 1, 2, "BAD")], now, Some((Kind::NotQuarantined, None)));
+        // The epoch was raised and nothing delivered again; or it will be.
+        check(&[entry(7, now, 1, "BAD")], now, None);
+        check(&[entry(7, now, 3, "BAD")], now, Some((Kind::NotQuarantined, None)));
+        check(&[entry(7, now, 1, "WORSE"), entry(7, now, 2, "BAD")], now, None);
+        check(&[entry(7, now, 2, "BAD"), entry(7, now, 1, "WORSE")], now, None);
+        // A part of a large record, which is no entry.
+        let part = Attributes::from([("SK".to_owned(), AttributeValue::S("x#0000".to_owned()))]);
+        check(&[part], now, Some((Kind::NotQuarantined, None)));
+        // Its entry may have expired, if it had one.
+        check(&[], now - DAY - 1, None);
+        check(&[], now - DAY, Some((Kind::NotQuarantined, None)));
+        check(&[entry(7, 0, 2, "WORSE")], 0, Some((Kind::OtherReason, Some("WORSE"))));
+    }
+
+    #[test]
+    fn an_accepted_record_may_be_quarantined_all_the_same() {
+        #[track_caller]
+        fn check(items: &[Attributes], counts: bool, quarantined: u64, redrivable: usize) {
+            let mut report = Report::default();
+            assert_eq!(entries(items).judge_accepted(&record(7, 9), &mut report), counts);
+            assert_eq!(
+                (report.quarantined, report.notes.redrivable.len(), report.differences),
+                (quarantined, redrivable, 0)
+            );
+        }
+
+        check(&[], true, 0, 0);
+        check(&[entry(7, 9, 2, "BAD")], true, 0, 1);
+        check(&[entry(7, 9, 0, "BAD")], true, 0, 1);
+        check(&[entry(7, 9, 2, REFUSED_BY_DYNAMODB)], false, 1, 0);
+        check(&[entry(7, 8, 2, REFUSED_BY_DYNAMODB)], true, 0, 0);
+    }
+}

@@ -1,0 +1,362 @@
+//! What an audit found: counts, differences by their kind, and how both are shown.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+/// The differences of one kind that the table shows; the JSON shows all.
+const SHOWN: usize = 10;
+
+/// The result of an audit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The function whose table it is.
+    pub function: String,
+    /// The topic.
+    pub topic: String,
+    /// The epoch that was audited.
+    pub epoch: u64,
+    /// The topic's partitions.
+    pub partitions: usize,
+    /// The records that were read.
+    pub records: u64,
+    /// The keys that have records.
+    pub keys: usize,
+    /// Of these, the keys whose last record is a delete.
+    pub deleted_keys: usize,
+    /// Of these, the keys with records on several partitions, which are ordered by Kafka's timestamps.
+    pub moved_keys: usize,
+    /// The table's items.
+    pub items: u64,
+    /// The records that the mapping rejects.
+    pub rejected: u64,
+    /// Of these, the ones that the quarantine holds for the same reason; and those that only DynamoDB refused.
+    pub quarantined: u64,
+    /// How many differences there are.
+    pub differences: usize,
+    /// The differences by their kind.
+    #[serde(flatten, serialize_with = "by_kind")]
+    pub findings: Findings,
+    /// What is no difference, but worth knowing.
+    pub notes: Notes,
+}
+
+/// What an audit can't judge, or what an operator may do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notes {
+    /// Quarantined records that the mapping accepts by now.
+    pub redrivable: Vec<QuarantinedRecord>,
+    /// States that are right and were written before the epoch was raised.
+    pub of_earlier_epochs: u64,
+    /// Items whose records the topic no longer holds.
+    pub before_topic: u64,
+    /// Items whose records came after the audit began.
+    pub during_audit: u64,
+    /// Tombstones and quarantine entries that are not there, and may have expired as they should.
+    pub may_have_expired: u64,
+}
+
+/// A record with an entry in the quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QuarantinedRecord {
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Why it was rejected.
+    pub reason: String,
+}
+
+/// All differences, by their kind.
+pub type Findings = BTreeMap<Kind, Vec<Finding>>;
+
+/// The kinds of differences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// A key has no item, but its last record puts one.
+    Missing,
+    /// An item stands that should not.
+    Extra,
+    /// An item holds an older state than its key's last record.
+    Older,
+    /// An item holds a newer state than its key's last record, or one of a higher epoch.
+    Newer,
+    /// An item says it holds its key's last record, but its attributes are others.
+    Different,
+    /// No tombstone stands for a deleted key, or only an older one.
+    TombstoneMissing,
+    /// A rejected record is not in the quarantine.
+    NotQuarantined,
+    /// A rejected record is in the quarantine for another reason.
+    OtherReason,
+}
+
+impl Kind {
+    /// All kinds, in the order in which they are shown.
+    pub const ALL: [Self; 8] = [
+        Self::Missing,
+        Self::Extra,
+        Self::Older,
+        Self::Newer,
+        Self::Different,
+        Self::TombstoneMissing,
+        Self::NotQuarantined,
+        Self::OtherReason,
+    ];
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Extra => "extra",
+            Self::Older => "older",
+            Self::Newer => "newer",
+            Self::Different => "different",
+            Self::TombstoneMissing => "tombstone missing",
+            Self::NotQuarantined => "not quarantined",
+            Self::OtherReason => "other reason",
+        }
+    }
+}
+
+/// What tells differences of one kind apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Why {
+    /// The item has no `_sink`: an earlier writer left it.
+    EarlierWriter,
+    /// The item's `_sink`, or the tombstone, can't be read.
+    Foreign,
+    /// The topic has no such record of this key.
+    NoRecord,
+    /// The key's last record deletes it.
+    Deleted,
+    /// An older tombstone stands.
+    Older,
+    /// It has a higher epoch than the audited one.
+    Epoch,
+    /// Its offset is not lower, but its timestamp is older: the topic was created anew without a new epoch.
+    Regression,
+}
+
+impl Why {
+    fn words(self) -> &'static str {
+        match self {
+            Self::EarlierWriter => "of an earlier writer",
+            Self::Foreign => "`_sink` can't be read",
+            Self::NoRecord => "no such record",
+            Self::Deleted => "deleted",
+            Self::Older => "older one stands",
+            Self::Epoch => "higher epoch",
+            Self::Regression => "topic created anew",
+        }
+    }
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// Its kind, which the JSON says outside.
+    #[serde(skip)]
+    pub kind: Kind,
+    /// What tells it apart from others of the kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
+    /// The record whose state should stand there, or which should be in the quarantine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Coordinates>,
+    /// The record whose state stands there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Coordinates>,
+    /// The reason for which the record is rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_reason: Option<String>,
+    /// The reason for which it was quarantined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found_reason: Option<String>,
+    /// How many attributes differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub differing_attributes: Option<usize>,
+    /// Their names, if keys may be shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Vec<String>>,
+    /// The item's key, if keys may be shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+impl Finding {
+    /// A difference of which nothing more is known yet.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            why: None,
+            expected: None,
+            found: None,
+            expected_reason: None,
+            found_reason: None,
+            differing_attributes: None,
+            attributes: None,
+            key: None,
+        }
+    }
+}
+
+/// Where a record lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Coordinates {
+    /// Its topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Its timestamp, in milliseconds since 1970.
+    pub timestamp: i64,
+    /// The epoch in which its state was written, or is to be.
+    pub epoch: u64,
+}
+
+impl Report {
+    /// Adds a difference.
+    pub(super) fn add(&mut self, finding: Finding) {
+        self.differences += 1;
+        self.findings.entry(finding.kind).or_default().push(finding);
+    }
+
+    /// How many differences there are of a kind.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.findings.get(&kind).map_or(0, Vec::len)
+    }
+
+    /// Sorts the differences, so that two audits of one state say the same.
+    pub(super) fn sort(&mut self) {
+        let place = |coordinates: &Option<Coordinates>| {
+            coordinates.as_ref().map(|it| (it.partition, it.offset))
+        };
+        for findings in self.findings.values_mut() {
+            findings.sort_by_key(|it| (place(&it.expected), place(&it.found), it.key.clone()));
+        }
+    }
+
+    /// Writes one line of JSON.
+    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer(&mut *out, self)?;
+        writeln!(out)
+    }
+
+    /// Writes a table for people.
+    pub fn write_table(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self { function, topic, epoch, .. } = self;
+        writeln!(out, "{function}: {topic} in epoch {epoch}")?;
+        let moved = (self.moved_keys > 0)
+            .then(|| format!(", {} with records on several partitions", self.moved_keys));
+        row(
+            out,
+            "records",
+            self.records,
+            &format!("on {} partitions, {} rejected", self.partitions, self.rejected),
+        )?;
+        row(
+            out,
+            "keys",
+            self.keys as u64,
+            &format!("{} deleted{}", self.deleted_keys, moved.unwrap_or_default()),
+        )?;
+        row(out, "items", self.items, "")?;
+        row(out, "quarantined", self.quarantined, "")?;
+        for kind in Kind::ALL {
+            let findings = self.findings.get(&kind).map_or(&[][..], Vec::as_slice);
+            row(out, kind.words(), findings.len() as u64, "")?;
+            for finding in findings.iter().take(SHOWN) {
+                writeln!(out, "{:>34}{}", "", finding.words())?;
+            }
+            if findings.len() > SHOWN {
+                writeln!(out, "{:>34}and {} more: --json lists all", "", findings.len() - SHOWN)?;
+            }
+        }
+        self.notes.write(out)?;
+        match self.differences {
+            0 => writeln!(out, "no difference"),
+            1 => writeln!(out, "1 difference"),
+            count => writeln!(out, "{count} differences"),
+        }
+    }
+}
+
+impl Notes {
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        for (count, words) in [
+            (
+                self.redrivable.len() as u64,
+                "quarantined records that are accepted by now and can be redriven",
+            ),
+            (self.of_earlier_epochs, "right states that were written in an earlier epoch"),
+            (self.before_topic, "items not judged: the topic no longer holds their records"),
+            (self.during_audit, "items not judged: their records came during the audit"),
+            (
+                self.may_have_expired,
+                "tombstones or quarantine entries that are not there and may have expired",
+            ),
+        ] {
+            if count > 0 {
+                row(out, "note", count, words)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Finding {
+    fn words(&self) -> String {
+        let place =
+            |it: &Coordinates| format!("{}-{} offset {}", it.topic, it.partition, it.offset);
+        let mut parts = Vec::new();
+        match (&self.expected, &self.found) {
+            (Some(expected), Some(found)) if expected != found => {
+                parts.push(format!("{}, found {}", place(expected), place(found)));
+                if expected.epoch != found.epoch {
+                    parts.push(format!("found in epoch {}", found.epoch));
+                }
+            }
+            (Some(expected), _) => parts.push(place(expected)),
+            (None, Some(found)) => parts.push(format!("found {}", place(found))),
+            (None, None) => {}
+        }
+        parts.extend(self.why.map(|why| why.words().to_owned()));
+        match (&self.expected_reason, &self.found_reason) {
+            (Some(expected), Some(found)) => parts.push(format!("{expected}, found {found}")),
+            (Some(expected), None) => parts.push(expected.clone()),
+            (None, _) => {}
+        }
+        match (&self.attributes, self.differing_attributes) {
+            (Some(names), _) => parts.push(format!("in {}", names.join(", "))),
+            (None, Some(1)) => parts.push("in 1 attribute".to_owned()),
+            (None, Some(count)) => parts.push(format!("in {count} attributes")),
+            (None, None) => {}
+        }
+        parts.extend(self.key.as_ref().map(|key| format!("key {key:?}")));
+        parts.join(", ")
+    }
+}
+
+fn row(out: &mut dyn Write, name: &str, count: u64, words: &str) -> io::Result<()> {
+    let line = format!("  {name:<20}{count:>10}  {words}");
+    writeln!(out, "{}", line.trim_end())
+}
+
+/// Every kind has a list, so that a reader of the JSON need not know which are there.
+fn by_kind<S: Serializer>(findings: &Findings, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(Kind::ALL.len()))?;
+    for kind in Kind::ALL {
+        map.serialize_entry(&kind, findings.get(&kind).map_or(&[][..], Vec::as_slice))?;
+    }
+    map.end()
+}
