@@ -172,7 +172,9 @@ mod tests {
 
     fn entries(items: &[Attributes]) -> Entries {
         let mut entries = Entries::new(2);
-        items.iter().for_each(|item| entries.add(item));
+        for item in items {
+            entries.add(item);
+        }
         entries
     }
 

@@ -149,7 +149,7 @@ impl Why {
         match self {
             Self::EarlierWriter => "of an earlier writer",
             Self::Foreign => "`_sink` can't be read",
-            Self::NoRecord => "no such record",
+            Self::NoRecord => "no such record of its key",
             Self::Deleted => "deleted",
             Self::Older => "older one stands",
             Self::Epoch => "higher epoch",
@@ -276,10 +276,10 @@ impl Report {
             let findings = self.findings.get(&kind).map_or(&[][..], Vec::as_slice);
             row(out, kind.words(), findings.len() as u64, "")?;
             for finding in findings.iter().take(SHOWN) {
-                writeln!(out, "{:>34}{}", "", finding.words())?;
+                writeln!(out, "{:>14}{}", "", finding.words(topic))?;
             }
             if findings.len() > SHOWN {
-                writeln!(out, "{:>34}and {} more: --json lists all", "", findings.len() - SHOWN)?;
+                writeln!(out, "{:>14}and {} more: --json lists all", "", findings.len() - SHOWN)?;
             }
         }
         self.notes.write(out)?;
@@ -315,9 +315,11 @@ impl Notes {
 }
 
 impl Finding {
-    fn words(&self) -> String {
-        let place =
-            |it: &Coordinates| format!("{}-{} offset {}", it.topic, it.partition, it.offset);
+    fn words(&self, topic: &str) -> String {
+        let place = |it: &Coordinates| {
+            let of = if it.topic == topic { String::new() } else { format!(" of {}", it.topic) };
+            format!("partition {}{of} offset {}", it.partition, it.offset)
+        };
         let mut parts = Vec::new();
         match (&self.expected, &self.found) {
             (Some(expected), Some(found)) if expected != found => {

@@ -85,7 +85,9 @@ pub(super) async fn entries(
             );
         let sent = request.set_exclusive_start_key(start).send().await;
         let output = sent.map_err(|source| error(table, source))?;
-        output.items.unwrap_or_default().iter().for_each(|item| entries.add(item));
+        for item in output.items() {
+            entries.add(item);
+        }
         start = output.last_evaluated_key.filter(|key| !key.is_empty());
         if start.is_none() {
             return Ok(entries);

@@ -6,6 +6,7 @@ use dynamo_sink::{
     mutation::Mutation,
     settings::Settings,
     sink::{Mapped, Rejection, Sink as SinkOfTopic},
+    version::Order,
 };
 use kafka_event::Record;
 use serde_json::json;
@@ -116,7 +117,9 @@ fn spans() -> Spans {
 /// The states of `k` after these records, in epoch 1.
 fn expected(order: Order, records: &[At]) -> Expected {
     let mut expected = Expected::new(order, "t", 1);
-    records.iter().for_each(|&record| expected.fold(mutation(order, 1, "k", record)));
+    for &record in records {
+        expected.fold(mutation(order, 1, "k", record));
+    }
     expected
 }
 
