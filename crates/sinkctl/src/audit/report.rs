@@ -7,8 +7,12 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-/// The differences of one kind that the table shows; the JSON shows all.
+/// The differences of one kind that the table shows.
 const SHOWN: usize = 10;
+
+/// The differences of one kind that are listed at all, so that a table which is all wrong takes no more memory than one
+/// that is right. All are counted.
+const LISTED: usize = 10_000;
 
 /// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -38,7 +42,10 @@ pub struct Report {
     pub quarantined: u64,
     /// How many differences there are.
     pub differences: usize,
-    /// The differences by their kind.
+    /// How many there are of each kind.
+    #[serde(serialize_with = "count_of_each_kind")]
+    pub counts: BTreeMap<Kind, usize>,
+    /// The differences by their kind, the first 10,000 of each.
     #[serde(flatten, serialize_with = "by_kind")]
     pub findings: Findings,
     /// What is no difference, but worth knowing.
@@ -49,8 +56,10 @@ pub struct Report {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notes {
-    /// Quarantined records that the mapping accepts by now.
-    pub redrivable: Vec<QuarantinedRecord>,
+    /// How many quarantined records the mapping accepts by now.
+    pub redrivable: u64,
+    /// The first 10,000 of them.
+    pub redrivable_records: Vec<QuarantinedRecord>,
     /// States that are right and were written before the epoch was raised.
     pub of_earlier_epochs: u64,
     /// Items whose records the topic no longer holds.
@@ -228,12 +237,24 @@ impl Report {
     /// Adds a difference.
     pub(super) fn add(&mut self, finding: Finding) {
         self.differences += 1;
-        self.findings.entry(finding.kind).or_default().push(finding);
+        *self.counts.entry(finding.kind).or_default() += 1;
+        let listed = self.findings.entry(finding.kind).or_default();
+        if listed.len() < LISTED {
+            listed.push(finding);
+        }
+    }
+
+    /// Notes a quarantined record that the mapping accepts.
+    pub(super) fn add_redrivable(&mut self, record: QuarantinedRecord) {
+        self.notes.redrivable += 1;
+        if self.notes.redrivable_records.len() < LISTED {
+            self.notes.redrivable_records.push(record);
+        }
     }
 
     /// How many differences there are of a kind.
     pub fn count(&self, kind: Kind) -> usize {
-        self.findings.get(&kind).map_or(0, Vec::len)
+        self.counts.get(&kind).copied().unwrap_or_default()
     }
 
     /// Sorts the differences, so that two audits of one state say the same.
@@ -274,12 +295,13 @@ impl Report {
         row(out, "quarantined", self.quarantined, "")?;
         for kind in Kind::ALL {
             let findings = self.findings.get(&kind).map_or(&[][..], Vec::as_slice);
-            row(out, kind.words(), findings.len() as u64, "")?;
+            let count = self.count(kind);
+            row(out, kind.words(), count as u64, "")?;
             for finding in findings.iter().take(SHOWN) {
                 writeln!(out, "{:>14}{}", "", finding.words(topic))?;
             }
-            if findings.len() > SHOWN {
-                writeln!(out, "{:>14}and {} more: --json lists all", "", findings.len() - SHOWN)?;
+            if count > SHOWN {
+                writeln!(out, "{:>14}and {} more, see --json", "", count - SHOWN)?;
             }
         }
         self.notes.write(out)?;
@@ -294,10 +316,7 @@ impl Report {
 impl Notes {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         for (count, words) in [
-            (
-                self.redrivable.len() as u64,
-                "quarantined records that are accepted by now and can be redriven",
-            ),
+            (self.redrivable, "quarantined records that are accepted by now and can be redriven"),
             (self.of_earlier_epochs, "right states that were written in an earlier epoch"),
             (self.before_topic, "items not judged: the topic no longer holds their records"),
             (self.during_audit, "items not judged: their records came during the audit"),
@@ -361,4 +380,13 @@ fn by_kind<S: Serializer>(findings: &Findings, serializer: S) -> Result<S::Ok, S
         map.serialize_entry(&kind, findings.get(&kind).map_or(&[][..], Vec::as_slice))?;
     }
     map.end()
+}
+
+/// As [`by_kind`].
+fn count_of_each_kind<S: Serializer>(
+    counts: &BTreeMap<Kind, usize>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let count = |kind| (kind, counts.get(&kind).copied().unwrap_or_default());
+    serializer.collect_map(Kind::ALL.map(count))
 }

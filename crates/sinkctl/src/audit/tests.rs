@@ -412,7 +412,14 @@ async fn the_json_shows_data_only_if_it_is_asked_to() {
     }
     assert_eq!(report["differences"], 11);
     assert_eq!(
-        report["notes"]["redrivable"],
+        report["counts"],
+        json!({
+            "missing": 1, "extra": 3, "older": 2, "newer": 1, "different": 1, "tombstoneMissing": 1,
+            "notQuarantined": 1, "otherReason": 1,
+        })
+    );
+    assert_eq!(
+        report["notes"]["redrivableRecords"],
         json!([{"partition": 1, "offset": 3, "reason": "OTHER"}])
     );
 

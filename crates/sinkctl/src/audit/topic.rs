@@ -12,7 +12,10 @@ use rdkafka::{
 
 use super::judge::{Span, Spans};
 
-/// How long the cluster may say nothing before the audit gives up.
+/// How long the cluster may take to say what a topic's partitions are.
+const ANSWER_TIME: Duration = Duration::from_secs(20);
+
+/// How long nothing may come of a partition before the audit gives up.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Properties that `-X` may change, since they are the audit's own choice.
@@ -53,7 +56,15 @@ pub(super) trait Topic {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TopicError {
-    /// Occurs when a property is none of the client's, or has a value that it does not take.
+    /// Occurs when a property is none of the client's, or has a value that it does not take. The value may be a secret.
+    #[error("property `{name}` of the Kafka client can't be set: {problem}")]
+    Property {
+        /// The property's name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Occurs when the client can't be set up for another reason.
     #[error("the Kafka client can't be set up")]
     Client(#[source] Box<KafkaError>),
     /// Occurs when the cluster does not say what partitions the topic has.
@@ -119,7 +130,10 @@ impl KafkaTopic {
         for (name, value) in FIXED {
             config.set(name, value);
         }
-        let consumer = config.create().map_err(|source| TopicError::Client(Box::new(source)))?;
+        let consumer = config.create().map_err(|error| match error {
+            KafkaError::ClientConfig(_, problem, name, _) => TopicError::Property { name, problem },
+            error => TopicError::Client(Box::new(error)),
+        })?;
         Ok(Self { consumer, topic: topic.to_owned(), servers: servers.to_owned() })
     }
 
@@ -163,7 +177,8 @@ impl Topic for KafkaTopic {
             servers: self.servers.clone(),
             source: Box::new(source),
         };
-        let metadata = self.consumer.fetch_metadata(Some(&self.topic), PATIENCE).map_err(failed)?;
+        let metadata =
+            self.consumer.fetch_metadata(Some(&self.topic), ANSWER_TIME).map_err(failed)?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
         let partitions = topic.map_or(&[][..], |topic| topic.partitions());
         if partitions.is_empty() {
@@ -173,8 +188,10 @@ impl Topic for KafkaTopic {
             });
         }
         let span = |partition: i32| {
-            let (first, end) =
-                self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE).map_err(failed)?;
+            let (first, end) = self
+                .consumer
+                .fetch_watermarks(&self.topic, partition, ANSWER_TIME)
+                .map_err(failed)?;
             Ok((partition, Span { first, end }))
         };
         partitions.iter().map(|partition| span(partition.id())).collect()
