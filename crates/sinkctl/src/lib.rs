@@ -9,6 +9,9 @@ pub mod runtime_api;
 
 pub mod function;
 
+#[cfg(feature = "kafka")]
+pub mod esm;
+
 pub mod demo;
 pub mod serve;
 
