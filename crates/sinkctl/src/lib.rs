@@ -15,4 +15,6 @@ pub mod esm;
 pub mod demo;
 pub mod serve;
 
+pub mod chain;
+
 mod lock;

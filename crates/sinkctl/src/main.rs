@@ -1,5 +1,8 @@
 //! The command line: reads the arguments and passes them on.
 
+#[cfg(feature = "kafka")]
+mod esm_arguments;
+
 use std::{
     error::Error,
     io::{self, Write},
@@ -10,6 +13,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use sinkctl::{
     build::{Profile, Programs},
+    chain::chain,
     demo::{self, Demo},
     dynamodb::DEFAULT_PORT,
     serve::{self, Serve},
@@ -37,6 +41,10 @@ enum Command {
         after_help = DYNAMODB_EXAMPLES
     )]
     Dynamodb(DynamodbArguments),
+    /// Runs the template's event source mappings: a real Kafka's records to the functions.
+    #[cfg(feature = "kafka")]
+    #[command(after_help = esm_arguments::EXAMPLES)]
+    Esm(Box<esm_arguments::EsmArguments>),
 }
 
 #[derive(Args)]
@@ -118,6 +126,8 @@ async fn run(Arguments { command, template }: Arguments) -> Result<(), Box<dyn E
             };
             serve::run(&Serve { template, port, data }, stop, &mut io::stdout()).await?;
         }
+        #[cfg(feature = "kafka")]
+        Command::Esm(arguments) => esm_arguments::run(*arguments, template).await?,
     }
     Ok(())
 }
@@ -127,10 +137,4 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(number) if number >= 1 => Ok(number),
         _ => Err("expected a whole number from 1".to_owned()),
     }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -1,0 +1,474 @@
+//! One mapping at work: records in, batches to the function, offsets back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use rdkafka::{
+    Offset,
+    consumer::{CommitMode, Consumer as _},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
+};
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    EsmError,
+    assembly::{Assembly, Batch, Flow},
+    attempt::{Condition, Failure, GivenUp, Life, Next, Verdict},
+    consumer::{self, ANSWER_TIME, Change, Consumer},
+    event::{Envelope, Record},
+    failure::{self, Circumstances},
+    invoke::{Invoker, Outcome},
+    report::Report,
+    settings::MappingSettings,
+    summary::Counts,
+};
+use crate::{chain::chain, lock::lock};
+
+/// How often it is looked whether the end is reached.
+const LOOK_TIME: Duration = Duration::from_millis(500);
+
+/// How often the last commit is tried.
+const LAST_COMMITS: usize = 5;
+
+/// What a mapping works with.
+#[derive(Debug)]
+pub(super) struct Mapping {
+    /// The name of the function's binary.
+    pub(super) name: String,
+    /// The function's name.
+    pub(super) function: String,
+    pub(super) logical_id: String,
+    pub(super) settings: MappingSettings,
+    pub(super) envelope: Envelope,
+    pub(super) bootstrap_servers: String,
+    pub(super) invoker: Invoker,
+    pub(super) environments: usize,
+    pub(super) on_failure: Option<PathBuf>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) report: Arc<Report>,
+}
+
+/// How a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// All of its records are done or given up.
+    Done,
+    /// It was to be tried again, but no more is to begin.
+    Abandoned,
+}
+
+/// The end of the topic when it was started, by partition: none where that is not to end it.
+pub(super) type Ends = BTreeMap<i32, Watermarks>;
+
+/// A partition's first offset and the one behind its last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Watermarks {
+    pub(super) low: i64,
+    pub(super) high: i64,
+}
+
+/// Polls until `stop` says so, or until all before `ends` is committed.
+pub(super) async fn run(
+    mapping: Arc<Mapping>,
+    consumer: Arc<Consumer>,
+    ends: Option<Ends>,
+    stop: watch::Receiver<bool>,
+) -> Result<(), EsmError> {
+    let settings = &mapping.settings;
+    let envelope = mapping.envelope.clone();
+    let kafka = |source| EsmError::Kafka { mapping: mapping.logical_id.clone(), source };
+    consumer.subscribe(&[&settings.topic]).map_err(kafka)?;
+    let mut poller = Poller {
+        assembly: Assembly::new(envelope, settings.batch_size, settings.batching_window),
+        consumer,
+        begin: Instant::now(),
+        batches: JoinSet::new(),
+        at_end: BTreeSet::new(),
+        offsets: BTreeMap::new(),
+        ends,
+        stop,
+        mapping: Arc::clone(&mapping),
+    };
+    poller.run().await?;
+    poller.last_commit().await
+}
+
+struct Poller {
+    mapping: Arc<Mapping>,
+    consumer: Arc<Consumer>,
+    assembly: Assembly,
+    begin: Instant,
+    batches: JoinSet<Result<(Batch, End), EsmError>>,
+    /// The assigned partitions that were read to their end.
+    at_end: BTreeSet<i32>,
+    /// Of each assigned partition the offset from which the group goes on.
+    offsets: BTreeMap<i32, i64>,
+    ends: Option<Ends>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Poller {
+    async fn run(&mut self) -> Result<(), EsmError> {
+        let (consumer, mapping) = (Arc::clone(&self.consumer), Arc::clone(&self.mapping));
+        let mut look = interval(LOOK_TIME);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.follow_assignments();
+            let is_stopping = *self.stop.borrow();
+            if is_stopping {
+                if self.batches.is_empty() {
+                    return Ok(());
+                }
+            } else {
+                self.control_flow();
+                self.begin_batches();
+            }
+            let until_due = self.assembly.due().map(|due| due.saturating_sub(self.begin.elapsed()));
+            let can_begin = !is_stopping && self.batches.len() < self.mapping.environments;
+            tokio::select! {
+                biased;
+                Some(ended) = self.batches.join_next() => {
+                    let (batch, end) = ended??;
+                    self.end_batch(&batch, end);
+                }
+                // An error says that nobody can stop it any more.
+                _ = self.stop.changed(), if !is_stopping => self.pause_all(),
+                record = receive(&consumer, &mapping.envelope) => match record {
+                    // It comes again another time.
+                    Ok(_) if is_stopping => {}
+                    Ok(record) => {
+                        // What came before it.
+                        self.follow_assignments();
+                        self.assembly.push(record, self.begin.elapsed());
+                    }
+                    Err(KafkaError::PartitionEOF(partition)) => {
+                        self.at_end.insert(partition);
+                    }
+                    Err(error) => self.trouble(&error)?,
+                },
+                () = sleep(until_due.unwrap_or_default()), if can_begin && until_due.is_some() => {}
+                _ = look.tick() => {
+                    if self.is_at_end().await {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn follow_assignments(&mut self) {
+        while let Some(change) = self.consumer.context().next_change() {
+            match change {
+                Change::Assigned(partitions) => {
+                    for (&partition, &offset) in &partitions {
+                        self.assembly.assign(partition);
+                        self.at_end.remove(&partition);
+                        self.offsets.remove(&partition);
+                        if let Some(offset) = offset {
+                            // So that a group that began at the topic's end begins there again.
+                            self.commit(&BTreeMap::from([(partition, offset)]));
+                        }
+                    }
+                }
+                Change::Revoked(partitions) => {
+                    for partition in partitions {
+                        self.assembly.revoke(partition);
+                        self.at_end.remove(&partition);
+                        self.offsets.remove(&partition);
+                    }
+                }
+            }
+        }
+    }
+
+    fn control_flow(&mut self) {
+        for flow in self.assembly.flow() {
+            let (Flow::Pause(partition) | Flow::Resume(partition)) = flow;
+            let partitions =
+                consumer::list(&self.mapping.settings.topic, [(partition, Offset::Invalid)]);
+            let result = partitions.and_then(|partitions| match flow {
+                Flow::Pause(_) => self.consumer.pause(&partitions),
+                Flow::Resume(_) => self.consumer.resume(&partitions),
+            });
+            if let Err(error) = result {
+                let name = &self.mapping.name;
+                self.mapping.report.trouble(&format!("{name}: cannot control the flow: {error}"));
+            }
+        }
+    }
+
+    fn pause_all(&self) {
+        let partitions = self.assembly.assigned().map(|partition| (partition, Offset::Invalid));
+        let paused = consumer::list(&self.mapping.settings.topic, partitions)
+            .and_then(|partitions| self.consumer.pause(&partitions));
+        // What comes nevertheless is left out, and comes again another time.
+        if let Err(error) = paused {
+            let name = &self.mapping.name;
+            self.mapping.report.trouble(&format!("{name}: cannot pause: {error}"));
+        }
+    }
+
+    fn begin_batches(&mut self) {
+        while self.batches.len() < self.mapping.environments {
+            let Some(batch) = self.assembly.take(self.begin.elapsed()) else { return };
+            let counts = &self.mapping.counts;
+            counts.records.add(batch.records.len());
+            counts.batches.add(1);
+            counts.in_flight.add(1);
+            let mapping = Arc::clone(&self.mapping);
+            let stop = self.stop.clone();
+            self.batches.spawn(async move {
+                let end = live(&mapping, &batch, stop).await?;
+                Ok((batch, end))
+            });
+        }
+    }
+
+    fn end_batch(&mut self, batch: &Batch, end: End) {
+        self.mapping.counts.in_flight.subtract(1);
+        // A change that is not followed yet would let an offset through that is not the group's any more.
+        self.follow_assignments();
+        match end {
+            End::Done => {
+                let offsets = self.assembly.done(batch);
+                self.commit(&offsets);
+            }
+            End::Abandoned => self.assembly.abandon(batch),
+        }
+    }
+
+    /// Has the offsets committed soon.
+    fn commit(&mut self, offsets: &BTreeMap<i32, i64>) {
+        self.offsets.extend(offsets);
+        lock(&self.mapping.counts.committed).extend(offsets);
+        let stored = self.list(offsets).and_then(|offsets| self.consumer.store_offsets(&offsets));
+        // It fails for partitions that just went, whose records then come again.
+        drop(stored);
+    }
+
+    fn list(
+        &self,
+        offsets: &BTreeMap<i32, i64>,
+    ) -> Result<rdkafka::TopicPartitionList, KafkaError> {
+        let offsets =
+            offsets.iter().map(|(&partition, &offset)| (partition, Offset::Offset(offset)));
+        consumer::list(&self.mapping.settings.topic, offsets)
+    }
+
+    fn trouble(&self, error: &KafkaError) -> Result<(), EsmError> {
+        let Mapping { name, settings, .. } = &*self.mapping;
+        if let KafkaError::MessageConsumptionFatal(_) = error {
+            let mapping = self.mapping.logical_id.clone();
+            return Err(EsmError::Kafka { mapping, source: error.clone() });
+        }
+        let line = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                format!("{name}: waiting for the topic `{}`: there is none so far", settings.topic)
+            }
+            _ => format!("{name}: {}", chain(error)),
+        };
+        self.mapping.report.trouble(&line);
+        Ok(())
+    }
+
+    /// Whether all is committed that it was to end with.
+    async fn is_at_end(&self) -> bool {
+        let Some(ends) = &self.ends else { return false };
+        let mut elsewhere = BTreeMap::new();
+        for (&partition, &Watermarks { low, high }) in ends {
+            let is_committed = self.offsets.get(&partition).is_some_and(|&offset| offset >= high);
+            match self.assembly.is_idle(partition) {
+                _ if low == high || is_committed => {}
+                // What a transaction writes beside its records has offsets, too.
+                Some(true) if self.at_end.contains(&partition) => {}
+                Some(_) => return false,
+                None => {
+                    elsewhere.insert(partition, high);
+                }
+            }
+        }
+        elsewhere.is_empty() || self.is_committed_elsewhere(elsewhere).await
+    }
+
+    async fn is_committed_elsewhere(&self, ends: BTreeMap<i32, i64>) -> bool {
+        let consumer = Arc::clone(&self.consumer);
+        let partitions = ends.keys().map(|&partition| (partition, Offset::Invalid));
+        let Ok(partitions) = consumer::list(&self.mapping.settings.topic, partitions) else {
+            return false;
+        };
+        let committed = tokio::task::spawn_blocking(move || {
+            consumer.committed_offsets(partitions, ANSWER_TIME)
+        });
+        let Ok(Ok(committed)) = committed.await else { return false };
+        committed.elements().iter().all(|element| {
+            match (element.offset(), ends.get(&element.partition())) {
+                (Offset::Offset(offset), Some(&end)) => offset >= end,
+                _ => false,
+            }
+        })
+    }
+
+    /// Commits what the group goes on from, and leaves the group.
+    async fn last_commit(mut self) -> Result<(), EsmError> {
+        self.follow_assignments();
+        let offsets = self.list(&self.offsets);
+        let consumer = Arc::clone(&self.consumer);
+        let committed = tokio::task::spawn_blocking(move || {
+            let mut committed = Ok(());
+            if let Ok(offsets) = offsets
+                && offsets.count() > 0
+            {
+                for _ in 0..LAST_COMMITS {
+                    committed = consumer.commit(&offsets, CommitMode::Sync);
+                    if committed.is_ok() {
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            }
+            consumer.unsubscribe();
+            committed
+        });
+        if let Err(error) = committed.await? {
+            let name = &self.mapping.name;
+            self.mapping.report.line(&format!(
+                "{name}: the last offsets are not committed, so records come again: {error}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+async fn receive(consumer: &Consumer, envelope: &Envelope) -> Result<Record, KafkaError> {
+    let message = consumer.recv().await?;
+    Ok(consumer::record(envelope, &message))
+}
+
+/// Lets a batch live until its end, or until nothing more is to begin.
+async fn live(
+    mapping: &Mapping,
+    batch: &Batch,
+    mut stop: watch::Receiver<bool>,
+) -> Result<End, EsmError> {
+    let (records, policy) = (batch.records.clone(), mapping.settings.policy.clone());
+    let mut life = if batch.is_too_large {
+        Life::too_large(mapping.envelope.topic(), records, policy)
+    } else {
+        Life::new(mapping.envelope.topic(), records, policy)
+    };
+    let counts = &mapping.counts;
+    let mut is_first = true;
+    loop {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let records = match life.next(i64::try_from(now.as_millis()).unwrap_or(i64::MAX)) {
+            Next::Done => return Ok(End::Done),
+            Next::GiveUp(given_up) => {
+                give_up(mapping, &given_up, now)?;
+                continue;
+            }
+            Next::Invoke(records) => records,
+        };
+        if *stop.borrow() && !is_first {
+            return Ok(End::Abandoned);
+        }
+        let reply = mapping.invoker.invoke(mapping.envelope.event(&records)).await;
+        mapping.report.log(&mapping.name, &reply.log);
+        count_outcome(mapping, &reply.outcome, records.len());
+        if !matches!(reply.outcome, Outcome::NotReached(_)) {
+            counts.invocations.add(1);
+            counts.retries.add(usize::from(!is_first));
+            is_first = false;
+        }
+        let Verdict::Failed { failure, delay } =
+            life.ended(&reply.outcome.into_ended(), fastrand::f64())
+        else {
+            continue;
+        };
+        match failure {
+            Failure::Bisected => counts.bisections.add(1),
+            Failure::Partial => counts.partial_failures.add(1),
+            Failure::InvalidResponse => {
+                counts.invalid_responses.add(1);
+                let name = &mapping.name;
+                mapping.report.trouble(&format!(
+                    "{name}: the answer names a record that was not sent, or has another form: all failed"
+                ));
+            }
+            Failure::Whole | Failure::NotReached => {}
+        }
+        tokio::select! {
+            () = sleep(delay) => {}
+            _ = stop.wait_for(|is_stopping| *is_stopping) => {
+                // What is to be given up is given up.
+                if !delay.is_zero() {
+                    return Ok(End::Abandoned);
+                }
+            }
+        }
+    }
+}
+
+fn count_outcome(mapping: &Mapping, outcome: &Outcome, records: usize) {
+    let Mapping { name, counts, report, .. } = mapping;
+    let (count, what) = match outcome {
+        Outcome::Answered(_) => return,
+        Outcome::FunctionError(error) => (&counts.function_errors, format!("failed: {error}")),
+        Outcome::TimedOut => (&counts.timeouts, "did not answer in time".to_owned()),
+        Outcome::EnvironmentGone(end) => {
+            (&counts.environments_gone, format!("ended before it answered: {end}"))
+        }
+        Outcome::NotReached(reason) => {
+            (&counts.not_reached, format!("could not be invoked: {reason}"))
+        }
+    };
+    count.add(1);
+    report.trouble(&format!("{name}: with {records} records the function {what}"));
+}
+
+/// Counts the records, and keeps them where there is a destination.
+fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> Result<(), EsmError> {
+    let records = given_up.records.len();
+    mapping.counts.given_up.add(records);
+    match given_up.condition {
+        Condition::RetryAttemptsExhausted => {}
+        Condition::RecordAgeExceeded => mapping.counts.expired.add(records),
+        Condition::MaximumPayloadSizeExceeded => mapping.counts.too_large.add(records),
+    }
+    let place = match &mapping.on_failure {
+        Some(directory) => {
+            let id = format!("{:016x}-{:016x}", fastrand::u64(..), fastrand::u64(..));
+            let circumstances = Circumstances {
+                function: &mapping.function,
+                mapping: &mapping.logical_id,
+                bootstrap_servers: &mapping.bootstrap_servers,
+                now,
+                id: &id,
+            };
+            let path = failure::write(directory, &mapping.envelope, given_up, &circumstances);
+            let path = path
+                .map_err(|source| EsmError::Destination { directory: directory.clone(), source })?;
+            format!("they are in {}", path.display())
+        }
+        None => "they are lost, as there is no `--on-failure`".to_owned(),
+    };
+    let coordinates: Vec<_> = given_up.records.iter().map(|record| format!("{record:?}")).collect();
+    let shown = match coordinates.as_slice() {
+        [first, .., last] => format!("{first} to {last}"),
+        all => all.join(", "),
+    };
+    let Mapping { name, .. } = mapping;
+    let condition = given_up.condition;
+    mapping
+        .report
+        .line(&format!("{name}: {records} records given up ({condition:?}), {shown}: {place}"));
+    Ok(())
+}
