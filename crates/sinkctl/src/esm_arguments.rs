@@ -10,6 +10,9 @@ use sinkctl::{
     template::StartingPosition,
 };
 
+/// Signals that follow each other so fast are one.
+const SAME_SIGNAL_TIME: Duration = Duration::from_secs(1);
+
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   sinkctl esm                          all mappings, brokers on port 9092, tables of `sinkctl dynamodb`
@@ -20,8 +23,9 @@ Examples:
 
 Topics, batches, group, retries and responses are those of the template's mappings at the stage `local`; the flags below
 override them for every mapping that runs. Offsets are committed once their batches are done. Ctrl-C ends it when the
-invocations in flight are finished. It runs more than once a group: the partitions are shared.";
+invocations in flight are finished. Started several times, they share the partitions.";
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Args)]
 pub(crate) struct EsmArguments {
     /// The binaries of the functions whose mappings run [default: all that are enabled].
@@ -73,7 +77,7 @@ pub(crate) struct EsmArguments {
         help_heading = "Instead of the template's"
     )]
     starting_position: Option<Position>,
-    /// With AT_TIMESTAMP, the first record's time in seconds since 1970.
+    /// With `AT_TIMESTAMP`, the first record's time in seconds since 1970.
     #[arg(
         long,
         value_name = "SECONDS",
@@ -145,6 +149,8 @@ pub(crate) async fn run(arguments: EsmArguments, template: PathBuf) -> Result<()
     let esm = arguments.esm(template);
     let twice = async {
         stop().await;
+        // Some programs that end others send the signal to the process and to its group.
+        tokio::time::sleep(SAME_SIGNAL_TIME).await;
         stop().await;
     };
     let mut out = io::stdout();

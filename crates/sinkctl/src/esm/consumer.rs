@@ -26,6 +26,10 @@ use crate::{lock::lock, template::StartingPosition};
 /// How long a question to the brokers may take.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
 
+/// How often, and with which time between, it is asked where new partitions begin.
+const START_ATTEMPTS: usize = 6;
+const START_DELAY: Duration = Duration::from_millis(500);
+
 /// The consumer of a mapping.
 pub(super) type Consumer = StreamConsumer<Assignments>;
 
@@ -50,6 +54,26 @@ impl Assignments {
     /// The next change that was not told yet.
     pub(super) fn next_change(&self) -> Option<Change> {
         lock(&self.changes).pop_front()
+    }
+
+    /// Where each of the partitions begins, also while the brokers still settle who leads them.
+    fn starts_at_last(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &TopicPartitionList,
+    ) -> TopicPartitionList {
+        for _ in 0..START_ATTEMPTS {
+            match self.starts(consumer, partitions) {
+                Ok(starts) => return starts,
+                Err(error) => {
+                    let name = &self.function;
+                    self.report.trouble(&format!("{name}: cannot read where to begin: {error}"));
+                    std::thread::sleep(START_DELAY);
+                }
+            }
+        }
+        // The client looks itself, as soon as it can.
+        partitions.clone()
     }
 
     /// Where each of the partitions begins: at the group's offset, else at the mapping's starting position.
@@ -106,7 +130,8 @@ impl ClientContext for Assignments {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
         }
-        self.report.trouble(&format!("{}: Kafka: {error}: {reason}", self.function));
+        let kind = format!("{}: Kafka: {error}", self.function);
+        self.report.trouble_of_kind(&kind, &format!("{kind}: {reason}"));
     }
 }
 
@@ -122,12 +147,7 @@ impl ConsumerContext for Assignments {
         let is_cooperative =
             matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let (change, result) = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            let starts = self.starts(consumer, partitions).unwrap_or_else(|error| {
-                let function = &self.function;
-                self.report.trouble(&format!("{function}: cannot read where to begin: {error}"));
-                // The client looks itself, as soon as it can.
-                partitions.clone()
-            });
+            let starts = self.starts_at_last(consumer, partitions);
             let offsets = starts.elements().into_iter().map(|element| {
                 let offset = match element.offset() {
                     Offset::Offset(offset) => Some(offset),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rdkafka::{
-    Offset,
+    Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer as _},
     error::KafkaError,
     types::RDKafkaErrorCode,
@@ -31,7 +31,7 @@ use super::{
     settings::MappingSettings,
     summary::Counts,
 };
-use crate::{chain::chain, lock::lock};
+use crate::lock::lock;
 
 /// How often it is looked whether the end is reached.
 const LOOK_TIME: Duration = Duration::from_millis(500);
@@ -141,7 +141,7 @@ impl Poller {
                     self.end_batch(&batch, end);
                 }
                 // An error says that nobody can stop it any more.
-                _ = self.stop.changed(), if !is_stopping => self.pause_all(),
+                _ = self.stop.changed(), if !is_stopping => self.pause(self.assembly.assigned()),
                 record = receive(&consumer, &mapping.envelope) => match record {
                     // It comes again another time.
                     Ok(_) if is_stopping => {}
@@ -169,6 +169,8 @@ impl Poller {
         while let Some(change) = self.consumer.context().next_change() {
             match change {
                 Change::Assigned(partitions) => {
+                    // The client remembers from an earlier assignment that one was paused.
+                    self.resume(partitions.keys().copied());
                     for (&partition, &offset) in &partitions {
                         self.assembly.assign(partition);
                         self.at_end.remove(&partition);
@@ -192,28 +194,34 @@ impl Poller {
 
     fn control_flow(&mut self) {
         for flow in self.assembly.flow() {
-            let (Flow::Pause(partition) | Flow::Resume(partition)) = flow;
-            let partitions =
-                consumer::list(&self.mapping.settings.topic, [(partition, Offset::Invalid)]);
-            let result = partitions.and_then(|partitions| match flow {
-                Flow::Pause(_) => self.consumer.pause(&partitions),
-                Flow::Resume(_) => self.consumer.resume(&partitions),
-            });
-            if let Err(error) = result {
-                let name = &self.mapping.name;
-                self.mapping.report.trouble(&format!("{name}: cannot control the flow: {error}"));
+            match flow {
+                Flow::Pause(partition) => self.pause([partition]),
+                Flow::Resume(partition) => self.resume([partition]),
             }
         }
     }
 
-    fn pause_all(&self) {
-        let partitions = self.assembly.assigned().map(|partition| (partition, Offset::Invalid));
-        let paused = consumer::list(&self.mapping.settings.topic, partitions)
-            .and_then(|partitions| self.consumer.pause(&partitions));
-        // What comes nevertheless is left out, and comes again another time.
-        if let Err(error) = paused {
+    /// What comes nevertheless is taken, or comes again another time.
+    fn pause(&self, partitions: impl IntoIterator<Item = i32>) {
+        self.tell(self.unset(partitions).and_then(|partitions| self.consumer.pause(&partitions)));
+    }
+
+    fn resume(&self, partitions: impl IntoIterator<Item = i32>) {
+        self.tell(self.unset(partitions).and_then(|partitions| self.consumer.resume(&partitions)));
+    }
+
+    fn unset(
+        &self,
+        partitions: impl IntoIterator<Item = i32>,
+    ) -> Result<TopicPartitionList, KafkaError> {
+        let partitions = partitions.into_iter().map(|partition| (partition, Offset::Invalid));
+        consumer::list(&self.mapping.settings.topic, partitions)
+    }
+
+    fn tell(&self, result: Result<(), KafkaError>) {
+        if let Err(error) = result {
             let name = &self.mapping.name;
-            self.mapping.report.trouble(&format!("{name}: cannot pause: {error}"));
+            self.mapping.report.trouble(&format!("{name}: cannot control the flow: {error}"));
         }
     }
 
@@ -255,10 +263,7 @@ impl Poller {
         drop(stored);
     }
 
-    fn list(
-        &self,
-        offsets: &BTreeMap<i32, i64>,
-    ) -> Result<rdkafka::TopicPartitionList, KafkaError> {
+    fn list(&self, offsets: &BTreeMap<i32, i64>) -> Result<TopicPartitionList, KafkaError> {
         let offsets =
             offsets.iter().map(|(&partition, &offset)| (partition, Offset::Offset(offset)));
         consumer::list(&self.mapping.settings.topic, offsets)
@@ -274,7 +279,11 @@ impl Poller {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 format!("{name}: waiting for the topic `{}`: there is none so far", settings.topic)
             }
-            _ => format!("{name}: {}", chain(error)),
+            // The client told it already, and goes on by itself.
+            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {
+                return Ok(());
+            }
+            _ => format!("{name}: {error}"),
         };
         self.mapping.report.trouble(&line);
         Ok(())
@@ -301,10 +310,7 @@ impl Poller {
 
     async fn is_committed_elsewhere(&self, ends: BTreeMap<i32, i64>) -> bool {
         let consumer = Arc::clone(&self.consumer);
-        let partitions = ends.keys().map(|&partition| (partition, Offset::Invalid));
-        let Ok(partitions) = consumer::list(&self.mapping.settings.topic, partitions) else {
-            return false;
-        };
+        let Ok(partitions) = self.unset(ends.keys().copied()) else { return false };
         let committed = tokio::task::spawn_blocking(move || {
             consumer.committed_offsets(partitions, ANSWER_TIME)
         });

@@ -22,6 +22,9 @@ const LINE_TIME: Duration = Duration::from_secs(5);
 /// How often it is shown on a terminal.
 const REDRAW_TIME: Duration = Duration::from_millis(200);
 
+/// How many lines of an invocation's log are told: a batch that fails has one for each of its records.
+const MAX_LOG_LINES: usize = 5;
+
 /// Standard error, with the progress on its last lines if it is a terminal.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -47,11 +50,16 @@ impl Report {
 
     /// Tells of trouble that may repeat itself fast.
     pub(super) fn trouble(&self, line: &str) {
+        self.trouble_of_kind(line, line);
+    }
+
+    /// Tells of trouble that may repeat itself fast in other words.
+    pub(super) fn trouble_of_kind(&self, kind: &str, line: &str) {
         let now = Instant::now();
         let mut told = lock(&self.told);
         told.retain(|_, time| now.duration_since(*time) < QUIET_TIME);
-        if !told.contains_key(line) {
-            told.insert(line.to_owned(), now);
+        if !told.contains_key(kind) {
+            told.insert(kind.to_owned(), now);
             drop(told);
             self.line(line);
         }
@@ -59,8 +67,15 @@ impl Report {
 
     /// Tells of a function's log what someone should see.
     pub(super) fn log(&self, function: &str, log: &[String]) {
-        for line in log.iter().filter(|line| self.is_verbose || is_notable(line)) {
+        let notable: Vec<_> =
+            log.iter().filter(|line| self.is_verbose || is_notable(line)).collect();
+        let max_lines = if self.is_verbose { notable.len() } else { MAX_LOG_LINES };
+        for line in notable.iter().take(max_lines) {
             self.line(&format!("{function}: {line}"));
+        }
+        if notable.len() > max_lines {
+            let more = notable.len() - max_lines;
+            self.line(&format!("{function}: and {more} more lines; `--verbose` shows them"));
         }
     }
 
