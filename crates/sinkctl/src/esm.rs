@@ -139,6 +139,12 @@ pub enum EsmError {
         /// What it says.
         source: KafkaError,
     },
+    /// Occurs when a property is given without which offsets would not be committed after success.
+    #[error("the property `{property}` can't be given: it is set as the mapping needs it")]
+    ReservedProperty {
+        /// The property's name.
+        property: String,
+    },
     /// Occurs when no broker answers at the start.
     #[error("no broker of `{bootstrap_servers}` answers")]
     NoBroker {
@@ -188,6 +194,11 @@ pub async fn run(
     let mut settings = Vec::new();
     for (mapping, _) in &chosen {
         settings.push(MappingSettings::new(mapping, &esm.overrides)?);
+    }
+    if let Some((property, _)) =
+        esm.properties.iter().find(|(name, _)| consumer::RESERVED.contains(&name.as_str()))
+    {
+        return Err(EsmError::ReservedProperty { property: property.clone() });
     }
     let report = Arc::new(Report::new(esm.verbose));
     let functions: Vec<_> = chosen.iter().map(|(_, function)| (*function).clone()).collect();

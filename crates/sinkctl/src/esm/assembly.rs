@@ -173,6 +173,14 @@ impl Assembly {
         offsets
     }
 
+    /// Whether nothing of the batch could be committed any more.
+    pub fn is_lost(&self, batch: &Batch) -> bool {
+        let is_current = |(partition, generation): (&i32, &u64)| {
+            self.partitions.get(partition).is_some_and(|it| it.generation == *generation)
+        };
+        !batch.generations.iter().any(is_current)
+    }
+
     /// Ends a batch whose records are not all done.
     pub fn abandon(&mut self, batch: &Batch) {
         for partition in batch.generations.keys() {

@@ -62,7 +62,7 @@ pub(super) struct Mapping {
 enum End {
     /// All of its records are done or given up.
     Done,
-    /// It was to be tried again, but no more is to begin.
+    /// It was to be tried again, but nothing more is to begin, or its partitions went.
     Abandoned,
 }
 
@@ -92,6 +92,8 @@ pub(super) async fn run(
         consumer,
         begin: Instant::now(),
         batches: JoinSet::new(),
+        in_flight: BTreeMap::new(),
+        begun: 0,
         at_end: BTreeSet::new(),
         offsets: BTreeMap::new(),
         ends,
@@ -107,13 +109,22 @@ struct Poller {
     consumer: Arc<Consumer>,
     assembly: Assembly,
     begin: Instant,
-    batches: JoinSet<Result<(Batch, End), EsmError>>,
+    batches: JoinSet<Result<(u64, End), EsmError>>,
+    in_flight: BTreeMap<u64, InFlight>,
+    begun: u64,
     /// The assigned partitions that were read to their end.
     at_end: BTreeSet<i32>,
     /// Of each assigned partition the offset from which the group goes on.
     offsets: BTreeMap<i32, i64>,
     ends: Option<Ends>,
     stop: watch::Receiver<bool>,
+}
+
+/// A batch that a task lets live.
+struct InFlight {
+    batch: Batch,
+    /// Tells that it is not to be tried again.
+    is_last_try: watch::Sender<bool>,
 }
 
 impl Poller {
@@ -137,11 +148,16 @@ impl Poller {
             tokio::select! {
                 biased;
                 Some(ended) = self.batches.join_next() => {
-                    let (batch, end) = ended??;
-                    self.end_batch(&batch, end);
+                    let (number, end) = ended??;
+                    self.end_batch(number, end);
                 }
                 // An error says that nobody can stop it any more.
-                _ = self.stop.changed(), if !is_stopping => self.pause(self.assembly.assigned()),
+                _ = self.stop.changed(), if !is_stopping => {
+                    self.pause(self.assembly.assigned());
+                    for in_flight in self.in_flight.values() {
+                        in_flight.is_last_try.send_replace(true);
+                    }
+                }
                 record = receive(&consumer, &mapping.envelope) => match record {
                     // It comes again another time.
                     Ok(_) if is_stopping => {}
@@ -186,6 +202,11 @@ impl Poller {
                         self.assembly.revoke(partition);
                         self.at_end.remove(&partition);
                         self.offsets.remove(&partition);
+                    }
+                    for InFlight { batch, is_last_try } in self.in_flight.values() {
+                        if self.assembly.is_lost(batch) {
+                            is_last_try.send_replace(true);
+                        }
                     }
                 }
             }
@@ -232,25 +253,26 @@ impl Poller {
             counts.records.add(batch.records.len());
             counts.batches.add(1);
             counts.in_flight.add(1);
-            let mapping = Arc::clone(&self.mapping);
-            let stop = self.stop.clone();
-            self.batches.spawn(async move {
-                let end = live(&mapping, &batch, stop).await?;
-                Ok((batch, end))
-            });
+            self.begun += 1;
+            let (number, mapping) = (self.begun, Arc::clone(&self.mapping));
+            let life = life(&mapping, &batch);
+            let (is_last_try, last_try) = watch::channel(false);
+            self.in_flight.insert(number, InFlight { batch, is_last_try });
+            self.batches.spawn(async move { Ok((number, live(&mapping, life, last_try).await?)) });
         }
     }
 
-    fn end_batch(&mut self, batch: &Batch, end: End) {
+    fn end_batch(&mut self, number: u64, end: End) {
         self.mapping.counts.in_flight.subtract(1);
         // A change that is not followed yet would let an offset through that is not the group's any more.
         self.follow_assignments();
+        let Some(InFlight { batch, .. }) = self.in_flight.remove(&number) else { return };
         match end {
             End::Done => {
-                let offsets = self.assembly.done(batch);
+                let offsets = self.assembly.done(&batch);
                 self.commit(&offsets);
             }
-            End::Abandoned => self.assembly.abandon(batch),
+            End::Abandoned => self.assembly.abandon(&batch),
         }
     }
 
@@ -359,18 +381,21 @@ async fn receive(consumer: &Consumer, envelope: &Envelope) -> Result<Record, Kaf
     Ok(consumer::record(envelope, &message))
 }
 
-/// Lets a batch live until its end, or until nothing more is to begin.
-async fn live(
-    mapping: &Mapping,
-    batch: &Batch,
-    mut stop: watch::Receiver<bool>,
-) -> Result<End, EsmError> {
+fn life(mapping: &Mapping, batch: &Batch) -> Life {
     let (records, policy) = (batch.records.clone(), mapping.settings.policy.clone());
-    let mut life = if batch.is_too_large {
+    if batch.is_too_large {
         Life::too_large(mapping.envelope.topic(), records, policy)
     } else {
         Life::new(mapping.envelope.topic(), records, policy)
-    };
+    }
+}
+
+/// Lets a batch live until its end, or until it is not to be tried again.
+async fn live(
+    mapping: &Mapping,
+    mut life: Life,
+    mut last_try: watch::Receiver<bool>,
+) -> Result<End, EsmError> {
     let counts = &mapping.counts;
     let mut is_first = true;
     loop {
@@ -383,7 +408,7 @@ async fn live(
             }
             Next::Invoke(records) => records,
         };
-        if *stop.borrow() && !is_first {
+        if *last_try.borrow() && !is_first {
             return Ok(End::Abandoned);
         }
         let reply = mapping.invoker.invoke(mapping.envelope.event(&records)).await;
@@ -413,7 +438,7 @@ async fn live(
         }
         tokio::select! {
             () = sleep(delay) => {}
-            _ = stop.wait_for(|is_stopping| *is_stopping) => {
+            _ = last_try.wait_for(|is_last_try| *is_last_try) => {
                 // What is to be given up is given up.
                 if !delay.is_zero() {
                     return Ok(End::Abandoned);

@@ -40,6 +40,7 @@ enum Step {
     /// Ends the batch of that number, and what can be committed then.
     Done(usize, &'static [(i32, i64)]),
     Abandon(usize),
+    Lost(usize, bool),
     /// The time of the next batch, if nothing arrives.
     Due(Option<u64>),
     Revoke(i32),
@@ -47,7 +48,7 @@ enum Step {
     Flow(&'static [Flow]),
 }
 
-use Step::{Abandon, Assign, Done, Due, Push, PushLarge, Revoke, Take};
+use Step::{Abandon, Assign, Done, Due, Lost, Push, PushLarge, Revoke, Take};
 
 #[track_caller]
 fn check(steps: &[Step]) {
@@ -77,6 +78,9 @@ fn check(steps: &[Step]) {
             Done(number, expected) => {
                 let committed: Vec<_> = assembly.done(&batches[number]).into_iter().collect();
                 assert_eq!(committed, expected, "{step:?}");
+            }
+            Lost(number, expected) => {
+                assert_eq!(assembly.is_lost(&batches[number]), expected, "{step:?}");
             }
             Abandon(number) => assembly.abandon(&batches[number]),
             Due(expected) => {
@@ -206,7 +210,9 @@ fn what_a_revoked_partition_did_is_not_committed() {
         Push(0, 1, 1),
         Take(1000, "[0@1, 1@1]"),
         Push(1000, 0, 2),
+        Lost(0, false),
         Revoke(0),
+        Lost(0, false),
         Done(0, &[(1, 2)]),
         Take(9000, ""),
     ]);
@@ -214,8 +220,11 @@ fn what_a_revoked_partition_did_is_not_committed() {
     check(&[
         Push(0, 0, 1),
         Take(1000, "[0@1]"),
+        Lost(0, false),
         Revoke(0),
+        Lost(0, true),
         Assign(0),
+        Lost(0, true),
         Push(1000, 0, 1),
         Take(9000, ""),
         Done(0, &[]),
