@@ -18,6 +18,7 @@ pub mod invoke;
 pub mod summary;
 
 mod consumer;
+mod live;
 mod poll;
 mod report;
 
