@@ -146,6 +146,8 @@ async fn main() -> ExitCode {
     let failure = match arguments.command {
         #[cfg(feature = "kafka")]
         Command::Audit(_) => ExitCode::from(NOT_DONE),
+        #[cfg(feature = "kafka")]
+        Command::Esm(_) => ExitCode::FAILURE,
         Command::Demo(_) | Command::Dynamodb(_) => ExitCode::FAILURE,
     };
     match run(arguments).await {
@@ -183,6 +185,7 @@ async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box
         }
         #[cfg(feature = "kafka")]
         Command::Audit(arguments) => return audit(template, arguments).await,
+        #[cfg(feature = "kafka")]
         Command::Esm(arguments) => esm_arguments::run(*arguments, template).await?,
     }
     Ok(ExitCode::SUCCESS)
