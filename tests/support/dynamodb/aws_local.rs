@@ -22,7 +22,8 @@ pub(crate) struct AwsLocal {
 
 /// The access keys whose databases no test uses any more, the longest unused first.
 ///
-/// DynamoDB Local never gives up a database, which takes 1.5 MB and four threads, so they are used again.
+/// DynamoDB Local never gives up a database, which takes 1.5 MB and four threads, so they are used again; but not those
+/// that had streams, whose records stay for a day and slow down every write.
 static UNUSED: Mutex<AccessKeys> = Mutex::new(AccessKeys { unused: VecDeque::new(), created: 0 });
 
 struct AccessKeys {
@@ -127,7 +128,9 @@ impl fmt::Debug for AwsLocal {
 
 impl Drop for AwsLocal {
     fn drop(&mut self) {
-        AccessKeys::put_back(self.caller.access_key.clone());
+        if self.tables.iter().all(|table| table.stream_view_type.is_none()) {
+            AccessKeys::put_back(self.caller.access_key.clone());
+        }
     }
 }
 
