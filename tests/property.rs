@@ -27,6 +27,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
+    time::Duration,
 };
 
 use dynamo_sink::outcome::Outcome;
@@ -89,6 +90,10 @@ fn check(logs: impl Strategy<Value = Log>, also: &[&str]) {
     });
     if let Err(error) = result {
         panic!("{error}");
+    }
+    if is_aws_local() {
+        // Among so few logs, watched so seldom, not everything need come up.
+        return;
     }
     let outcomes = ["written", "superseded", "duplicate", "stale", "quarantined", "failed"];
     let mishaps = ["killed", "failed invocation", "partial answer"];
@@ -299,6 +304,10 @@ async fn watch(world: Rc<World>) {
             let item = items.iter().find(|item| item["PK"]["S"] == key);
             let landed = world.landed.borrow().get(key).copied().unwrap_or_default();
             reader.sees(key, item, landed);
+        }
+        if is_aws_local() {
+            // A read takes long there, and the deliveries wait for it.
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         for _ in 0..10 {
             tokio::task::yield_now().await;
