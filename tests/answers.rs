@@ -7,19 +7,19 @@ use dynamo_sink::{
 };
 use lambda_runtime::Diagnostic;
 use serde_json::{Value, json};
-use sinkctl::dynamodb::LocalDynamoDb;
 
 use crate::support::{
-    Event, QUARANTINE, Record, SEATOOL, TIME, TOMBSTONES, dynamodb, handler, land, put, send,
+    Event, QUARANTINE, Record, SEATOOL, TIME, TOMBSTONES, TestDynamoDb, dynamodb, handler,
+    is_aws_local, land, send,
 };
 
 const SINK: Sink = sink_seatool_data::SINK;
 
 /// Tables in which the key `STUCK` has an item that no record can be compared with, so that its records fail.
-async fn dynamodb_with_a_stuck_key() -> LocalDynamoDb {
+async fn dynamodb_with_a_stuck_key() -> TestDynamoDb {
     let dynamodb = dynamodb().await;
     let foreign = json!({"PK": {"S": "STUCK"}, "SK": {"S": "STUCK"}, "_sink": {"S": "mine"}});
-    put(&dynamodb, SEATOOL, &foreign);
+    dynamodb.put(SEATOOL, &foreign);
     dynamodb
 }
 
@@ -52,8 +52,8 @@ fn told(error: InvocationError) -> (String, String) {
     (error_type, error_message)
 }
 
-fn keys(dynamodb: &LocalDynamoDb, table: &str) -> Vec<String> {
-    let items = dynamodb.items(table).unwrap();
+fn keys(dynamodb: &TestDynamoDb, table: &str) -> Vec<String> {
+    let items = dynamodb.items(table);
     items.iter().map(|item| item["PK"]["S"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -124,7 +124,7 @@ async fn the_whole_batch_fails_with_counts_and_the_first_failure() {
 
     // Mended, the next attempt has nothing left to complain of.
     let mended = json!({"PK": {"S": "STUCK"}, "SK": {"S": "STUCK"}, "a": {"N": "1"}});
-    put(&dynamodb, SEATOOL, &mended);
+    dynamodb.put(SEATOOL, &mended);
     let landed = land(&mut handler, &mixed()).await;
     assert_eq!(landed.answer.unwrap(), Response::default());
     assert_eq!(landed.summary.count(Outcome::Written), 1);
@@ -137,7 +137,7 @@ async fn a_foreign_tombstone_fails_its_keys_records() {
     for statements in ["25", "1"] {
         let dynamodb = dynamodb().await;
         let foreign = json!({"PK": {"S": "A"}, "SK": {"S": "A"}, "version": {"S": "9"}});
-        put(&dynamodb, TOMBSTONES, &foreign);
+        dynamodb.put(TOMBSTONES, &foreign);
         let settings = [("DYNAMODB_STATEMENTS_PER_REQUEST", statements)];
         let mut handler = handler(&dynamodb.endpoint(), SINK, &settings).await;
         let delete = Record::seatool("A", 0, 2, 2, None);
@@ -150,7 +150,7 @@ async fn a_foreign_tombstone_fails_its_keys_records() {
                 "{message}"
             );
         }
-        assert_eq!(dynamodb.items(TOMBSTONES).unwrap(), [foreign]);
+        assert_eq!(dynamodb.items(TOMBSTONES), [foreign]);
         assert_eq!(keys(&dynamodb, SEATOOL), Vec::<String>::new());
     }
 }
@@ -234,24 +234,31 @@ async fn what_is_no_kafka_event_is_told() {
 
 #[tokio::test]
 async fn a_missing_table_is_told_and_quarantines_nothing() {
+    // DynamoDB Local has other words for it.
+    let words = if is_aws_local() {
+        "Cannot do operations on a non-existent table"
+    } else {
+        "Requested resource not found"
+    };
+    let message = |records: &str, code: &str| {
+        format!(
+            "{records} records failed, because the system is not set up rightly: DynamoDB answered `{code}`: {words}"
+        )
+    };
     let event = Event::new([record("A", 0, 1), record("B", 0, 2), record("C", 1, 3)]).json();
-    let message = "3 of 3 records failed, because the system is not set up rightly: DynamoDB \
-                   answered `ResourceNotFound`: Requested resource not found";
-    check_fault(&event, &[("TABLE_NAME", "missing")], "SystemFault", message).await;
-    let message = "3 of 3 records failed, because the system is not set up rightly: DynamoDB \
-                   answered `ResourceNotFoundException`: Requested resource not found";
+    let expected = message("3 of 3", "ResourceNotFound");
+    check_fault(&event, &[("TABLE_NAME", "missing")], "SystemFault", &expected).await;
+    let expected = message("3 of 3", "ResourceNotFoundException");
     let settings = [("TABLE_NAME", "missing"), ("DYNAMODB_STATEMENTS_PER_REQUEST", "1")];
-    check_fault(&event, &settings, "SystemFault", message).await;
+    check_fault(&event, &settings, "SystemFault", &expected).await;
     let deletes = Event::new([Record::seatool("A", 0, 1, 1, None)]).json();
-    let message = "1 of 1 records failed, because the system is not set up rightly: DynamoDB \
-                   answered `ResourceNotFound`: Requested resource not found";
-    check_fault(&deletes, &[("TOMBSTONE_TABLE_NAME", "missing")], "SystemFault", message).await;
+    let expected = message("1 of 1", "ResourceNotFound");
+    check_fault(&deletes, &[("TOMBSTONE_TABLE_NAME", "missing")], "SystemFault", &expected).await;
     // A rejected record that can't be kept has failed.
     let poison = Record { value: Some(b"{".to_vec()), ..record("A", 0, 1) };
-    let message = "1 of 1 records failed, because the system is not set up rightly: DynamoDB \
-                   answered `ResourceNotFoundException`: Requested resource not found";
+    let expected = message("1 of 1", "ResourceNotFoundException");
     let settings = [("QUARANTINE_TABLE_NAME", "missing")];
-    check_fault(&Event::new([poison]).json(), &settings, "SystemFault", message).await;
+    check_fault(&Event::new([poison]).json(), &settings, "SystemFault", &expected).await;
 }
 
 #[tokio::test]

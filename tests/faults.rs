@@ -29,11 +29,12 @@ use dynamo_sink::{
     outcome::Outcome,
 };
 use serde_json::Value;
-use sinkctl::dynamodb::LocalDynamoDb;
 
 use crate::{
     faults::batch::Batch,
-    support::{APPIAN, Act, Proxy, QUARANTINE, Request, SEATOOL, TIME, TOMBSTONES, handler},
+    support::{
+        APPIAN, Act, Proxy, QUARANTINE, Request, SEATOOL, TIME, TOMBSTONES, TestDynamoDb, handler,
+    },
 };
 
 /// Both transports.
@@ -41,7 +42,7 @@ const TRANSPORTS: [&str; 2] = ["25", "1"];
 
 /// What landing a batch through a proxy came to.
 struct Run {
-    dynamodb: LocalDynamoDb,
+    dynamodb: TestDynamoDb,
     proxy: Proxy,
     landed: Handled,
 }
@@ -83,10 +84,10 @@ async fn check_unharmed(
 }
 
 /// All tables, without what depends on the time and on the number of attempts.
-fn contents(dynamodb: &LocalDynamoDb) -> Vec<Value> {
+fn contents(dynamodb: &TestDynamoDb) -> Vec<Value> {
     let mut contents = Vec::new();
     for table in [APPIAN, SEATOOL, TOMBSTONES, QUARANTINE] {
-        for mut item in dynamodb.items(table).unwrap() {
+        for mut item in dynamodb.items(table) {
             let members = item.as_object_mut().unwrap();
             for name in ["expiresAt", "firstSeen", "attempts"] {
                 members.remove(name);

@@ -18,8 +18,8 @@ use dynamo_sink::{
 use serde_json::{Map, Value, json};
 
 use crate::support::{
-    APPIAN, Change, Event, QUARANTINE, Record, SEATOOL, TOMBSTONES, changes, dynamo_members,
-    dynamodb_with_streams, handler, land, put,
+    APPIAN, Change, Event, QUARANTINE, Record, SEATOOL, TOMBSTONES, dynamo_members,
+    dynamodb_with_streams, handler, land,
 };
 
 /// One key: what stands, what comes, and what is to become of both.
@@ -79,11 +79,11 @@ async fn run(
     for Standing { item, tombstone } in scenarios.iter().map(|scenario| &scenario.before) {
         for (table, standing) in [(table, item), (TOMBSTONES, tombstone)] {
             if let Some(standing) = standing {
-                put(&dynamodb, table, standing);
+                dynamodb.put(table, standing);
             }
         }
     }
-    let n_puts = [table, TOMBSTONES].map(|table| changes(&dynamodb, table).len());
+    let n_puts = [table, TOMBSTONES].map(|table| dynamodb.changes(table).len());
     let start = now();
 
     let epoch = EPOCH.to_string();
@@ -101,8 +101,7 @@ async fn run(
     }
 
     let year = 365 * 24 * 60 * 60;
-    let (items, mut tombstones) =
-        (dynamodb.items(table).unwrap(), dynamodb.items(TOMBSTONES).unwrap());
+    let (items, mut tombstones) = (dynamodb.items(table), dynamodb.items(TOMBSTONES));
     for tombstone in &mut tombstones {
         let Some(expires_at) = tombstone["expiresAt"]["N"].as_str() else { continue };
         if (start + year..=now() + year).contains(&expires_at.parse().unwrap()) {
@@ -126,7 +125,7 @@ async fn run(
         tombstones.len(),
         scenarios.iter().filter(|it| it.after.tombstone.is_some()).count()
     );
-    assert_eq!(dynamodb.items(QUARANTINE).unwrap(), Vec::<Value>::new());
+    assert_eq!(dynamodb.items(QUARANTINE), Vec::<Value>::new());
 
     // Each write changed something, and nothing was written twice.
     let differs = |part: fn(&Standing) -> &Option<Value>| {
@@ -134,7 +133,7 @@ async fn run(
     };
     let n_changes = [differs(|it| &it.item), differs(|it| &it.tombstone)];
     for ((table, n_puts), n_changes) in [table, TOMBSTONES].into_iter().zip(n_puts).zip(n_changes) {
-        let changes = changes(&dynamodb, table).split_off(n_puts);
+        let changes = dynamodb.changes(table).split_off(n_puts);
         assert!(changes.iter().all(|Change { old, new }| old != new));
         assert_eq!(changes.len(), n_changes, "{table} ({with})");
     }

@@ -13,7 +13,6 @@ use sinkctl::{
 use crate::support::{
     Act, Applied, Event, Proxy, Record, Refusal, Request, SEATOOL, dynamodb,
     function::{batch_lines, function, function_error, no_failures, panicking_function, samples},
-    put,
 };
 
 /// As much as anyone can ask a function to log.
@@ -318,7 +317,7 @@ async fn no_fault_leaves_data_in_the_log() {
 async fn no_foreign_item_leaves_data_in_the_log() {
     let dynamodb = dynamodb().await;
     let (key, name) = (json!({"S": "SECRET-KEY"}), json!({"S": "SECRET-VALUE"}));
-    put(&dynamodb, SEATOOL, &json!({"PK": key, "SK": key, "_sink": name, "SECRET_NAME": name}));
+    dynamodb.put(SEATOOL, &json!({"PK": key, "SK": key, "_sink": name, "SECRET_NAME": name}));
     let sink = sink_seatool_data::SINK;
     let function = function(&sink, &dynamodb.endpoint(), &ALL);
     let invocation = check_secret("foreign", &function, secret_event(sink.topic).json()).await;

@@ -7,16 +7,15 @@ use std::{
 
 use dynamo_sink::{handler::Handler, outcome::Outcome, sink::Sink};
 use serde_json::{Value, json};
-use sinkctl::dynamodb::LocalDynamoDb;
 
-use crate::support::{Event, Proxy, Record, Request, dynamodb, handler, land};
+use crate::support::{Event, Proxy, Record, Request, TestDynamoDb, dynamodb, handler, land};
 
 /// A handler behind a proxy that counts.
 struct Counted {
     proxy: Proxy,
     handler: Handler,
     /// Kept, since it ends when it is dropped.
-    _dynamodb: LocalDynamoDb,
+    _dynamodb: TestDynamoDb,
 }
 
 impl Counted {

@@ -4,9 +4,10 @@ use std::{fs, path::PathBuf};
 
 use dynamo_sink::{handler::Response, outcome::Outcome, sink::Sink};
 use serde_json::Value;
-use sinkctl::dynamodb::LocalDynamoDb;
 
-use crate::support::{APPIAN, QUARANTINE, SEATOOL, TIME, TOMBSTONES, dynamodb, handler};
+use crate::support::{
+    APPIAN, QUARANTINE, SEATOOL, TIME, TOMBSTONES, TestDynamoDb, dynamodb, handler,
+};
 
 /// Every sample with its outcomes when it comes for the first time, and when it comes again.
 const SAMPLES: [(&str, &str, &str); 10] = [
@@ -122,7 +123,7 @@ fn sink(name: &str) -> Sink {
 }
 
 /// Sends a sample and says how many records had which outcome.
-async fn send(dynamodb: &LocalDynamoDb, name: &str) -> String {
+async fn send(dynamodb: &TestDynamoDb, name: &str) -> String {
     let mut handler = handler(&dynamodb.endpoint(), sink(name), &[]).await;
     let payload = fs::read(directory().join(name)).unwrap();
     let landed = handler.land(&payload, Some(TIME)).await.unwrap();
@@ -150,7 +151,7 @@ async fn each_sample_has_its_outcomes() {
             let offset = entry["offset"]["N"].as_str()?.parse::<i64>().unwrap();
             Some((offset, entry["reason"]["S"].as_str().unwrap().to_owned()))
         };
-        let entries = dynamodb.items(QUARANTINE).unwrap();
+        let entries = dynamodb.items(QUARANTINE);
         let found: Vec<_> = entries.iter().filter_map(reason).collect();
         let expected =
             POISON.iter().find(|(poison, _)| *poison == name).map(|(_, reasons)| *reasons);
@@ -175,7 +176,7 @@ async fn the_order_of_the_samples_does_not_matter() {
     }
     for table in [APPIAN, SEATOOL, TOMBSTONES, QUARANTINE] {
         let [forwards, backwards] = [&forwards, &backwards].map(|dynamodb| {
-            let mut items = dynamodb.items(table).unwrap();
+            let mut items = dynamodb.items(table);
             // Tombstones of the two may differ by a second.
             for item in &mut items {
                 item["expiresAt"] = Value::Null;
@@ -186,8 +187,8 @@ async fn the_order_of_the_samples_does_not_matter() {
         assert_eq!(forwards, backwards);
     }
     // Of one package four states come in the wrong order, over two partitions.
-    let times = |dynamodb: &LocalDynamoDb| {
-        let items = dynamodb.items(APPIAN).unwrap();
+    let times = |dynamodb: &TestDynamoDb| {
+        let items = dynamodb.items(APPIAN);
         let item = items.iter().find(|item| item["PK"]["S"] == "21830").unwrap();
         item["payload"]["M"]["REPLICA_TIMESTAMP"]["N"].as_str().unwrap().to_owned()
     };

@@ -4,19 +4,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sinkctl::{
-    dynamodb::LocalDynamoDb,
     function::{FunctionSettings, LocalFunction},
     runtime_api::{Answer, Deadline},
 };
 use tokio::sync::oneshot;
 
 use crate::support::{
-    APPIAN, Act, Applied, Event, Proxy, QUARANTINE, Record, Refusal, SEATOOL, TOMBSTONES, dynamodb,
+    APPIAN, Act, Applied, Event, Proxy, QUARANTINE, Record, Refusal, SEATOOL, TOMBSTONES,
+    TestDynamoDb, dynamodb,
     function::{
         batch_lines, counts, function, function_error, function_settings, no_failures,
         panicking_function, samples,
     },
-    put,
 };
 
 fn seatool(key: &str, partition: i32, offset: i64) -> Record {
@@ -24,10 +23,10 @@ fn seatool(key: &str, partition: i32, offset: i64) -> Record {
 }
 
 /// All tables' items, without what a second delivery may change: the quarantine's attempts.
-fn tables(dynamodb: &LocalDynamoDb) -> Vec<Value> {
+fn tables(dynamodb: &TestDynamoDb) -> Vec<Value> {
     let mut items = Vec::new();
     for table in [APPIAN, SEATOOL, TOMBSTONES, QUARANTINE] {
-        items.extend(dynamodb.items(table).unwrap());
+        items.extend(dynamodb.items(table));
     }
     for item in &mut items {
         item.as_object_mut().unwrap().retain(|name, _| name != "attempts" && name != "expiresAt");
@@ -94,7 +93,7 @@ async fn environments_work_side_by_side() {
     assert_ne!(slow.process, fast.process);
     assert_eq!(counts(&fast), "received 2, written 2");
     assert_eq!(counts(&slow), "received 2, duplicate 2");
-    assert_eq!(dynamodb.items(SEATOOL).unwrap().len(), 2);
+    assert_eq!(dynamodb.items(SEATOOL).len(), 2);
 }
 
 #[tokio::test]
@@ -108,8 +107,7 @@ async fn failed_records_are_answered_in_both_response_modes() {
     for mode in ["batch", "partial"] {
         let dynamodb = dynamodb().await;
         // Nothing can be compared with a `_sink` that is none, so this record fails each time.
-        put(
-            &dynamodb,
+        dynamodb.put(
             SEATOOL,
             &json!({"PK": {"S": "foreign"}, "SK": {"S": "foreign"}, "_sink": {"S": "x"}}),
         );
@@ -166,7 +164,7 @@ async fn an_error_is_reported_with_its_type_and_all_its_causes() {
     );
     assert_eq!(function_error(&invocation.answer), ("SystemFault", expected.as_str()));
     assert_eq!(counts(&invocation), "received 1, failed 1");
-    assert_eq!(dynamodb.items(QUARANTINE).unwrap(), Vec::<Value>::new());
+    assert_eq!(dynamodb.items(QUARANTINE), Vec::<Value>::new());
 }
 
 #[tokio::test]
@@ -276,7 +274,7 @@ async fn a_slow_table_fails_the_batch_before_the_deadline() {
 
     let retry = function.invoke(event).await.unwrap();
     assert_eq!((&retry.answer, retry.process), (&no_failures(), slow.process));
-    assert_eq!(dynamodb.items(SEATOOL).unwrap().len(), 2);
+    assert_eq!(dynamodb.items(SEATOOL).len(), 2);
 }
 
 #[tokio::test]
@@ -302,7 +300,7 @@ async fn a_panic_is_reported_and_ends_nothing() {
 
     let next = function.invoke(Event::new([record(2, r#"{"good":2}"#)]).json()).await.unwrap();
     assert_eq!((&next.answer, next.process), (&no_failures(), good.process));
-    assert_eq!(dynamodb.items(APPIAN).unwrap().len(), 2);
+    assert_eq!(dynamodb.items(APPIAN).len(), 2);
 
     // It holds where the functions are deployed only if they unwind there.
     let manifest = std::fs::read_to_string(crate::support::function::root().join("Cargo.toml"));

@@ -2,10 +2,11 @@
 
 use dynamo_sink::sink::Sink;
 use serde_json::{Value, json};
-use sinkctl::{dynamodb::LocalDynamoDb, runtime_api::Answer};
+use sinkctl::runtime_api::Answer;
 
 use crate::support::{
-    APPIAN, Act, Applied, Event, Proxy, QUARANTINE, Record, SEATOOL, TOMBSTONES, dynamodb,
+    APPIAN, Act, Applied, Event, Proxy, QUARANTINE, Record, SEATOOL, TOMBSTONES, TestDynamoDb,
+    dynamodb,
     function::{function, no_failures},
 };
 
@@ -58,10 +59,10 @@ async fn check(sink: Sink, statements: &str, events: &[Event], least_requests: u
 }
 
 /// All tables' items, without what depends on the time and the number of deliveries.
-fn tables(dynamodb: &LocalDynamoDb) -> Vec<Value> {
+fn tables(dynamodb: &TestDynamoDb) -> Vec<Value> {
     let mut items = Vec::new();
     for table in [APPIAN, SEATOOL, TOMBSTONES, QUARANTINE] {
-        items.extend(dynamodb.items(table).unwrap());
+        items.extend(dynamodb.items(table));
     }
     for item in &mut items {
         let members = item.as_object_mut().unwrap();

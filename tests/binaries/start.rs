@@ -4,14 +4,14 @@ use std::process::Command;
 
 use dynamo_sink::sink::Sink;
 use sinkctl::{
-    dynamodb::{LocalDynamoDb, Storage},
     function::{FunctionSettings, LocalFunction},
     runtime_api::Answer,
     template::{AttributeType, Table},
 };
 
 use crate::support::{
-    APPIAN, Act, Event, Proxy, QUARANTINE, Record, Refusal, SEATOOL, TOMBSTONES, dynamodb,
+    APPIAN, Act, Event, Proxy, QUARANTINE, Record, Refusal, SEATOOL, TOMBSTONES, TestDynamoDb,
+    dynamodb,
     function::{function, function_settings, no_failures},
     template,
 };
@@ -85,7 +85,7 @@ async fn a_malformed_variable_is_named_with_what_was_found() {
 async fn check_tables(change: impl FnOnce(&mut Vec<Table>), error_type: &str, expected: &str) {
     let mut tables = template().tables;
     change(&mut tables);
-    let dynamodb = LocalDynamoDb::start(Storage::Memory, 0, &tables).await.unwrap();
+    let dynamodb = TestDynamoDb::start(&tables).await;
     check(function_settings(&SINK, &dynamodb.endpoint(), &[]), error_type, expected).await;
 }
 
@@ -181,7 +181,7 @@ async fn a_missing_permission_to_describe_tables_is_no_failure() {
     let event = Event::new([Record::appian(1, 1, 0, 1, serde_json::json!({}))]);
     let invocation = function.invoke(event.json()).await.unwrap();
     assert_eq!(invocation.answer, no_failures());
-    assert_eq!(dynamodb.items(APPIAN).unwrap().len(), 1);
+    assert_eq!(dynamodb.items(APPIAN).len(), 1);
     for table in [APPIAN, QUARANTINE] {
         let warnings = invocation.log.iter().filter(|line| {
             line.contains("no permission to describe the table")

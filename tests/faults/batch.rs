@@ -2,11 +2,10 @@
 
 use dynamo_sink::{outcome::Outcome, sink::Sink};
 use serde_json::{Value, json};
-use sinkctl::dynamodb::LocalDynamoDb;
 
 use crate::{
     faults::contents,
-    support::{APPIAN, Event, Record, SEATOOL, dynamodb, handler, land, put},
+    support::{APPIAN, Event, Record, SEATOOL, TestDynamoDb, dynamodb, handler, land},
 };
 
 /// An event with the states that it finds.
@@ -166,11 +165,11 @@ impl Batch {
     }
 
     /// The tables that the batch finds.
-    pub(super) async fn tables(&self) -> LocalDynamoDb {
+    pub(super) async fn tables(&self) -> TestDynamoDb {
         let dynamodb = dynamodb().await;
         for (table, key) in &self.unstamped {
             let item = json!({"PK": {"S": key}, "SK": {"S": key}, "left": {"S": VALUE}});
-            put(&dynamodb, table, &item);
+            dynamodb.put(table, &item);
         }
         let mut handler = handler(&dynamodb.endpoint(), self.sink, &[]).await;
         for event in &self.earlier {

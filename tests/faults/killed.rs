@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use dynamo_sink::outcome::Outcome;
 use serde_json::Value;
-use sinkctl::dynamodb::LocalDynamoDb;
 
 use crate::{
     faults::{TRANSPORTS, batch::Batch, contents},
-    support::{Act, Applied, Proxy, QUARANTINE, TIME, handler},
+    support::{Act, Applied, Proxy, QUARANTINE, TIME, TestDynamoDb, handler},
 };
 
 #[tokio::test]
@@ -38,7 +37,7 @@ async fn a_killed_invocation_is_mended_by_the_next() {
                         expected,
                         "killed after {requests} {applied:?}"
                     );
-                    for item in dynamodb.items(QUARANTINE).unwrap() {
+                    for item in dynamodb.items(QUARANTINE) {
                         let attempts = item["attempts"]["N"].as_str();
                         assert!([None, Some("1"), Some("2")].contains(&attempts));
                     }
@@ -54,8 +53,8 @@ async fn a_killed_invocation_is_mended_by_the_next() {
 
 /// A head in the quarantine stands for all its parts, whoever looks and whenever.
 #[track_caller]
-fn check_heads(dynamodb: &LocalDynamoDb) {
-    let items = dynamodb.items(QUARANTINE).unwrap();
+fn check_heads(dynamodb: &TestDynamoDb) {
+    let items = dynamodb.items(QUARANTINE);
     for head in items.iter().filter(|item| item["attempts"]["N"].is_string()) {
         let parts = format!("{}#", head["SK"]["S"].as_str().unwrap());
         let is_part = |item: &&Value| item["SK"]["S"].as_str().unwrap().starts_with(&parts);
@@ -68,7 +67,7 @@ fn check_heads(dynamodb: &LocalDynamoDb) {
 /// where it does not send so many.
 async fn land_until(
     batch: &Batch,
-    dynamodb: &LocalDynamoDb,
+    dynamodb: &TestDynamoDb,
     changes: &[(&str, &str)],
     requests: usize,
     applied: Applied,

@@ -3,15 +3,14 @@
 //! as can be.
 
 use dynamo_sink::{handler::Handler, outcome::Outcome, sink::Sink};
-use dynoxide::actions::get_item::GetItemRequest;
 use serde_json::{Value, json};
-use sinkctl::dynamodb::LocalDynamoDb;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     faults::{TRANSPORTS, batch::seatool},
     support::{
-        APPIAN, Act, Event, Proxy, Record, SEATOOL, TIME, TOMBSTONES, dynamodb, handler, land, put,
+        APPIAN, Act, Event, Proxy, Record, SEATOOL, TIME, TOMBSTONES, TestDynamoDb, dynamodb,
+        handler, land,
     },
 };
 
@@ -100,7 +99,7 @@ async fn check(
 
 /// Two handlers, each with one request at a time, whose requests wait until they are let through.
 struct Pair<'a> {
-    dynamodb: &'a LocalDynamoDb,
+    dynamodb: &'a TestDynamoDb,
     sink: Sink,
     handlers: [Handler; 2],
     /// Sends without waiting for anything.
@@ -128,7 +127,7 @@ struct Seen {
 }
 
 impl<'a> Pair<'a> {
-    async fn start(dynamodb: &'a LocalDynamoDb, sink: Sink, statements: &str) -> Self {
+    async fn start(dynamodb: &'a TestDynamoDb, sink: Sink, statements: &str) -> Self {
         let (sender, words) = mpsc::unbounded_channel();
         let proxy = async |index| {
             let sender = sender.clone();
@@ -156,7 +155,7 @@ impl<'a> Pair<'a> {
             Start::Nothing => {}
             Start::Unstamped => {
                 let item = json!({"PK": {"S": key}, "SK": {"S": key}, "left": {"S": "VALUE"}});
-                put(self.dynamodb, self.table(), &item);
+                self.dynamodb.put(self.table(), &item);
             }
             Start::First => {
                 land(&mut self.free, first).await.answer.unwrap();
@@ -227,18 +226,8 @@ fn table(sink: Sink) -> &'static str {
     if sink.deletes { SEATOOL } else { APPIAN }
 }
 
-fn seen(dynamodb: &LocalDynamoDb, sink: Sink, key: &str) -> Seen {
-    let get = |table: &str| {
-        let key = json!({"PK": {"S": key}, "SK": {"S": key}});
-        let request = GetItemRequest {
-            table_name: table.to_owned(),
-            key: serde_json::from_value(key).unwrap(),
-            ..GetItemRequest::default()
-        };
-        let item = dynamodb.database().get_item(request).unwrap().item;
-        item.map(|item| serde_json::to_value(item).unwrap())
-    };
-    Seen { item: get(table(sink)), tombstone: get(TOMBSTONES) }
+fn seen(dynamodb: &TestDynamoDb, sink: Sink, key: &str) -> Seen {
+    Seen { item: dynamodb.item(table(sink), key), tombstone: dynamodb.item(TOMBSTONES, key) }
 }
 
 impl Seen {

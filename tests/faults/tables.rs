@@ -13,7 +13,7 @@ use crate::{
     },
     support::{
         Act, Applied, Event, QUARANTINE, Refusal, Request, SEATOOL, TIME, TOMBSTONES, dynamodb,
-        handler, land, put,
+        handler, land,
     },
 };
 
@@ -187,7 +187,7 @@ async fn a_tombstone_that_is_not_ours_counts() {
         for value in [None, Some(json!({"a": "VALUE"}))] {
             let dynamodb = dynamodb().await;
             let key = json!({"S": "KEY"});
-            put(&dynamodb, TOMBSTONES, &json!({"PK": key, "SK": key, "version": {"N": "1"}}));
+            dynamodb.put(TOMBSTONES, &json!({"PK": key, "SK": key, "version": {"N": "1"}}));
             let settings = [("DYNAMODB_STATEMENTS_PER_REQUEST", statements)];
             let sink = sink_seatool_data::SINK;
             let mut handler = handler(&dynamodb.endpoint(), sink, &settings).await;

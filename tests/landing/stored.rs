@@ -4,8 +4,8 @@ use dynamo_sink::outcome::Outcome;
 use serde_json::{Value, json};
 
 use crate::support::{
-    APPIAN, Change, Event, Record, SEATOOL, TOMBSTONES, changes, dynamodb, dynamodb_with_streams,
-    handler, land, put,
+    APPIAN, Change, Event, Record, SEATOOL, TOMBSTONES, dynamodb, dynamodb_with_streams, handler,
+    land,
 };
 
 fn seatool(offset: i64, value: Option<&Value>) -> Record {
@@ -21,7 +21,7 @@ async fn items_and_tombstones_are_the_same_in_every_release() {
     let row = Record::appian(21782, 1_763_700_000_123, 1, 40211, payload);
     assert_eq!(land(&mut appian, &Event::new([row])).await.summary.outcomes, [Outcome::Written]);
     assert_eq!(
-        dynamodb.items(APPIAN).unwrap(),
+        dynamodb.items(APPIAN),
         [json!({
             "PK": {"S": "21782"},
             "SK": {"S": "21782"},
@@ -48,7 +48,7 @@ async fn items_and_tombstones_are_the_same_in_every_release() {
     let event = Event::new([seatool(7, Some(&value))]);
     assert_eq!(land(&mut seatool_handler, &event).await.summary.outcomes, [Outcome::Written]);
     assert_eq!(
-        dynamodb.items(SEATOOL).unwrap(),
+        dynamodb.items(SEATOOL),
         [json!({
             "PK": {"S": "MD-22-0001"},
             "SK": {"S": "MD-22-0001"},
@@ -70,8 +70,8 @@ async fn items_and_tombstones_are_the_same_in_every_release() {
 
     let event = Event::new([seatool(8, None)]);
     assert_eq!(land(&mut seatool_handler, &event).await.summary.outcomes, [Outcome::Deleted]);
-    assert_eq!(dynamodb.items(SEATOOL).unwrap(), Vec::<Value>::new());
-    let mut tombstones = dynamodb.items(TOMBSTONES).unwrap();
+    assert_eq!(dynamodb.items(SEATOOL), Vec::<Value>::new());
+    let mut tombstones = dynamodb.items(TOMBSTONES);
     assert!(tombstones[0]["expiresAt"]["N"].take().is_string());
     assert_eq!(
         tombstones,
@@ -100,7 +100,7 @@ async fn a_redriven_record_keeps_its_epoch() {
         let mut send =
             async |record| land(&mut handler, &Event::new([record])).await.summary.outcomes;
         assert_eq!(send(redriven(90, Some(&old))).await, [Outcome::Written]);
-        let version = |table| dynamodb.items(table).unwrap()[0].clone();
+        let version = |table| dynamodb.items(table)[0].clone();
         let item = version(SEATOOL);
         assert_eq!(item["_sink"]["M"]["version"]["S"], "000000000500000000000000000090");
 
@@ -112,7 +112,7 @@ async fn a_redriven_record_keeps_its_epoch() {
         assert_eq!(version(TOMBSTONES)["version"]["S"], "000000000500000000000000000092");
         assert_eq!(send(seatool(4, None)).await, [Outcome::Deleted]);
         assert_eq!(send(redriven(93, Some(&old))).await, [Outcome::Stale]);
-        assert_eq!(dynamodb.items(SEATOOL).unwrap(), Vec::<Value>::new());
+        assert_eq!(dynamodb.items(SEATOOL), Vec::<Value>::new());
     }
 }
 
@@ -136,9 +136,9 @@ async fn a_member_of_a_later_release_is_no_obstacle() {
                 handler(&dynamodb.endpoint(), sink_seatool_data::SINK, &settings).await;
             let first = seatool(1, Some(&json!({"a": 1})));
             assert!(land(&mut handler, &Event::new([first])).await.answer.is_ok());
-            let mut item = dynamodb.items(SEATOOL).unwrap().remove(0);
+            let mut item = dynamodb.items(SEATOOL).remove(0);
             item["_sink"]["M"]["later"] = json!({"S": "x"});
-            put(&dynamodb, SEATOOL, &item);
+            dynamodb.put(SEATOOL, &item);
 
             let landed = land(&mut handler, &Event::new([record])).await;
             assert_eq!(landed.summary.outcomes, [outcome]);
@@ -156,12 +156,12 @@ async fn an_item_whose_sink_has_no_shape_is_left_alone() {
         let value = json!({"a": 1});
         let put_at = |offset| Event::new([seatool(offset, Some(&value))]);
         assert!(land(&mut handler, &put_at(1)).await.answer.is_ok());
-        let mut item = dynamodb.items(SEATOOL).unwrap().remove(0);
+        let mut item = dynamodb.items(SEATOOL).remove(0);
         item["_sink"]["M"].as_object_mut().unwrap().remove("shape");
-        put(&dynamodb, SEATOOL, &item);
+        dynamodb.put(SEATOOL, &item);
 
         assert_eq!(land(&mut handler, &put_at(2)).await.summary.outcomes, [Outcome::Failed]);
-        assert_eq!(dynamodb.items(SEATOOL).unwrap(), [item]);
+        assert_eq!(dynamodb.items(SEATOOL), [item]);
     }
 }
 
@@ -189,7 +189,8 @@ async fn readers_of_the_stream_see_each_state_once() {
             let payload = image.as_ref().map(|image| &image["payload"]["M"]);
             payload.map(|payload| payload["REPLICA_TIMESTAMP"]["N"].as_str().unwrap().to_owned())
         };
-        let seen: Vec<_> = changes(&dynamodb, APPIAN)
+        let seen: Vec<_> = dynamodb
+            .changes(APPIAN)
             .iter()
             .map(|Change { old, new }| (time(old), time(new)))
             .collect();

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use dynoxide::actions::get_item::GetItemRequest;
-use serde_json::{Value, json};
-use sinkctl::dynamodb::LocalDynamoDb;
+use serde_json::Value;
 
 use super::log::Expected;
-use crate::support::{Change, changes};
+use crate::support::{Change, TestDynamoDb};
 
 /// Follows each key through its states.
 #[derive(Debug)]
@@ -65,24 +63,11 @@ pub(super) fn without_shape(item: &Value) -> Value {
     item
 }
 
-/// A strongly consistent read.
-pub(super) fn read(dynamodb: &LocalDynamoDb, table: &str, key: &str) -> Option<Value> {
-    let key = json!({"PK": {"S": key}, "SK": {"S": key}});
-    let request = GetItemRequest {
-        table_name: table.to_owned(),
-        key: serde_json::from_value(key).unwrap(),
-        consistent_read: Some(true),
-        ..GetItemRequest::default()
-    };
-    let item = dynamodb.database().get_item(request).unwrap().item;
-    item.map(|item| serde_json::to_value(item).unwrap())
-}
-
 /// Every state that ever stood in a table, by key; none where an item was removed.
-pub(super) fn history(dynamodb: &LocalDynamoDb, table: &str) -> Vec<(String, Option<Value>)> {
+pub(super) fn history(dynamodb: &TestDynamoDb, table: &str) -> Vec<(String, Option<Value>)> {
     let state = |Change { old, new }: Change| {
         let key = new.as_ref().or(old.as_ref()).unwrap()["PK"]["S"].as_str().unwrap().to_owned();
         (key, new)
     };
-    changes(dynamodb, table).into_iter().map(state).collect()
+    dynamodb.changes(table).into_iter().map(state).collect()
 }

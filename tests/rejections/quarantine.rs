@@ -5,12 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dynamo_sink::{handler::Handler, outcome::Outcome, sink::Sink};
 use serde_json::{Value, json};
-use sinkctl::dynamodb::LocalDynamoDb;
 
 use super::{Field, event, text};
 use crate::support::{
-    APPIAN, Change, QUARANTINE, SEATOOL, TIME, changes, dynamodb, dynamodb_with_streams, handler,
-    put,
+    APPIAN, Change, QUARANTINE, SEATOOL, TIME, TestDynamoDb, dynamodb, dynamodb_with_streams,
+    handler, is_aws_local,
 };
 
 const SINK: Sink = sink_seatool_data::SINK;
@@ -40,7 +39,7 @@ async fn an_entry_holds_the_record_byte_for_byte() {
 
     let start = now();
     assert_eq!(send(&mut handler, std::slice::from_ref(&text)).await, [Outcome::Quarantined]);
-    let entries = dynamodb.items(QUARANTINE).unwrap();
+    let entries = dynamodb.items(QUARANTINE);
     let [mut entry] = <[Value; 1]>::try_from(entries).unwrap();
     assert!((start..=now()).contains(&take(&mut entry, "firstSeen")));
     let month = 30 * 24 * 60 * 60;
@@ -82,15 +81,15 @@ async fn a_record_that_comes_again_raises_its_attempts() {
     let mut handler = handler(&dynamodb.endpoint(), SINK, &[]).await;
     let text = text(&SINK, 7, &"\"A\"".into(), &"{".into(), "");
     send(&mut handler, std::slice::from_ref(&text)).await;
-    let [mut entry] = <[Value; 1]>::try_from(dynamodb.items(QUARANTINE).unwrap()).unwrap();
+    let [mut entry] = <[Value; 1]>::try_from(dynamodb.items(QUARANTINE)).unwrap();
     for (name, value) in [("firstSeen", "5"), ("expiresAt", "4102444800")] {
         entry[name]["N"] = value.into();
     }
-    put(&dynamodb, QUARANTINE, &entry);
+    dynamodb.put(QUARANTINE, &entry);
 
     assert_eq!(send(&mut handler, &[text]).await, [Outcome::Quarantined]);
     entry["attempts"]["N"] = "2".into();
-    assert_eq!(dynamodb.items(QUARANTINE).unwrap(), [entry]);
+    assert_eq!(dynamodb.items(QUARANTINE), [entry]);
 }
 
 #[tokio::test]
@@ -105,7 +104,7 @@ async fn entries_stay_for_ever_where_retention_is_unlimited() {
         text(&SINK, 8, &"\"A\"".into(), &large.into(), ""),
     ];
     send(&mut handler, &texts).await;
-    let entries = dynamodb.items(QUARANTINE).unwrap();
+    let entries = dynamodb.items(QUARANTINE);
     assert_eq!(entries.len(), 1 + 3);
     assert!(entries.iter().all(|entry| entry["expiresAt"].is_null()));
 }
@@ -130,7 +129,7 @@ async fn each_record_has_an_entry_of_its_own() {
     // Without a usable timestamp it counts as 0.
     assert_eq!(send(&mut handler_2, &[text("null", ""), text("null", "")]).await, quarantined);
 
-    let entries = dynamodb.items(QUARANTINE).unwrap();
+    let entries = dynamodb.items(QUARANTINE);
     let summary = |entry: &Value| {
         let key = entry["SK"]["S"].as_str().unwrap();
         let [epoch, timestamp, attempts] =
@@ -162,7 +161,7 @@ async fn a_record_of_350_kb_is_kept_in_one_item() {
     let texts = [text(1, 350 * 1024), text(2, 350 * 1024 + 1)];
     assert_eq!(texts[0].len(), 350 * 1024);
     assert_eq!(send(&mut handler, &texts).await, [Outcome::Quarantined; 2]);
-    let entries = dynamodb.items(QUARANTINE).unwrap();
+    let entries = dynamodb.items(QUARANTINE);
     let [one, head, parts @ ..] = entries.as_slice() else {
         unreachable!("two records have two heads")
     };
@@ -183,7 +182,7 @@ async fn a_record_larger_than_an_item_is_split() {
     for attempts in ["1", "2"] {
         let outcomes = send(&mut handler, &texts).await;
         assert_eq!(outcomes[1], Outcome::Quarantined);
-        let entries = dynamodb.items(QUARANTINE).unwrap();
+        let entries = dynamodb.items(QUARANTINE);
         let (head, parts) = entries.split_first().unwrap();
         assert_eq!(reassemble(head, parts), large);
         assert_eq!(head["attempts"]["N"], attempts);
@@ -198,12 +197,14 @@ async fn a_record_larger_than_an_item_is_split() {
     assert_eq!(keys(&dynamodb, SEATOOL), ["A", "C"]);
 
     // Whoever finds the head finds all parts: it is written after them.
-    let written = changes(&dynamodb, QUARANTINE);
+    let written = dynamodb.changes(QUARANTINE);
     let is_head = |change: &Change| !change.new.as_ref().unwrap()["attempts"].is_null();
     let places: Vec<_> =
         written.iter().enumerate().filter(|(_, it)| is_head(it)).map(|(at, _)| at).collect();
-    assert_eq!(written.len() % 2, 0);
-    assert_eq!(places, [written.len() / 2 - 1, written.len() - 1]);
+    let n_parts = dynamodb.items(QUARANTINE).len() - 1;
+    assert_eq!(places, [n_parts, written.len() - 1]);
+    // The embedded DynamoDB's stream also tells of the parts that the second attempt wrote just as they were.
+    assert!(is_aws_local() || written.len() == 2 * (n_parts + 1));
 }
 
 /// Small headers take more room in an item than in the record's text.
@@ -214,7 +215,7 @@ async fn headers_that_an_item_has_no_room_for_stand_in_the_record_only() {
     let headers = format!(r#","headers":[{}]"#, vec![r#"{"a":[]}"#; 20_000].join(","));
     let record = text(&SINK, 1, &"\"A\"".into(), &"[]".into(), &headers);
     assert_eq!(send(&mut handler, std::slice::from_ref(&record)).await, [Outcome::Quarantined]);
-    let entry = dynamodb.items(QUARANTINE).unwrap().remove(0);
+    let entry = dynamodb.items(QUARANTINE).remove(0);
     assert_eq!(entry["record"]["B"], STANDARD.encode(&record));
     assert_eq!([&entry["key"], &entry["headers"]], [&Value::Null; 2]);
 }
@@ -231,14 +232,14 @@ async fn an_entry_that_expires_is_renewed_when_its_record_comes_again() {
     let seconds = |entry: &Value| entry["expiresAt"]["N"].as_str().unwrap().parse::<u64>().unwrap();
     let mut kept = handler(&dynamodb.endpoint(), SINK, &[]).await;
     assert_eq!(send(&mut kept, &texts).await, [Outcome::Quarantined; 2]);
-    let first = dynamodb.items(QUARANTINE).unwrap();
+    let first = dynamodb.items(QUARANTINE);
     for item in &first {
         let mut item = item.clone();
         item["expiresAt"] = json!({"N": "1700000000"});
-        put(&dynamodb, QUARANTINE, &item);
+        dynamodb.put(QUARANTINE, &item);
     }
     assert_eq!(send(&mut kept, &texts).await, [Outcome::Quarantined; 2]);
-    let renewed = dynamodb.items(QUARANTINE).unwrap();
+    let renewed = dynamodb.items(QUARANTINE);
     assert_eq!(renewed.len(), first.len());
     for (renewed, first) in renewed.iter().zip(&first) {
         assert!(seconds(first) <= seconds(renewed));
@@ -249,14 +250,14 @@ async fn an_entry_that_expires_is_renewed_when_its_record_comes_again() {
         }
         let mut expired = renewed.clone();
         expired["expiresAt"] = json!({"N": "1700000000"});
-        put(&dynamodb, QUARANTINE, &expired);
+        dynamodb.put(QUARANTINE, &expired);
     }
 
     let unlimited =
         [("QUARANTINE_RETENTION_DAYS", "unlimited"), ("TOMBSTONE_RETENTION_DAYS", "unlimited")];
     let mut kept = handler(&dynamodb.endpoint(), SINK, &unlimited).await;
     assert_eq!(send(&mut kept, &texts).await, [Outcome::Quarantined; 2]);
-    let endless = dynamodb.items(QUARANTINE).unwrap();
+    let endless = dynamodb.items(QUARANTINE);
     assert!(endless.iter().all(|entry| entry["expiresAt"].is_null()));
 }
 
@@ -272,8 +273,8 @@ fn reassemble(head: &Value, parts: &[Value]) -> String {
     String::from_utf8(bytes.collect()).unwrap()
 }
 
-fn keys(dynamodb: &LocalDynamoDb, table: &str) -> Vec<String> {
-    let items = dynamodb.items(table).unwrap();
+fn keys(dynamodb: &TestDynamoDb, table: &str) -> Vec<String> {
+    let items = dynamodb.items(table);
     items.iter().map(|item| item["PK"]["S"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -287,6 +288,6 @@ async fn a_rejected_record_supersedes_nothing() {
         send(&mut handler, &[record(1, r#"{"a":1}"#), record(2, r#"{"a":2}"#), record(3, "[]")])
             .await;
     assert_eq!(outcomes, [Outcome::Superseded, Outcome::Written, Outcome::Quarantined]);
-    assert_eq!(dynamodb.items(SEATOOL).unwrap()[0]["a"]["N"], "2");
+    assert_eq!(dynamodb.items(SEATOOL)[0]["a"]["N"], "2");
     assert_eq!(keys(&dynamodb, APPIAN), Vec::<String>::new());
 }

@@ -1,10 +1,11 @@
-//! The embedded DynamoDB with the template's tables, handlers on it, and the events that tests send.
+//! A DynamoDB with the template's tables, handlers on it, and the events that tests send.
 
+mod attributes;
 pub(crate) mod contract;
+mod dynamodb;
 mod event;
 pub(crate) mod function;
 mod proxy;
-mod tables;
 
 use std::{path::Path, time::Duration};
 
@@ -15,14 +16,12 @@ use dynamo_sink::{
     settings::{Settings, SettingsError},
     sink::Sink,
 };
-use sinkctl::{
-    dynamodb::{LocalDynamoDb, Storage, without_streams},
-    template::{LOCAL_STAGE, Template},
-};
+use sinkctl::template::{LOCAL_STAGE, Template};
 
+pub(crate) use attributes::dynamo_members;
+pub(crate) use dynamodb::{Change, TestDynamoDb, dynamodb, dynamodb_with_streams, is_aws_local};
 pub(crate) use event::{Event, Record};
 pub(crate) use proxy::{Act, Applied, Proxy, Refusal, Request};
-pub(crate) use tables::{Change, changes, dynamo_members, dynamodb_with_streams, put};
 
 /// The tables' names in the local stage.
 pub(crate) const APPIAN: &str = "compare-connector-local-appian";
@@ -34,12 +33,6 @@ pub(crate) const QUARANTINE: &str = "compare-connector-local-quarantine";
 pub(crate) fn template() -> Template {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     Template::read(&path, &[("Stage", LOCAL_STAGE)]).unwrap()
-}
-
-/// An embedded DynamoDB with the template's tables, as `sinkctl` starts it.
-pub(crate) async fn dynamodb() -> LocalDynamoDb {
-    let tables = without_streams(&template().tables);
-    LocalDynamoDb::start(Storage::Memory, 0, &tables).await.unwrap()
 }
 
 /// A client as the functions have it.

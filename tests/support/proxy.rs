@@ -1,4 +1,4 @@
-//! A proxy in front of the embedded DynamoDB: it keeps every request that it sees and breaks those that a rule picks.
+//! A proxy in front of a test's DynamoDB: it keeps every request that it sees and breaks those that a rule picks.
 
 use std::{
     fmt, io,
@@ -8,13 +8,14 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sinkctl::dynamodb::LocalDynamoDb;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
     sync::{Notify, oneshot},
     task::{JoinHandle, JoinSet},
 };
+
+use super::TestDynamoDb;
 
 /// A running proxy; it stops when it is dropped, and with it whatever it holds back.
 pub(crate) struct Proxy {
@@ -76,13 +77,13 @@ pub(crate) struct Request {
 
 impl Proxy {
     /// A proxy that lets everything pass and only counts.
-    pub(crate) async fn counting(dynamodb: &LocalDynamoDb) -> Self {
+    pub(crate) async fn counting(dynamodb: &TestDynamoDb) -> Self {
         Self::start(dynamodb, |_| Act::Pass).await
     }
 
     /// A proxy that does with each request what `rule` says, which is asked in the order of arrival.
     pub(crate) async fn start(
-        dynamodb: &LocalDynamoDb,
+        dynamodb: &TestDynamoDb,
         rule: impl FnMut(&Request) -> Act + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -166,7 +167,7 @@ struct Log {
 }
 
 /// A request's head, line by line, without the length of the body.
-type Head = Vec<String>;
+pub(super) type Head = Vec<String>;
 
 struct Answer {
     status: u16,
@@ -356,7 +357,9 @@ fn cancellation(actions: usize, refusals: &[(usize, Refusal)]) -> Answer {
 }
 
 /// A request's head and body; none when the client closed the connection.
-async fn read_request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<(Head, Vec<u8>)>> {
+pub(super) async fn read_request(
+    stream: &mut (impl AsyncBufRead + Unpin),
+) -> io::Result<Option<(Head, Vec<u8>)>> {
     let mut head = Head::new();
     loop {
         let mut line = String::new();
@@ -381,6 +384,6 @@ fn header<'a>(head: &'a Head, name: &str) -> Option<&'a str> {
     line.split_once(':').map(|(_, value)| value.trim())
 }
 
-fn is_header(line: &str, name: &str) -> bool {
+pub(super) fn is_header(line: &str, name: &str) -> bool {
     line.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(name))
 }
