@@ -9,10 +9,14 @@ pub mod runtime_api;
 
 pub mod function;
 
+#[cfg(feature = "kafka")]
+pub mod esm;
+
 pub mod demo;
 pub mod serve;
 
 #[cfg(feature = "kafka")]
 pub mod audit;
+pub mod chain;
 
 mod lock;

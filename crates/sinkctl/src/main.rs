@@ -1,5 +1,8 @@
 //! The command line: reads the arguments and passes them on.
 
+#[cfg(feature = "kafka")]
+mod esm_arguments;
+
 use std::{
     error::Error,
     io::{self, Write},
@@ -12,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 use sinkctl::audit::{self, Audit};
 use sinkctl::{
     build::{Profile, Programs},
+    chain::chain,
     demo::{self, Demo},
     dynamodb::DEFAULT_PORT,
     serve::{self, Serve},
@@ -43,6 +47,10 @@ enum Command {
     #[cfg(feature = "kafka")]
     #[command(after_help = AUDIT_EXAMPLES)]
     Audit(AuditArguments),
+    /// Runs the template's event source mappings: a real Kafka's records to the functions.
+    #[cfg(feature = "kafka")]
+    #[command(after_help = esm_arguments::EXAMPLES)]
+    Esm(Box<esm_arguments::EsmArguments>),
 }
 
 #[derive(Args)]
@@ -175,6 +183,7 @@ async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box
         }
         #[cfg(feature = "kafka")]
         Command::Audit(arguments) => return audit(template, arguments).await,
+        Command::Esm(arguments) => esm_arguments::run(*arguments, template).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -210,10 +219,4 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(number) if number >= 1 => Ok(number),
         _ => Err("expected a whole number from 1".to_owned()),
     }
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| (*error).source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

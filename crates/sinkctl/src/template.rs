@@ -1,5 +1,6 @@
 //! What `template.yaml` declares, with names and variables resolved as `CloudFormation` would.
 
+mod mapping;
 mod resolve;
 
 use std::{
@@ -10,8 +11,9 @@ use std::{
 };
 
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_yaml_ng::{Mapping, Value};
+use serde_yaml_ng::Value;
 
+pub use mapping::{Mapping, StartingPosition};
 pub use resolve::ResolveError;
 
 use resolve::{Resolver, scalar};
@@ -29,6 +31,8 @@ pub struct Template {
     pub tables: Vec<Table>,
     /// The Lambda functions.
     pub functions: Vec<Function>,
+    /// The event source mappings that invoke them.
+    pub mappings: Vec<Mapping>,
 }
 
 /// A `DynamoDB` table.
@@ -168,8 +172,9 @@ impl Template {
 
     /// Reads a template's text; `parameters` override the defaults that it declares.
     pub fn parse(text: &str, parameters: &[(&str, &str)]) -> Result<Self, TemplateError> {
-        let root: Mapping = serde_yaml_ng::from_str(text).map_err(TemplateError::Yaml)?;
-        let mut template = Self { tables: Vec::new(), functions: Vec::new() };
+        let root: serde_yaml_ng::Mapping =
+            serde_yaml_ng::from_str(text).map_err(TemplateError::Yaml)?;
+        let mut template = Self { tables: Vec::new(), functions: Vec::new(), mappings: Vec::new() };
         let reader =
             Reader { resolver: Resolver::new(&root, parameters)?, globals: globals(&root) };
         for (logical_id, resource) in reader.resolver.resources() {
@@ -183,12 +188,22 @@ impl Template {
                 _ => {}
             }
         }
+        // After all functions, since they may stand anywhere.
+        for (logical_id, resource) in reader.resolver.resources() {
+            let resource_type = resource.get("Type").and_then(Value::as_str);
+            if resource_type == Some("AWS::Lambda::EventSourceMapping")
+                && reader.exists(logical_id, resource)?
+            {
+                let mapping = reader.mapping(logical_id, resource, &template.functions)?;
+                template.mappings.push(mapping);
+            }
+        }
         Ok(template)
     }
 }
 
 /// What the Serverless transform adds to each function.
-fn globals(root: &Mapping) -> Option<&Value> {
+fn globals(root: &serde_yaml_ng::Mapping) -> Option<&Value> {
     root.get("Globals")?.get("Function")
 }
 

@@ -37,6 +37,15 @@ pub enum ResolveError {
         /// The text that stands there.
         found: String,
     },
+    /// Occurs when a list of one element is needed.
+    #[error("expected exactly one element")]
+    NotOne,
+    /// Occurs when the text is no position that a Kafka mapping can start at.
+    #[error("`{found}` is none of LATEST, TRIM_HORIZON, AT_TIMESTAMP")]
+    NotAStartingPosition {
+        /// The text that stands there.
+        found: String,
+    },
     /// Occurs when a reference leads nowhere.
     #[error("`{name}` is neither a parameter nor a resource with a name")]
     UnknownName {

@@ -1,0 +1,283 @@
+use super::*;
+use crate::esm::event::{Envelope, Source, TimestampType};
+
+const POLICY: Policy = Policy {
+    maximum_retry_attempts: None,
+    maximum_record_age: None,
+    bisects_batch_on_function_error: false,
+    reports_batch_item_failures: false,
+    partial_retry: PartialRetry::Listed,
+    has_destination: false,
+};
+
+/// Plays a batch: the answers are `ok`, `error`, `lost`, or a body. Each record's timestamp is its offset.
+#[track_caller]
+fn check(
+    policy: &Policy,
+    coordinates: &[(i32, i64)],
+    now: i64,
+    answers: &[&str],
+    expected: &[&str],
+) {
+    let mut life = Life::new("t", records(coordinates), policy.clone());
+    assert_eq!(play(&mut life, now, answers), expected);
+}
+
+fn records(coordinates: &[(i32, i64)]) -> Vec<Arc<Record>> {
+    let envelope = Envelope::new("t", "");
+    let record = |&(partition, offset): &(i32, i64)| {
+        let source = Source {
+            partition,
+            offset,
+            timestamp: offset,
+            timestamp_type: TimestampType::CreateTime,
+            key: None,
+            value: None,
+            headers: &[],
+        };
+        Arc::new(envelope.record(&source))
+    };
+    coordinates.iter().map(record).collect()
+}
+
+fn play(life: &mut Life, now: i64, answers: &[&str]) -> Vec<String> {
+    let mut answers = answers.iter();
+    let mut trace = Vec::new();
+    loop {
+        match life.next(now) {
+            Next::Done => {
+                trace.push("done".to_owned());
+                break;
+            }
+            Next::GiveUp(GivenUp { records, condition, invocations, was_function_error }) => {
+                let how = if was_function_error { " in error" } else { "" };
+                trace.push(format!("{condition:?} {records:?} after {invocations}{how}"));
+            }
+            Next::Invoke(records) => {
+                let Some(answer) = answers.next() else { break };
+                let ended = match *answer {
+                    "ok" => Ended::Answered(b"null".to_vec()),
+                    "error" => Ended::FunctionError,
+                    "lost" => Ended::NotReached,
+                    body => Ended::Answered(body.as_bytes().to_vec()),
+                };
+                let verdict = match life.ended(&ended, 1.0) {
+                    Verdict::Succeeded => "succeeded".to_owned(),
+                    Verdict::Failed { failure, delay } => {
+                        format!("{failure:?} {}", delay.as_millis())
+                    }
+                };
+                trace.push(format!("{records:?} {verdict}"));
+            }
+        }
+    }
+    assert_eq!(answers.next(), None, "{trace:?}");
+    trace
+}
+
+fn failures(coordinates: &[(i32, i64)]) -> String {
+    let failure = |(partition, offset): &(i32, i64)| {
+        format!(r#"{{"itemIdentifier":{{"partition":"t-{partition}","offset":{offset}}}}}"#)
+    };
+    let failures: Vec<_> = coordinates.iter().map(failure).collect();
+    format!(r#"{{"batchItemFailures":[{}]}}"#, failures.join(","))
+}
+
+#[test]
+fn a_batch_is_tried_until_it_succeeds() {
+    check(&POLICY, &[(0, 1)], 0, &["ok"], &["[0@1] succeeded", "done"]);
+    check(
+        &POLICY,
+        &[(0, 1), (1, 7)],
+        0,
+        &["error", "error", "ok"],
+        &["[0@1, 1@7] Whole 200", "[0@1, 1@7] Whole 400", "[0@1, 1@7] succeeded", "done"],
+    );
+    let errors = ["error"; 50];
+    let mut life = Life::new("t", records(&[(0, 1)]), POLICY);
+    let trace = play(&mut life, 0, &errors);
+    assert_eq!(trace[7], "[0@1] Whole 25600");
+    assert_eq!(trace[8], "[0@1] Whole 30000");
+    assert_eq!(trace[49], "[0@1] Whole 30000");
+}
+
+#[test]
+fn delays_vary_between_half_and_all() {
+    #[track_caller]
+    fn check(jitter: f64, failures_before: u64, milliseconds: u64) {
+        assert_eq!(delay(failures_before, jitter), Duration::from_millis(milliseconds));
+    }
+
+    check(0.0, 0, 100);
+    check(0.5, 0, 150);
+    check(1.0, 0, 200);
+    check(0.0, 1, 200);
+    check(0.0, u64::MAX, 15_000);
+    check(9.0, u64::MAX, 30_000);
+}
+
+#[test]
+fn retries_are_limited() {
+    let limited = |maximum| Policy { maximum_retry_attempts: Some(maximum), ..POLICY };
+    let exhausted =
+        |invocations: u64| format!("RetryAttemptsExhausted [0@1] after {invocations} in error");
+    check(&limited(0), &[(0, 1)], 0, &["error"], &["[0@1] Whole 0", &exhausted(1), "done"]);
+    check(
+        &limited(2),
+        &[(0, 1)],
+        0,
+        &["error", "error", "error"],
+        &["[0@1] Whole 200", "[0@1] Whole 400", "[0@1] Whole 0", &exhausted(3), "done"],
+    );
+    // What does not come to the function does not count.
+    check(
+        &limited(0),
+        &[(0, 1)],
+        0,
+        &["lost", "lost", "error"],
+        &["[0@1] NotReached 200", "[0@1] NotReached 400", "[0@1] Whole 0", &exhausted(1), "done"],
+    );
+
+    for (maximum_retry_attempts, invocations) in [(None, 11), (Some(12), 13)] {
+        let policy = Policy { maximum_retry_attempts, has_destination: true, ..POLICY };
+        let mut life = Life::new("t", records(&[(0, 1)]), policy);
+        let trace = play(&mut life, 0, &vec!["error"; invocations]);
+        assert_eq!(trace[invocations], exhausted(invocations as u64));
+    }
+}
+
+#[test]
+fn a_batch_that_failed_is_split() {
+    let policy =
+        Policy { bisects_batch_on_function_error: true, maximum_retry_attempts: Some(1), ..POLICY };
+    check(
+        &policy,
+        &[(0, 1), (0, 2), (0, 3), (1, 1)],
+        0,
+        &["error", "error", "ok", "error", "error", "ok"],
+        &[
+            "[0@1, 0@2, 0@3, 1@1] Bisected 200",
+            "[0@1, 0@2] Bisected 400",
+            "[0@1] succeeded",
+            "[0@2] Whole 800",
+            "[0@2] Whole 0",
+            "RetryAttemptsExhausted [0@2] after 4 in error",
+            "[0@3, 1@1] succeeded",
+            "done",
+        ],
+    );
+    check(
+        &policy,
+        &[(0, 1), (0, 2), (0, 3)],
+        0,
+        &["error", "ok", "ok"],
+        &["[0@1, 0@2, 0@3] Bisected 200", "[0@1] succeeded", "[0@2, 0@3] succeeded", "done"],
+    );
+    // Only errors split.
+    let reporting = Policy { reports_batch_item_failures: true, ..policy.clone() };
+    check(
+        &reporting,
+        &[(0, 1), (0, 2)],
+        0,
+        &["7", "ok"],
+        &["[0@1, 0@2] InvalidResponse 200", "[0@1, 0@2] succeeded", "done"],
+    );
+    // And what did not come to the function tells nothing of the batch.
+    check(
+        &policy,
+        &[(0, 1), (0, 2)],
+        0,
+        &["lost", "ok"],
+        &["[0@1, 0@2] NotReached 200", "[0@1, 0@2] succeeded", "done"],
+    );
+}
+
+#[test]
+fn records_that_the_function_named_are_sent_again() {
+    let listed = Policy { reports_batch_item_failures: true, ..POLICY };
+    let from_lowest = Policy { partial_retry: PartialRetry::FromLowest, ..listed.clone() };
+    let sent = [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (2, 9)];
+    let failed = failures(&[(0, 2), (1, 1)]);
+    let whole = "[0@1, 0@2, 0@3, 1@1, 1@2, 2@9]";
+    check(
+        &listed,
+        &sent,
+        0,
+        &[&failed, &failures(&[(0, 2)]), "ok"],
+        &[&format!("{whole} Partial 200"), "[0@2, 1@1] Partial 400", "[0@2] succeeded", "done"],
+    );
+    check(
+        &from_lowest,
+        &sent,
+        0,
+        &[&failed, "ok"],
+        &[&format!("{whole} Partial 200"), "[0@2, 0@3, 1@1, 1@2] succeeded", "done"],
+    );
+    // A record that succeeded before was not sent this time.
+    check(
+        &listed,
+        &sent,
+        0,
+        &[&failed, &failures(&[(0, 1)]), "{}"],
+        &[
+            &format!("{whole} Partial 200"),
+            "[0@2, 1@1] InvalidResponse 400",
+            "[0@2, 1@1] succeeded",
+            "done",
+        ],
+    );
+    // It counts as a retry.
+    check(
+        &Policy { maximum_retry_attempts: Some(0), ..listed.clone() },
+        &sent,
+        0,
+        &[&failed],
+        &[&format!("{whole} Partial 0"), "RetryAttemptsExhausted [0@2, 1@1] after 1", "done"],
+    );
+    // An error after it splits what is left.
+    check(
+        &Policy { bisects_batch_on_function_error: true, ..listed.clone() },
+        &sent,
+        0,
+        &[&failed, "error", "ok", "ok"],
+        &[
+            &format!("{whole} Partial 200"),
+            "[0@2, 1@1] Bisected 400",
+            "[0@2] succeeded",
+            "[1@1] succeeded",
+            "done",
+        ],
+    );
+    // Where the mapping does not ask for it, nobody reads the answer.
+    check(&POLICY, &sent, 0, &[&failed], &[&format!("{whole} succeeded"), "done"]);
+    check(&POLICY, &sent, 0, &["no JSON"], &[&format!("{whole} succeeded"), "done"]);
+}
+
+#[test]
+fn records_can_grow_too_old() {
+    let policy = Policy { maximum_record_age: Some(Duration::from_mins(1)), ..POLICY };
+    check(&policy, &[(0, 1), (0, 2)], 60_001, &["ok"], &["[0@1, 0@2] succeeded", "done"]);
+    check(
+        &policy,
+        &[(0, 1), (0, 2)],
+        60_002,
+        &["ok"],
+        &["RecordAgeExceeded [0@1] after 0", "[0@2] succeeded", "done"],
+    );
+    check(&policy, &[(0, 1)], 60_002, &[], &["RecordAgeExceeded [0@1] after 0", "done"]);
+    // A record without a timestamp has no age.
+    check(&policy, &[(0, -1)], 60_002, &["ok"], &["[0@-1] succeeded", "done"]);
+
+    let mut life = Life::new("t", records(&[(0, 1), (0, 9)]), policy);
+    assert_eq!(play(&mut life, 5, &["error"]), ["[0@1, 0@9] Whole 200"]);
+    assert_eq!(
+        play(&mut life, 60_005, &["ok"]),
+        ["RecordAgeExceeded [0@1] after 1 in error", "[0@9] succeeded", "done"]
+    );
+}
+
+#[test]
+fn a_record_that_no_event_holds_is_given_up() {
+    let mut life = Life::too_large("t", records(&[(0, 1)]), POLICY);
+    assert_eq!(play(&mut life, 0, &[]), ["MaximumPayloadSizeExceeded [0@1] after 0", "done"]);
+}

@@ -1,0 +1,276 @@
+//! The Kafka client of a mapping: its settings, and what it does when partitions come and go.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig, ClientContext, Message as _, Offset, Timestamp, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol, StreamConsumer},
+    error::{KafkaError, KafkaResult},
+    message::BorrowedMessage,
+    topic_partition_list::TopicPartitionListElem,
+    types::{RDKafkaErrorCode, RDKafkaRespErr},
+};
+
+use super::{
+    event::{Envelope, Record, Source, TimestampType},
+    report::Report,
+    settings::MappingSettings,
+};
+use crate::{lock::lock, template::StartingPosition};
+
+/// How long a question to the brokers may take.
+pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// The properties that nobody else may set, flags aside.
+pub(super) const RESERVED: [&str; 5] = [
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "group.id",
+];
+
+/// How often, and with which time between, it is asked where new partitions begin.
+const START_ATTEMPTS: usize = 6;
+const START_DELAY: Duration = Duration::from_millis(500);
+
+/// The consumer of a mapping.
+pub(super) type Consumer = StreamConsumer<Assignments>;
+
+/// What the consumer tells the mapping of its partitions.
+pub(super) struct Assignments {
+    function: String,
+    starting_position: StartingPosition,
+    changes: Mutex<VecDeque<Change>>,
+    report: Arc<Report>,
+}
+
+/// A change of the partitions that the consumer has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// These came, each with the offset that it begins at, where it is known.
+    Assigned(BTreeMap<i32, Option<i64>>),
+    /// These went.
+    Revoked(Vec<i32>),
+}
+
+impl Assignments {
+    /// The next change that was not told yet.
+    pub(super) fn next_change(&self) -> Option<Change> {
+        lock(&self.changes).pop_front()
+    }
+
+    /// Where each of the partitions begins, also while the brokers still settle who leads them.
+    fn starts_at_last(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &TopicPartitionList,
+    ) -> TopicPartitionList {
+        for _ in 0..START_ATTEMPTS {
+            match self.starts(consumer, partitions) {
+                Ok(starts) => return starts,
+                Err(error) => {
+                    let name = &self.function;
+                    self.report.trouble(&format!("{name}: cannot read where to begin: {error}"));
+                    std::thread::sleep(START_DELAY);
+                }
+            }
+        }
+        // The client looks itself, as soon as it can.
+        partitions.clone()
+    }
+
+    /// Where each of the partitions begins: at the group's offset, else at the mapping's starting position.
+    fn starts(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &TopicPartitionList,
+    ) -> KafkaResult<TopicPartitionList> {
+        let committed = consumer.committed_offsets(partitions.clone(), ANSWER_TIME)?;
+        let mut starts = TopicPartitionList::new();
+        for element in committed.elements() {
+            element.error()?;
+            let (topic, partition) = (element.topic(), element.partition());
+            let start = match (element.offset(), self.starting_position) {
+                (Offset::Offset(offset), _) => offset,
+                (_, StartingPosition::Latest) => {
+                    consumer.fetch_watermarks(topic, partition, ANSWER_TIME)?.1
+                }
+                (_, StartingPosition::TrimHorizon) => {
+                    consumer.fetch_watermarks(topic, partition, ANSWER_TIME)?.0
+                }
+                (_, StartingPosition::AtTimestamp(seconds)) => {
+                    let milliseconds = i64::try_from(seconds.saturating_mul(1000));
+                    let mut times = TopicPartitionList::new();
+                    let time = Offset::Offset(milliseconds.unwrap_or(i64::MAX));
+                    times.add_partition_offset(topic, partition, time)?;
+                    let found = consumer.offsets_for_times(times, ANSWER_TIME)?;
+                    match found.elements().first().map(TopicPartitionListElem::offset) {
+                        Some(Offset::Offset(offset)) => offset,
+                        // All records are older.
+                        _ => consumer.fetch_watermarks(topic, partition, ANSWER_TIME)?.1,
+                    }
+                }
+            };
+            starts.add_partition_offset(topic, partition, Offset::Offset(start))?;
+        }
+        Ok(starts)
+    }
+}
+
+impl ClientContext for Assignments {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Errors come a second time by the next function; what is less is of no use while all goes well.
+        if matches!(
+            level,
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical
+        ) {
+            self.report.trouble(&format!("{}: Kafka: {facility}: {message}", self.function));
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a partition comes with the records.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
+        let kind = format!("{}: Kafka: {error}", self.function);
+        self.report.trouble_of_kind(&kind, &format!("{kind}: {reason}"));
+    }
+}
+
+impl ConsumerContext for Assignments {
+    /// Begins where the mapping says, which the client's own way to begin can't: it knows no timestamp, and forgets
+    /// the end of a topic that it began at.
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        code: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let is_cooperative =
+            matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let (change, result) = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            let starts = self.starts_at_last(consumer, partitions);
+            let offsets = starts.elements().into_iter().map(|element| {
+                let offset = match element.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                };
+                (element.partition(), offset)
+            });
+            let change = Change::Assigned(offsets.collect());
+            let result = if is_cooperative {
+                consumer.incremental_assign(&starts)
+            } else {
+                consumer.assign(&starts)
+            };
+            (change, result)
+        } else {
+            let numbers =
+                partitions.elements().iter().map(TopicPartitionListElem::partition).collect();
+            let result = if is_cooperative {
+                consumer.incremental_unassign(partitions)
+            } else {
+                consumer.unassign()
+            };
+            (Change::Revoked(numbers), result)
+        };
+        if let Err(error) = result {
+            self.report.trouble(&format!("{}: cannot change partitions: {error}", self.function));
+        }
+        lock(&self.changes).push_back(change);
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        match result {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            // The client tries again; if the partition went, its records come again elsewhere.
+            Err(error) => {
+                self.report.trouble(&format!("{}: cannot commit: {error}", self.function));
+            }
+        }
+    }
+}
+
+/// Makes the consumer of a mapping; `properties` override what it needs by itself.
+pub(super) fn consumer(
+    function: &str,
+    settings: &MappingSettings,
+    bootstrap_servers: &str,
+    properties: &[(String, String)],
+    report: &Arc<Report>,
+) -> KafkaResult<Consumer> {
+    let context = Assignments {
+        function: function.to_owned(),
+        starting_position: settings.starting_position,
+        changes: Mutex::default(),
+        report: Arc::clone(report),
+    };
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("group.id", &settings.group)
+        .set("client.id", format!("sinkctl-{function}"))
+        // Only what a batch has done is stored, and what is stored is committed again until that succeeds.
+        .set("enable.auto.offset.store", "false")
+        .set("enable.auto.commit", "true")
+        .set("auto.commit.interval.ms", "200")
+        .set("enable.partition.eof", "true")
+        // For offsets that the topic does not hold any more: it lost records, or was created anew.
+        .set(
+            "auto.offset.reset",
+            match settings.starting_position {
+                StartingPosition::Latest => "latest",
+                StartingPosition::TrimHorizon | StartingPosition::AtTimestamp(_) => "earliest",
+            },
+        )
+        // New topics and partitions are seen soon.
+        .set("topic.metadata.refresh.interval.ms", "5000")
+        .set("queued.max.messages.kbytes", "32768");
+    for (name, value) in properties {
+        config.set(name, value);
+    }
+    config.create_with_context(context)
+}
+
+/// A list of the topic's partitions with these offsets.
+pub(super) fn list(
+    topic: &str,
+    offsets: impl IntoIterator<Item = (i32, Offset)>,
+) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in offsets {
+        list.add_partition_offset(topic, partition, offset)?;
+    }
+    Ok(list)
+}
+
+/// The record of a message.
+pub(super) fn record(envelope: &Envelope, message: &BorrowedMessage<'_>) -> Record {
+    let headers: Vec<_> = message
+        .headers()
+        .into_iter()
+        .flat_map(rdkafka::message::Headers::iter)
+        .map(|header| (header.key, header.value))
+        .collect();
+    let (timestamp, timestamp_type) = match message.timestamp() {
+        Timestamp::CreateTime(timestamp) => (timestamp, TimestampType::CreateTime),
+        Timestamp::LogAppendTime(timestamp) => (timestamp, TimestampType::LogAppendTime),
+        Timestamp::NotAvailable => (-1, TimestampType::None),
+    };
+    envelope.record(&Source {
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp,
+        timestamp_type,
+        key: message.key(),
+        value: message.payload(),
+        headers: &headers,
+    })
+}

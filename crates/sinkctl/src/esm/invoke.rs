@@ -1,0 +1,242 @@
+//! Invoking a function: its binary here, or a Lambda Invoke API elsewhere.
+
+use std::time::Duration;
+
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, Request, StatusCode, Uri, header::CONTENT_TYPE},
+};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::attempt::Ended;
+use crate::{chain::chain, function::LocalFunction, runtime_api::Answer};
+
+/// How a function is invoked.
+#[derive(Debug)]
+pub enum Invoker {
+    /// Its binary runs here.
+    Local(LocalFunction),
+    /// Something else runs it.
+    Remote(RemoteFunction),
+}
+
+/// A function behind a Lambda Invoke API.
+#[derive(Debug)]
+pub struct RemoteFunction {
+    client: Client<HttpConnector, Full<Bytes>>,
+    uri: Uri,
+    timeout: Duration,
+}
+
+/// What came of an invocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The lines that the function logged, where they are known.
+    pub log: Vec<String>,
+}
+
+/// How an invocation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The function answered.
+    Answered(Vec<u8>),
+    /// The function reported this error.
+    FunctionError(String),
+    /// The function did not answer in time.
+    TimedOut,
+    /// The function's process ended before it answered, in these words.
+    EnvironmentGone(String),
+    /// It did not come to the function, for this reason.
+    NotReached(String),
+}
+
+/// Occurs when an address is not one that functions can be invoked at.
+#[derive(Debug, thiserror::Error)]
+#[error("`{address}` is no address of a Lambda Invoke API, such as `http://127.0.0.1:9000`")]
+pub struct AddressError {
+    /// What was given.
+    address: String,
+}
+
+impl Invoker {
+    /// Invokes the function with an event.
+    pub async fn invoke(&self, event: String) -> Reply {
+        match self {
+            Self::Local(function) => match function.invoke(event).await {
+                Ok(invocation) => {
+                    Reply { outcome: Outcome::of(invocation.answer), log: invocation.log }
+                }
+                Err(error) => {
+                    Reply { outcome: Outcome::NotReached(chain(&error)), log: Vec::new() }
+                }
+            },
+            Self::Remote(function) => {
+                Reply { outcome: function.invoke(event).await, log: Vec::new() }
+            }
+        }
+    }
+}
+
+impl RemoteFunction {
+    /// The function of this name behind the API at `address`, such as `http://127.0.0.1:9000`.
+    pub fn new(address: &str, name: &str, timeout: Duration) -> Result<Self, AddressError> {
+        let error = || AddressError { address: address.to_owned() };
+        let base: Uri = address.parse().map_err(|_| error())?;
+        if base.scheme_str() != Some("http") || base.authority().is_none() {
+            return Err(error());
+        }
+        let address = address.trim_end_matches('/');
+        let uri = format!("{address}/2015-03-31/functions/{name}/invocations");
+        let uri = uri.parse().map_err(|_| error())?;
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Ok(Self { client, uri, timeout })
+    }
+
+    async fn invoke(&self, event: String) -> Outcome {
+        let request = Request::post(self.uri.clone()).header(CONTENT_TYPE, "application/json");
+        let request = match request.body(Full::new(Bytes::from(event))) {
+            Ok(request) => request,
+            Err(error) => return Outcome::NotReached(chain(&error)),
+        };
+        let exchange = async {
+            let response = self.client.request(request).await.map_err(|it| chain(&it))?;
+            let (parts, body) = response.into_parts();
+            let body = body.collect().await.map_err(|it| chain(&it))?.to_bytes();
+            Ok(Outcome::of_response(parts.status, &parts.headers, &body))
+        };
+        match timeout(self.timeout, exchange).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(reason)) => Outcome::NotReached(reason),
+            Err(_) => Outcome::TimedOut,
+        }
+    }
+}
+
+impl Outcome {
+    fn of(answer: Answer) -> Self {
+        match answer {
+            Answer::Success(body) => Self::Answered(body.to_vec()),
+            Answer::FunctionError(error) | Answer::InitError(error) => {
+                Self::FunctionError(format!("{}: {}", error.error_type, error.error_message))
+            }
+            Answer::EnvironmentGone(end) => Self::EnvironmentGone(end),
+            Answer::TimedOut => Self::TimedOut,
+        }
+    }
+
+    /// Lambda tells of a function's error by a header, `cargo lambda watch` by the status.
+    fn of_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Report {
+            error_type: String,
+            error_message: String,
+        }
+
+        let report: Result<Report, _> = serde_json::from_slice(body);
+        let in_words = |report: Report| format!("{}: {}", report.error_type, report.error_message);
+        match (status, headers.get("X-Amz-Function-Error"), report) {
+            (StatusCode::OK, None, _) => Self::Answered(body.to_vec()),
+            (StatusCode::OK, Some(kind), report) => Self::FunctionError(
+                report.map_or_else(|_| String::from_utf8_lossy(kind.as_bytes()).into(), in_words),
+            ),
+            (StatusCode::INTERNAL_SERVER_ERROR, _, Ok(report)) => {
+                Self::FunctionError(in_words(report))
+            }
+            _ => Self::NotReached(format!("the invocation was answered by {status}")),
+        }
+    }
+
+    /// What it is for the batch.
+    pub fn into_ended(self) -> Ended {
+        match self {
+            Self::Answered(body) => Ended::Answered(body),
+            Self::FunctionError(_) | Self::TimedOut | Self::EnvironmentGone(_) => {
+                Ended::FunctionError
+            }
+            Self::NotReached(_) => Ended::NotReached,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, http::HeaderValue, response::IntoResponse as _, routing::post};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn responses_are_told_apart() {
+        #[track_caller]
+        fn check(status: u16, header: Option<&'static str>, body: &str, expected: &Outcome) {
+            let header = header.map(|value| {
+                ("x-amz-function-error".parse().unwrap(), HeaderValue::from_static(value))
+            });
+            let headers = HeaderMap::from_iter(header);
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(&Outcome::of_response(status, &headers, body.as_bytes()), expected);
+        }
+
+        let report = r#"{"errorType":"E","errorMessage":"m"}"#;
+        let error = || Outcome::FunctionError("E: m".to_owned());
+        let lost =
+            |status: &str| Outcome::NotReached(format!("the invocation was answered by {status}"));
+        check(200, None, "null", &Outcome::Answered(b"null".to_vec()));
+        // An answer may look like an error.
+        check(200, None, report, &Outcome::Answered(report.as_bytes().to_vec()));
+        check(200, Some("Unhandled"), report, &error());
+        check(200, Some("Unhandled"), "", &Outcome::FunctionError("Unhandled".to_owned()));
+        check(500, None, report, &error());
+        check(500, None, "", &lost("500 Internal Server Error"));
+        check(500, None, "proxy error", &lost("500 Internal Server Error"));
+        check(429, None, report, &lost("429 Too Many Requests"));
+        check(404, None, "", &lost("404 Not Found"));
+        check(202, None, "", &lost("202 Accepted"));
+    }
+
+    #[test]
+    fn addresses_are_checked() {
+        #[track_caller]
+        fn check(address: &str, expected: Option<&str>) {
+            let function = RemoteFunction::new(address, "f", Duration::from_secs(1));
+            assert_eq!(function.ok().map(|it| it.uri.to_string()).as_deref(), expected);
+        }
+
+        let uri = "http://127.0.0.1:9000/2015-03-31/functions/f/invocations";
+        check("http://127.0.0.1:9000", Some(uri));
+        check("http://127.0.0.1:9000/", Some(uri));
+        check("https://127.0.0.1:9000", None);
+        check("127.0.0.1:9000", None);
+        check("", None);
+    }
+
+    #[tokio::test]
+    async fn a_function_is_invoked_over_http() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let path = "/2015-03-31/functions/{name}/invocations";
+        let echo = |body: String| async move { body.into_response() };
+        let server = tokio::spawn(async move {
+            axum::serve(listener, Router::new().route(path, post(echo))).await.unwrap();
+        });
+        let function = RemoteFunction::new(&address, "f", Duration::from_mins(1)).unwrap();
+        let invoker = Invoker::Remote(function);
+        let reply = invoker.invoke("{}".to_owned()).await;
+        assert_eq!(reply.outcome, Outcome::Answered(b"{}".to_vec()));
+
+        server.abort();
+        assert!(server.await.unwrap_err().is_cancelled());
+        let function = RemoteFunction::new(&address, "f", Duration::from_mins(1)).unwrap();
+        let reply = Invoker::Remote(function).invoke("{}".to_owned()).await;
+        assert!(matches!(reply.outcome, Outcome::NotReached(_)), "{reply:?}");
+    }
+}

@@ -1,0 +1,346 @@
+//! The event source mappings that a template declares.
+
+use std::time::Duration;
+
+use super::{Function, Properties, Reader, ResolveError, TemplateError, Value};
+
+/// A Kafka event source mapping of a function; where the template is silent, with Lambda's defaults.
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own in the template")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Its name within the template.
+    pub logical_id: String,
+    /// The function's name within the template.
+    pub function: String,
+    /// Whether it polls.
+    pub is_enabled: bool,
+    /// The topic that it reads.
+    pub topic: String,
+    /// The consumer group; Lambda makes one up where the template names none.
+    pub consumer_group: Option<String>,
+    /// Where a group begins that has no committed offsets.
+    pub starting_position: StartingPosition,
+    /// The most records of a batch.
+    pub batch_size: u64,
+    /// How long a batch's first record waits for more.
+    pub batching_window: Duration,
+    /// Whether it has pollers of its own, which some of the following members need.
+    pub is_provisioned: bool,
+    /// Whether the function may report the records that failed.
+    pub reports_batch_item_failures: bool,
+    /// Whether a failed batch is split in two.
+    pub bisects_batch_on_function_error: bool,
+    /// How often a batch is tried again; `None` is without end.
+    pub maximum_retry_attempts: Option<u64>,
+    /// The age from which a record is not tried any more; `None` is any age.
+    pub maximum_record_age: Option<Duration>,
+    /// Whether what is given up goes somewhere.
+    pub has_destination: bool,
+}
+
+/// Where a consumer group begins that has no committed offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartingPosition {
+    /// Behind the last record.
+    Latest,
+    /// At the first record that the topic still holds.
+    TrimHorizon,
+    /// At the first record that is not older than this time, in seconds since 1970.
+    AtTimestamp(u64),
+}
+
+const TOPICS: &[&str] = &["Properties", "Topics"];
+const FUNCTION_NAME: &[&str] = &["Properties", "FunctionName"];
+const STARTING_POSITION: &[&str] = &["Properties", "StartingPosition"];
+
+impl Reader<'_> {
+    /// Reads the mapping of one of these functions.
+    pub(super) fn mapping(
+        &self,
+        logical_id: &str,
+        resource: &Value,
+        functions: &[Function],
+    ) -> Result<Mapping, TemplateError> {
+        let properties =
+            Properties { resolver: &self.resolver, logical_id, resource, globals: None };
+        let [topic] = <[String; 1]>::try_from(properties.required::<Vec<String>>(TOPICS)?)
+            .map_err(|_| properties.error(TOPICS, ResolveError::NotOne))?;
+        let milliseconds_of_window =
+            match properties.optional_number(&["Properties", "MaximumBatchingWindowInSeconds"])? {
+                Some(seconds) => seconds.saturating_mul(1000),
+                None => 500,
+            };
+        let response_types: Option<Vec<String>> =
+            properties.optional(&["Properties", "FunctionResponseTypes"])?;
+        let provisioned: Option<Value> =
+            properties.optional(&["Properties", "ProvisionedPollerConfig"])?;
+        Ok(Mapping {
+            logical_id: logical_id.to_owned(),
+            function: function_of(&properties, functions)?,
+            is_enabled: properties
+                .text(&["Properties", "Enabled"])?
+                .is_none_or(|text| text == "true"),
+            topic,
+            consumer_group: properties.text(&[
+                "Properties",
+                "SelfManagedKafkaEventSourceConfig",
+                "ConsumerGroupId",
+            ])?,
+            starting_position: starting_position(&properties)?,
+            batch_size: properties.optional_number(&["Properties", "BatchSize"])?.unwrap_or(100),
+            batching_window: Duration::from_millis(milliseconds_of_window),
+            // An empty configuration turns the mode off.
+            is_provisioned: provisioned
+                .as_ref()
+                .and_then(Value::as_mapping)
+                .is_some_and(|members| !members.is_empty()),
+            reports_batch_item_failures: response_types
+                .is_some_and(|types| types.iter().any(|it| it == "ReportBatchItemFailures")),
+            bisects_batch_on_function_error: properties
+                .text(&["Properties", "BisectBatchOnFunctionError"])?
+                .is_some_and(|text| text == "true"),
+            maximum_retry_attempts: properties
+                .number_or_minus_one(&["Properties", "MaximumRetryAttempts"])?,
+            maximum_record_age: properties
+                .number_or_minus_one(&["Properties", "MaximumRecordAgeInSeconds"])?
+                .map(Duration::from_secs),
+            has_destination: has_destination(&properties)?,
+        })
+    }
+}
+
+/// The logical id of the function that the mapping invokes, which may be given by name or by ARN.
+fn function_of(
+    properties: &Properties<'_>,
+    functions: &[Function],
+) -> Result<String, TemplateError> {
+    let target = properties.required_text(FUNCTION_NAME)?;
+    let name = target.rsplit(':').next().unwrap_or_default();
+    match functions.iter().find(|function| function.name == name) {
+        Some(function) => Ok(function.logical_id.clone()),
+        None => Err(properties.error(FUNCTION_NAME, ResolveError::UnknownName { name: target })),
+    }
+}
+
+fn starting_position(properties: &Properties<'_>) -> Result<StartingPosition, TemplateError> {
+    let position = properties.required_text(STARTING_POSITION)?;
+    match position.as_str() {
+        "LATEST" => Ok(StartingPosition::Latest),
+        "TRIM_HORIZON" => Ok(StartingPosition::TrimHorizon),
+        "AT_TIMESTAMP" => properties
+            .number(&["Properties", "StartingPositionTimestamp"])
+            .map(StartingPosition::AtTimestamp),
+        _ => Err(properties
+            .error(STARTING_POSITION, ResolveError::NotAStartingPosition { found: position })),
+    }
+}
+
+/// Whether there is a destination, which as a rule is a resource that only a deployment gives an ARN.
+fn has_destination(properties: &Properties<'_>) -> Result<bool, TemplateError> {
+    let path = ["Properties", "DestinationConfig", "OnFailure"];
+    match properties.resolver.find(properties.resource, &path) {
+        Ok(destination) => Ok(destination.is_some()),
+        Err(ResolveError::UnknownAttribute { .. }) => Ok(true),
+        Err(source) => Err(properties.error(&path, source)),
+    }
+}
+
+impl Properties<'_> {
+    fn optional<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &[&str],
+    ) -> Result<Option<T>, TemplateError> {
+        let Some(value) = self.value(path)? else { return Ok(None) };
+        serde_yaml_ng::from_value(value)
+            .map(Some)
+            .map_err(|source| self.error(path, ResolveError::Malformed(source)))
+    }
+
+    fn optional_number(&self, path: &[&str]) -> Result<Option<u64>, TemplateError> {
+        match self.text(path)? {
+            Some(_) => self.number(path).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A number where `-1`, or none, stands for no limit.
+    fn number_or_minus_one(&self, path: &[&str]) -> Result<Option<u64>, TemplateError> {
+        match self.text(path)?.as_deref() {
+            None | Some("-1") => Ok(None),
+            Some(_) => self.number(path).map(Some),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::template::{LOCAL_STAGE, Template};
+
+    const WORKSPACE_TEMPLATE: &str = include_str!("../../../../template.yaml");
+
+    #[test]
+    fn the_workspace_template_declares_the_mappings() {
+        #[track_caller]
+        fn check(parameters: &[(&str, &str)], expected: &[Mapping; 2]) {
+            let parameters = [&[("Stage", LOCAL_STAGE)], parameters].concat();
+            let template = Template::parse(WORKSPACE_TEMPLATE, &parameters).unwrap();
+            assert_eq!(template.mappings, expected.as_slice());
+        }
+
+        let appian = Mapping {
+            logical_id: "AppianMapping".to_owned(),
+            function: "SinkAppianDataFunction".to_owned(),
+            is_enabled: true,
+            topic: "aws.appian.cmcs.MCP_SPA_PCKG".to_owned(),
+            consumer_group: Some("esm.compare-connector-local-sinkAppianData".to_owned()),
+            starting_position: StartingPosition::Latest,
+            batch_size: 100,
+            batching_window: Duration::from_secs(5),
+            is_provisioned: false,
+            reports_batch_item_failures: false,
+            bisects_batch_on_function_error: false,
+            maximum_retry_attempts: None,
+            maximum_record_age: None,
+            has_destination: true,
+        };
+        let seatool = Mapping {
+            logical_id: "SeatoolMapping".to_owned(),
+            function: "SinkSeatoolDataFunction".to_owned(),
+            topic: "aws.ksqldb.seatool.agg.State_Plan".to_owned(),
+            consumer_group: Some("esm.compare-connector-local-sinkSeatoolData".to_owned()),
+            batch_size: 500,
+            batching_window: Duration::from_secs(2),
+            ..appian.clone()
+        };
+        check(&[], &[appian.clone(), seatool.clone()]);
+
+        let provisioned = |mapping: &Mapping| Mapping {
+            is_provisioned: true,
+            reports_batch_item_failures: true,
+            bisects_batch_on_function_error: true,
+            maximum_retry_attempts: Some(10_000),
+            ..mapping.clone()
+        };
+        check(&[("PollerMode", "provisioned")], &[provisioned(&appian), provisioned(&seatool)]);
+        check(
+            &[
+                ("PollerMode", "provisioned"),
+                ("MaximumRetryAttempts", "-1"),
+                ("MaximumRecordAge", "60"),
+                ("OnFailureDestination", "none"),
+                ("AppianStartingPosition", "AT_TIMESTAMP"),
+                ("AppianStartingPositionTimestamp", "1700000000"),
+                ("SeatoolStartingPosition", "TRIM_HORIZON"),
+                ("SeatoolConsumerGroupId", "g"),
+                ("SeatoolEnabled", "false"),
+                ("TopicNamespace", "mine."),
+            ],
+            &[&appian, &seatool].map(|mapping| Mapping {
+                is_enabled: mapping.function == "SinkAppianDataFunction",
+                topic: format!("mine.{}", mapping.topic),
+                maximum_retry_attempts: None,
+                maximum_record_age: Some(Duration::from_mins(1)),
+                has_destination: false,
+                starting_position: match mapping.function.as_str() {
+                    "SinkAppianDataFunction" => StartingPosition::AtTimestamp(1_700_000_000),
+                    _ => StartingPosition::TrimHorizon,
+                },
+                consumer_group: match mapping.function.as_str() {
+                    "SinkAppianDataFunction" => mapping.consumer_group.clone(),
+                    _ => Some("g".to_owned()),
+                },
+                ..provisioned(mapping)
+            }),
+        );
+    }
+
+    fn read(properties: &str) -> Result<Mapping, TemplateError> {
+        let text = format!(
+            "
+Resources:
+  M: {{Type: AWS::Lambda::EventSourceMapping, Properties: {{{properties}}}}}
+  F:
+    Type: AWS::Serverless::Function
+    Metadata: {{BuildProperties: {{Binary: f}}}}
+    Properties: {{FunctionName: f, CodeUri: ., MemorySize: 128, Timeout: 3}}
+"
+        );
+        Template::parse(&text, &[]).map(|mut template| template.mappings.remove(0))
+    }
+
+    #[test]
+    fn lambdas_defaults_hold_where_the_template_is_silent() {
+        #[track_caller]
+        fn check(properties: &str) {
+            let expected = Mapping {
+                logical_id: "M".to_owned(),
+                function: "F".to_owned(),
+                is_enabled: true,
+                topic: "t".to_owned(),
+                consumer_group: None,
+                starting_position: StartingPosition::TrimHorizon,
+                batch_size: 100,
+                batching_window: Duration::from_millis(500),
+                is_provisioned: false,
+                reports_batch_item_failures: false,
+                bisects_batch_on_function_error: false,
+                maximum_retry_attempts: None,
+                maximum_record_age: None,
+                has_destination: false,
+            };
+            assert_eq!(read(properties).unwrap(), expected);
+        }
+
+        let all = "FunctionName: !Ref F, Topics: [t], StartingPosition: TRIM_HORIZON";
+        check(all);
+        check(&all.replace("!Ref F", "!GetAtt F.Arn"));
+        check(&all.replace("!Ref F", "f"));
+        check(&format!("{all}, ProvisionedPollerConfig: {{}}, FunctionResponseTypes: []"));
+        check(&format!("{all}, MaximumRetryAttempts: -1, MaximumRecordAgeInSeconds: '-1'"));
+        check(&format!("{all}, DestinationConfig: !Ref AWS::NoValue"));
+    }
+
+    #[test]
+    fn what_makes_no_mapping_is_an_error() {
+        #[track_caller]
+        fn check(properties: &str, property: &str, reason: &str) {
+            let error = read(properties).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("template resource `M`: cannot read `Properties.{property}`")
+            );
+            assert_eq!(error.source().unwrap().to_string(), reason);
+        }
+
+        check("FunctionName: f, StartingPosition: LATEST", "Topics", "it is missing");
+        check(
+            "FunctionName: f, Topics: [a, b], StartingPosition: LATEST",
+            "Topics",
+            "expected exactly one element",
+        );
+        check("FunctionName: f, Topics: [a]", "StartingPosition", "it is missing");
+        check(
+            "FunctionName: f, Topics: [a], StartingPosition: Newest",
+            "StartingPosition",
+            "`Newest` is none of LATEST, TRIM_HORIZON, AT_TIMESTAMP",
+        );
+        check(
+            "FunctionName: f, Topics: [a], StartingPosition: AT_TIMESTAMP",
+            "StartingPositionTimestamp",
+            "it is missing",
+        );
+        check(
+            "FunctionName: g, Topics: [a], StartingPosition: LATEST",
+            "FunctionName",
+            "`g` is neither a parameter nor a resource with a name",
+        );
+        check(
+            "FunctionName: f, Topics: [a], StartingPosition: LATEST, BatchSize: many",
+            "BatchSize",
+            "`many` is not a whole number",
+        );
+    }
+}
