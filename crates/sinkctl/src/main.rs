@@ -146,6 +146,8 @@ async fn main() -> ExitCode {
     let failure = match arguments.command {
         #[cfg(feature = "kafka")]
         Command::Audit(_) => ExitCode::from(NOT_DONE),
+        #[cfg(feature = "kafka")]
+        Command::Esm(_) => ExitCode::FAILURE,
         Command::Demo(_) | Command::Dynamodb(_) => ExitCode::FAILURE,
     };
     match run(arguments).await {
