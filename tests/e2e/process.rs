@@ -1,0 +1,212 @@
+//! The processes of `sinkctl` that the run starts, and the functions' processes below them.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use fastrand::Rng;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    process::{Child, Command},
+    task::JoinHandle,
+};
+
+use crate::services::signal;
+
+/// What the functions' batch lines add up to, by the names of their counts.
+pub(crate) type Counts = BTreeMap<String, u64>;
+
+/// A running `sinkctl esm`.
+#[derive(Debug)]
+pub(crate) struct Esm {
+    process: Child,
+    counts: Arc<Mutex<Counts>>,
+    errors: JoinHandle<()>,
+    output: JoinHandle<String>,
+}
+
+/// What is known of a `sinkctl esm` after its end.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) counts: Counts,
+    /// Its summary, if it wrote one.
+    pub(crate) summary: Option<Value>,
+}
+
+impl Esm {
+    /// Starts it; its standard error goes to `log`, and the batch lines in it are counted.
+    pub(crate) fn start(
+        sinkctl: &Path,
+        directory: &Path,
+        arguments: &[String],
+        log: &Path,
+    ) -> Self {
+        let mut process = Command::new(sinkctl)
+            .arg("esm")
+            .args(arguments)
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let counts = Arc::<Mutex<Counts>>::default();
+        let lines = BufReader::new(process.stderr.take().unwrap());
+        let errors = tokio::spawn(read(lines, log.to_owned(), Arc::clone(&counts)));
+        let mut stdout = process.stdout.take().unwrap();
+        let output = tokio::spawn(async move {
+            let mut text = String::new();
+            // What can't be read is no summary.
+            let _ = stdout.read_to_string(&mut text).await;
+            text
+        });
+        Self { process, counts, errors, output }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id().unwrap_or_default()
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Asks it to finish and waits until it has.
+    pub(crate) async fn stop(mut self) -> Ended {
+        if self.is_running() {
+            signal(self.id(), "TERM");
+        }
+        let ended = tokio::time::timeout(Duration::from_mins(3), self.process.wait()).await;
+        let status = match ended {
+            Ok(status) => status.unwrap(),
+            Err(_) => {
+                self.process.start_kill().unwrap();
+                self.process.wait().await.unwrap()
+            }
+        };
+        let _ = self.errors.await;
+        let output = self.output.await.unwrap_or_default();
+        let summary = output.lines().rev().find_map(|line| serde_json::from_str(line).ok());
+        let counts = self.counts.lock().unwrap().clone();
+        Ended { status, counts, summary }
+    }
+}
+
+/// Copies the lines to `log` and adds the batch lines up.
+async fn read(
+    mut lines: BufReader<impl tokio::io::AsyncRead + Unpin>,
+    log: PathBuf,
+    counts: Arc<Mutex<Counts>>,
+) {
+    use std::io::Write as _;
+    let mut log = fs::File::create(log).unwrap();
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
+        let text = String::from_utf8_lossy(&line);
+        let batch =
+            text.find('{').and_then(|start| serde_json::from_str::<Value>(&text[start..]).ok());
+        match batch {
+            Some(batch) if batch["message"] == "batch" => {
+                let mut counts = counts.lock().unwrap();
+                for (name, count) in batch.as_object().into_iter().flatten() {
+                    if let Some(count) = count.as_u64() {
+                        *counts.entry(name.clone()).or_default() += count;
+                    }
+                }
+            }
+            _ => log.write_all(&line).unwrap(),
+        }
+        line.clear();
+    }
+}
+
+/// One process in so many is stopped rather than killed.
+const HANGS_ONE_IN: u8 = 8;
+
+/// Kills functions' processes, one each now and then, until it is stopped.
+#[derive(Debug)]
+pub(crate) struct Killer {
+    task: JoinHandle<()>,
+    kills: Arc<Mutex<u64>>,
+}
+
+impl Killer {
+    /// Kills a child of `parent` after each time between the two, as the seed says.
+    pub(crate) fn start(parent: u32, between: (Duration, Duration), seed: u64) -> Self {
+        let kills = Arc::<Mutex<u64>>::default();
+        let counted = Arc::clone(&kills);
+        let task = tokio::spawn(async move {
+            let mut rng = Rng::with_seed(seed);
+            let (least, most) = between;
+            loop {
+                let time = least + (most - least).mul_f64(rng.f64());
+                tokio::time::sleep(time).await;
+                let Some(child) = rng.choice(children(parent)) else { continue };
+                if rng.u8(..HANGS_ONE_IN) == 0 {
+                    // It hangs, until it is ended for having taken too long.
+                    signal(child, "STOP");
+                } else {
+                    signal(child, "KILL");
+                    *counted.lock().unwrap() += 1;
+                }
+            }
+        });
+        Self { task, kills }
+    }
+
+    pub(crate) fn kills(&self) -> u64 {
+        *self.kills.lock().unwrap()
+    }
+
+    pub(crate) fn stop(self) -> u64 {
+        self.task.abort();
+        self.kills()
+    }
+}
+
+/// The processes whose parent this is.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let process: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // After the name, which may hold anything, come the state and the parent.
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let its_parent: u32 = rest.split(' ').nth(1)?.parse().ok()?;
+        (its_parent == parent).then_some(process)
+    });
+    processes.collect()
+}
+
+/// What `sinkctl audit` found.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    pub(crate) code: Option<i32>,
+    pub(crate) report: Value,
+    pub(crate) errors: String,
+}
+
+/// Runs `sinkctl audit` to its end.
+pub(crate) async fn audit(sinkctl: &Path, directory: &Path, arguments: &[String]) -> Audit {
+    let output = Command::new(sinkctl)
+        .arg("audit")
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    Audit {
+        code: output.status.code(),
+        report: serde_json::from_slice(&output.stdout).unwrap_or_default(),
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
