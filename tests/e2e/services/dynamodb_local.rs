@@ -31,7 +31,7 @@ impl DynamoDbLocal {
         let output = fs::File::create(log).unwrap();
         let mut process = Command::new("java")
             .arg(format!("-Djava.library.path={}", jars.display()))
-            .args(["-Xmx1g", "-XX:+UseSerialGC", "-cp"])
+            .args(["-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
             .arg(jars.join("*"))
             .arg("software.amazon.dynamodb.services.local.main.ServerRunner")
             .args(["-inMemory", "-port", &address.port().to_string()])
