@@ -116,8 +116,12 @@ pub(crate) fn item(source: Source, topic: &str, key: &str, it: &Produced) -> Val
 
 /// The fingerprint of names that come sorted: the first half of the SHA-256 of their netstrings.
 fn shape<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let netstrings: String = names.map(|name| format!("{}:{name},", name.len())).collect();
-    Sha256::digest(netstrings).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let mut digest = Sha256::new();
+    for name in names {
+        digest.update(format!("{}:{name},", name.len()));
+    }
+    let half: [u8; 16] = digest.finalize()[..16].try_into().unwrap();
+    format!("{:032x}", u128::from_be_bytes(half))
 }
 
 /// A JSON text in DynamoDB's JSON.

@@ -85,12 +85,11 @@ impl Esm {
             signal(self.id(), "TERM");
         }
         let ended = tokio::time::timeout(Duration::from_mins(3), self.process.wait()).await;
-        let status = match ended {
-            Ok(status) => status.unwrap(),
-            Err(_) => {
-                self.process.start_kill().unwrap();
-                self.process.wait().await.unwrap()
-            }
+        let status = if let Ok(status) = ended {
+            status.unwrap()
+        } else {
+            self.process.start_kill().unwrap();
+            self.process.wait().await.unwrap()
         };
         let _ = self.errors.await;
         let output = self.output.await.unwrap_or_default();
@@ -139,15 +138,15 @@ pub(crate) struct Killer {
 }
 
 impl Killer {
-    /// Kills a child of `parent` after each time between the two, as the seed says.
-    pub(crate) fn start(parent: u32, between: (Duration, Duration), seed: u64) -> Self {
+    /// Kills a child of `parent` again and again, each time after the first of the two times and a part of the second.
+    pub(crate) fn start(parent: u32, after: (Duration, Duration), seed: u64) -> Self {
         let kills = Arc::<Mutex<u64>>::default();
         let counted = Arc::clone(&kills);
         let task = tokio::spawn(async move {
             let mut rng = Rng::with_seed(seed);
-            let (least, most) = between;
+            let (least, more) = after;
             loop {
-                let time = least + (most - least).mul_f64(rng.f64());
+                let time = least + more.mul_f64(rng.f64());
                 tokio::time::sleep(time).await;
                 let Some(child) = rng.choice(children(parent)) else { continue };
                 if rng.u8(..HANGS_ONE_IN) == 0 {

@@ -35,7 +35,7 @@ const KEYS: f64 = 20_000.0;
 pub(crate) const PARTITIONS: i32 = 6;
 
 /// How long a group may take to come to the end; the whole counts take their time.
-const DRAIN: Duration = Duration::from_mins(60);
+const DRAIN: Duration = Duration::from_hours(1);
 
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -159,7 +159,9 @@ impl Stage {
         self.epoch += 1;
         if replays {
             self.group = format!("{}-{}", self.name, self.epoch);
-            self.produced.values_mut().flatten().for_each(|it| it.epoch = self.epoch);
+            for it in self.produced.values_mut().flatten() {
+                it.epoch = self.epoch;
+            }
         }
     }
 
@@ -190,7 +192,9 @@ impl Stage {
         let (topics, topic, epoch) = (run.topics.clone(), self.topic(source), self.epoch);
         let task = move || topics.produce(&topic, records, Duration::ZERO);
         let mut produced = tokio::task::spawn_blocking(task).await.unwrap();
-        produced.iter_mut().for_each(|it| it.epoch = epoch);
+        for it in &mut produced {
+            it.epoch = epoch;
+        }
         self.row.records += produced.len() as u64;
         self.produced.entry(source).or_default().extend(produced);
     }
@@ -199,7 +203,9 @@ impl Stage {
     pub(crate) async fn finish(&mut self, production: Production) {
         for task in production.tasks {
             let (source, mut produced) = task.await.unwrap();
-            produced.iter_mut().for_each(|it| it.epoch = production.epoch);
+            for it in &mut produced {
+                it.epoch = production.epoch;
+            }
             self.row.records += produced.len() as u64;
             self.produced.entry(source).or_default().extend(produced);
         }
@@ -283,7 +289,7 @@ impl Stage {
     }
 
     /// Starts a reader of each table, which looks most at the keys that change most.
-    pub(crate) fn readers(&self, run: &Run, workload: &Workload) -> Vec<Reader> {
+    pub(crate) fn readers(run: &Run, workload: &Workload) -> Vec<Reader> {
         let reader = |source: Source| {
             let mut changes: BTreeMap<String, usize> = BTreeMap::new();
             for record in workload.generate(source) {

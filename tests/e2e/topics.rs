@@ -64,7 +64,8 @@ impl Topics {
         self.wait_for(topic, partitions).await;
     }
 
-    async fn wait_for(&self, topic: &str, partitions: i32) {
+    /// Waits until so many partitions of a topic are led by a broker, also after it was started again.
+    pub(crate) async fn wait_for(&self, topic: &str, partitions: i32) {
         while self.partitions(topic).await < usize::try_from(partitions).unwrap() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -90,7 +91,7 @@ impl Topics {
         records: Vec<Record>,
         pause: Duration,
     ) -> Vec<Produced> {
-        let (sender, deliveries) = mpsc::channel();
+        let (sender, places_of) = mpsc::channel();
         let producer: ThreadedProducer<Deliveries> = ThreadedProducer::from_config_and_context(
             ClientConfig::new()
                 .set("bootstrap.servers", &self.servers)
@@ -123,14 +124,14 @@ impl Topics {
         producer.flush(Duration::from_mins(5)).unwrap();
         drop(producer);
         let mut places: Vec<Option<(i32, i64)>> = vec![None; records.len()];
-        for (index, delivery) in deliveries.iter().take(records.len()) {
-            places[index] = Some(delivery.unwrap_or_else(|error| panic!("not produced: {error}")));
+        for (index, place) in places_of.iter().take(records.len()) {
+            places[index] = Some(place.unwrap_or_else(|error| panic!("not produced: {error}")));
         }
-        let produced = records.into_iter().zip(places).map(|(record, place)| {
+        let placed = records.into_iter().zip(places).map(|(record, place)| {
             let (partition, offset) = place.unwrap();
             Produced { record, partition, offset, epoch: 0 }
         });
-        produced.collect()
+        placed.collect()
     }
 
     /// The next offset of each partition.
@@ -228,7 +229,10 @@ fn base_record<'a>(topic: &'a str, index: usize, record: &'a Record) -> ToSend<'
 }
 
 /// Tells where each record was put.
-struct Deliveries(Mutex<mpsc::Sender<(usize, Result<(i32, i64), KafkaError>)>>);
+struct Deliveries(Mutex<mpsc::Sender<Delivery>>);
+
+/// The position of a record, and its partition and offset.
+type Delivery = (usize, Result<(i32, i64), KafkaError>);
 
 impl ClientContext for Deliveries {}
 

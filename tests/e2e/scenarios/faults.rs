@@ -21,7 +21,7 @@ const PHASES: [(Mode, Duration); 5] = [
 pub(super) async fn run(run: &mut Run) -> Row {
     let mut stage = Stage::prepare("faults", run, PARTITIONS).await;
     let workload = Workload { poison_one_in: 100, ..run.workload(1.0) };
-    let readers = stage.readers(run, &workload);
+    let readers = Stage::readers(run, &workload);
 
     let mut esm = stage.esm(run, &["--timeout", "10"]);
     // There is something to write as long as the faults last.

@@ -10,7 +10,7 @@ use crate::{
 pub(super) async fn run(run: &mut Run) -> Row {
     let mut stage = Stage::prepare("load", run, PARTITIONS).await;
     let workload = crate::workload::Workload { poison_one_in: 100, ..run.workload(1.0) };
-    let readers = stage.readers(run, &workload);
+    let readers = Stage::readers(run, &workload);
 
     let mut esm = stage.esm(run, &[]);
     let production = stage.produce(run, &workload, Duration::ZERO);

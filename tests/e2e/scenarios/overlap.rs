@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    record::Source,
     report::Row,
     run::{PARTITIONS, Run, Stage},
     services::signal,
@@ -24,7 +25,7 @@ const SESSION: [&str; 8] = [
 pub(super) async fn run(run: &mut Run) -> Row {
     let mut stage = Stage::prepare("overlap", run, PARTITIONS).await;
     let workload = Workload { poison_one_in: 100, ..run.workload(1.0) };
-    let readers = stage.readers(run, &workload);
+    let readers = Stage::readers(run, &workload);
 
     let mut first = stage.esm(run, &SESSION);
     let production = stage.produce(run, &workload, Duration::from_secs(30));
@@ -36,6 +37,9 @@ pub(super) async fn run(run: &mut Run) -> Row {
     run.kafka.kill().await;
     run.kafka.run().await;
     stage.row.faults += 2;
+    for source in Source::BOTH {
+        run.topics.wait_for(&stage.topic(source), PARTITIONS).await;
+    }
 
     // The first one hangs for longer than its session with its batches under way, and goes on beside the second one.
     let mut second = stage.esm(run, &SESSION);

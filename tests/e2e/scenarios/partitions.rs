@@ -47,7 +47,7 @@ async fn documented(run: &mut Run) -> Row {
         first_timestamp: now() + 1_000_000,
         ..workload
     };
-    let readers = stage.readers(run, &workload);
+    let readers = Stage::readers(run, &workload);
     let mut esm = stage.esm(run, &[]);
     let production = stage.produce(run, &workload, Duration::ZERO);
     stage.finish(production).await;
@@ -63,7 +63,7 @@ async fn documented(run: &mut Run) -> Row {
 async fn careless(run: &mut Run) -> Row {
     let mut stage = Stage::prepare("careless", run, BEFORE).await;
     let workload = Workload { partitions: BEFORE, ..run.workload(0.25) };
-    let readers = stage.readers(run, &workload);
+    let readers = Stage::readers(run, &workload);
     // Rebalanced pollers look for new partitions more often than every five minutes.
     let mut esm = stage.esm(run, &["-X", "topic.metadata.refresh.interval.ms=2000"]);
     let production = stage.produce(run, &workload, Duration::from_secs(8));

@@ -18,7 +18,7 @@ pub(super) async fn run(run: &mut Run) -> Row {
         records.extend(workload.generate(source));
         stage.produce_records(run, source, records).await;
     }
-    let readers = stage.readers(run, &workload);
+    let readers = Stage::readers(run, &workload);
 
     // As the mappings are by default, and with provisioned pollers, which may retry single records.
     for mode in ["on-demand", "provisioned"] {

@@ -68,7 +68,7 @@ pub(super) async fn run(run: &mut Run) -> Row {
             it.epoch = 0;
         }
     }
-    let readers = stage.readers(run, &again);
+    let readers = Stage::readers(run, &again);
     let mut esm = stage.esm(run, &[]);
     stage.drain(run, &mut esm).await;
     stage.stop(esm).await;

@@ -1,4 +1,4 @@
-//! A real Apache Kafka: one KRaft node on free ports of this machine.
+//! A real Apache Kafka: one `KRaft` node on free ports of this machine.
 
 use std::{
     fs,
