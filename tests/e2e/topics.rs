@@ -127,11 +127,11 @@ impl Topics {
         for (index, place) in places_of.iter().take(records.len()) {
             places[index] = Some(place.unwrap_or_else(|error| panic!("not produced: {error}")));
         }
-        let placed = records.into_iter().zip(places).map(|(record, place)| {
+        let all = records.into_iter().zip(places).map(|(record, place)| {
             let (partition, offset) = place.unwrap();
             Produced { record, partition, offset, epoch: 0 }
         });
-        placed.collect()
+        all.collect()
     }
 
     /// The next offset of each partition.

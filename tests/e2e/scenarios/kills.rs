@@ -15,14 +15,14 @@ pub(super) async fn run(run: &mut Run) -> Row {
     let mut stage = Stage::prepare("kills", run, PARTITIONS).await;
     let workload = Workload { poison_one_in: 100, ..run.workload(1.0) };
     let readers = Stage::readers(run, &workload);
-    let after = (Duration::from_millis(100), Duration::from_millis(1100));
+    let after = (Duration::from_millis(300), Duration::from_secs(2));
 
     let production = stage.produce(run, &workload, Duration::ZERO);
     let mut production = Some(production);
     let mut round = 0;
     // The last round has no kills in it, as every round may end after two.
     while stage.row.kills < KILLS && round < 20 && stage.row.failures.is_empty() {
-        let mut esm = stage.esm(run, &["--timeout", "5"]);
+        let mut esm = stage.esm(run, &["--timeout", "10", "--batch-size", "100"]);
         let killer = Killer::start(esm.id(), after, run.seed + round);
         if let Some(production) = production.take() {
             stage.finish(production).await;
