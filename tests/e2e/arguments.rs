@@ -7,7 +7,7 @@ Usage: cargo test -p tests --features e2e --test e2e -- [OPTIONS] [SCENARIO...]
 
 Runs all scenarios, or those named: load, kills, overlap, faults, poison, recreated, partitions
 
-  --scale F   so many of the whole run's records, 1.0 is 200,000 a scenario [default: 0.05]
+  --scale F   so many of the whole run's records, 1.0 is 200,000 a scenario [default: 0.02]
   --seed N    the seed of records, kills and faults [default: 1]
   --release   the functions and sinkctl as they are deployed
   --help      this text
@@ -28,7 +28,7 @@ impl Arguments {
     pub(crate) fn read(
         mut arguments: impl Iterator<Item = String>,
     ) -> Result<Option<Self>, String> {
-        let mut read = Self { scenarios: Vec::new(), scale: 0.05, seed: 1, release: false };
+        let mut read = Self { scenarios: Vec::new(), scale: 0.02, seed: 1, release: false };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("`{argument}` needs a value"));
             match argument.as_str() {
