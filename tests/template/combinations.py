@@ -96,3 +96,4 @@ ALL = [
         [False, True],
     )
 ]
+BY_NAME = {str(combination): combination for combination in ALL}

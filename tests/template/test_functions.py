@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from stack import SINKS, Stack, transform, transformed
+from stack import SINKS, Stack, transform
 
 CONTRACT = json.loads((Path(__file__).parent / "contract.json").read_text())
 
@@ -82,6 +82,6 @@ def test_the_defaults_are_what_the_readme_says():
 
 
 # The other tests transform the template once only.
-@pytest.mark.parametrize("parameters", [{}, {"PollerMode": "provisioned", "Stage": "val", "FunctionSubnetIds": "subnet-8"}])
-def test_the_transform_does_not_depend_on_parameters(parameters):
-    assert transform(parameters) == transformed().__class__(transform({})).template
+def test_the_transform_does_not_depend_on_parameters():
+    parameters = {"PollerMode": "provisioned", "Stage": "val", "AppianEpoch": "7", "FunctionSubnetIds": "subnet-8"}
+    assert transform(parameters) == transform({})

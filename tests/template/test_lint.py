@@ -5,16 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from combinations import ALL
+from combinations import BY_NAME
 from stack import ROOT, stages
 
 # Those that together take every branch of the template.
-NAMES = {
+NAMES = [
     "on-demand-SASL_SCRAM_256_AUTH-sqs-brings_tables-brings_security_group-functions_in_vpc",
     "provisioned-CLIENT_CERTIFICATE_TLS_AUTH-s3",
     "provisioned-none-none-functions_in_vpc",
-}
-CASES = stages() | {str(it): it.parameters for it in ALL if str(it) in NAMES}
+]
+CASES = stages() | {name: BY_NAME[name].parameters for name in NAMES}
 
 
 @pytest.mark.parametrize("parameters", CASES.values(), ids=CASES)

@@ -4,11 +4,12 @@ use std::{io, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use sinkctl::{
-    build::{Profile, Programs},
     dynamodb::DEFAULT_PORT,
     esm::{self, Esm, EsmError, Runner, attempt::PartialRetry, settings::Overrides},
     template::StartingPosition,
 };
+
+use crate::{SourceArguments, at_least_one, programs};
 
 /// Signals that follow each other so fast are one.
 const SAME_SIGNAL_TIME: Duration = Duration::from_secs(1);
@@ -31,15 +32,8 @@ pub(crate) struct EsmArguments {
     /// The binaries of the functions whose mappings run [default: all that are enabled].
     #[arg(value_name = "FUNCTION")]
     functions: Vec<String>,
-    /// The brokers, with commas between.
-    #[arg(long, value_name = "LIST", default_value = "127.0.0.1:9092")]
-    bootstrap_servers: String,
-    /// A property of librdkafka, such as `security.protocol=ssl`; may be repeated.
-    #[arg(short = 'X', value_name = "NAME=VALUE", value_parser = name_and_value)]
-    properties: Vec<(String, String)>,
-    /// A parameter of the template, such as `PollerMode=provisioned`; may be repeated.
-    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = name_and_value)]
-    parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    source: SourceArguments,
 
     /// Invoke the functions at this Lambda Invoke API instead of running their binaries.
     #[arg(long, value_name = "URL", conflicts_with_all = ["build_dir", "release"], help_heading = "Functions")]
@@ -54,7 +48,7 @@ pub(crate) struct EsmArguments {
     #[arg(long, value_name = "URL", default_value_t = format!("http://127.0.0.1:{DEFAULT_PORT}"), help_heading = "Functions")]
     dynamodb_endpoint: String,
     /// How many batches of a function are in flight at most, each in an environment of its own.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = crate::at_least_one, help_heading = "Functions")]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one, help_heading = "Functions")]
     environments: usize,
     /// How long an invocation may take [default: as in the template; 14 minutes with --invoke-address].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Functions")]
@@ -188,15 +182,14 @@ async fn stop() {
 
 impl EsmArguments {
     fn esm(self, template: PathBuf) -> Esm {
-        let profile = if self.release { Profile::Release } else { Profile::Dev };
-        let programs = self.build_dir.map_or(Programs::Cargo(profile), Programs::SamBuild);
+        let programs = programs(self.release, self.build_dir);
         let timestamp = self.starting_position_timestamp.unwrap_or_default();
         Esm {
             template,
-            parameters: self.parameters,
+            parameters: self.source.parameters,
             functions: self.functions,
-            bootstrap_servers: self.bootstrap_servers,
-            properties: self.properties,
+            bootstrap_servers: self.source.bootstrap_servers,
+            properties: self.source.properties,
             runner: self.invoke_address.map_or(Runner::Here(programs), Runner::Address),
             dynamodb_endpoint: self.dynamodb_endpoint,
             overrides: Overrides {
@@ -225,12 +218,5 @@ impl EsmArguments {
             json: self.json,
             verbose: self.verbose,
         }
-    }
-}
-
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected a name, `=` and a value".to_owned()),
     }
 }

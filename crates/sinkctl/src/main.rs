@@ -84,15 +84,8 @@ struct DynamodbArguments {
 struct AuditArguments {
     /// The function's binary: `sinkAppianData` or `sinkSeatoolData`.
     function: String,
-    /// The Kafka cluster, as host:port with commas between.
-    #[arg(long, value_name = "LIST", default_value = "127.0.0.1:9092")]
-    bootstrap_servers: String,
-    /// A property of the Kafka client, such as `security.protocol=ssl`; may be repeated.
-    #[arg(short = 'X', value_name = "NAME=VALUE", value_parser = name_and_value)]
-    properties: Vec<(String, String)>,
-    /// A parameter of the template, such as `Stage=val` or `SeatoolEpoch=1`; may be repeated [default: the local stage].
-    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = name_and_value)]
-    parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    source: SourceArguments,
     /// A local DynamoDB, such as `http://127.0.0.1:8000` [default: what the AWS SDK finds by itself].
     #[arg(long, value_name = "URL")]
     dynamodb_endpoint: Option<String>,
@@ -102,6 +95,21 @@ struct AuditArguments {
     /// Name the keys of items and the attributes that differ: they are data.
     #[arg(long)]
     show_keys: bool,
+}
+
+/// Where records come from, and how the template is read.
+#[cfg(feature = "kafka")]
+#[derive(Args)]
+struct SourceArguments {
+    /// The brokers, as host:port with commas between.
+    #[arg(long, value_name = "LIST", default_value = "127.0.0.1:9092")]
+    bootstrap_servers: String,
+    /// A property of librdkafka, such as `security.protocol=ssl`; may be repeated.
+    #[arg(short = 'X', value_name = "NAME=VALUE", value_parser = name_and_value)]
+    properties: Vec<(String, String)>,
+    /// A parameter of the template, such as `SeatoolEpoch=1`; may be repeated [default: the stage `local`].
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    parameters: Vec<(String, String)>,
 }
 
 const DEMO_EXAMPLES: &str = "\
@@ -169,8 +177,7 @@ async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box
     match command {
         Command::Demo(DemoArguments { release, build_dir, environments, events }) => {
             let events = events.unwrap_or_else(|| directory.join("events"));
-            let profile = if release { Profile::Release } else { Profile::Dev };
-            let programs = build_dir.map_or(Programs::Cargo(profile), Programs::SamBuild);
+            let programs = programs(release, build_dir);
             demo::run(&Demo { template, events, programs, environments }, &mut io::stdout())
                 .await?;
         }
@@ -196,9 +203,9 @@ async fn audit(template: PathBuf, arguments: AuditArguments) -> Result<ExitCode,
     let audit = Audit {
         template,
         function: arguments.function,
-        parameters: arguments.parameters,
-        bootstrap_servers: arguments.bootstrap_servers,
-        properties: arguments.properties,
+        parameters: arguments.source.parameters,
+        bootstrap_servers: arguments.source.bootstrap_servers,
+        properties: arguments.source.properties,
         dynamodb_endpoint: arguments.dynamodb_endpoint,
         show_keys: arguments.show_keys,
     };
@@ -211,10 +218,18 @@ async fn audit(template: PathBuf, arguments: AuditArguments) -> Result<ExitCode,
     Ok(if report.differences == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENCES) })
 }
 
+/// Built as they are deployed or for development, unless `sam build` left them somewhere.
+fn programs(release: bool, build_dir: Option<PathBuf>) -> Programs {
+    let profile = if release { Profile::Release } else { Profile::Dev };
+    build_dir.map_or(Programs::Cargo(profile), Programs::SamBuild)
+}
+
 #[cfg(feature = "kafka")]
 fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected a name, `=` and a value".to_owned()),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
