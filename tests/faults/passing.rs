@@ -62,6 +62,21 @@ async fn requests_whose_answer_got_lost_are_duplicates_at_worst() {
 }
 
 #[tokio::test]
+async fn records_of_a_request_whose_answer_cannot_be_read_go_by_themselves() {
+    for batch in [Batch::seatool(), Batch::appian()] {
+        let rule = |request: &Request| match request.operation.as_str() {
+            "BatchExecuteStatement" => Act::Garble,
+            _ => Act::Pass,
+        };
+        let run = check_unharmed(&batch, "25", true, rule).await;
+
+        let requests = run.proxy.count("BatchExecuteStatement");
+        let statements: usize = statements_of(&run).iter().sum();
+        assert!(requests > 0 && run.landed.summary.retries == statements as u64);
+    }
+}
+
+#[tokio::test]
 async fn each_kind_of_write_survives_the_loss_of_its_answer() {
     use Outcome::{Deleted, Duplicate, Quarantined};
     let seatool = Batch::seatool();

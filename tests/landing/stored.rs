@@ -88,6 +88,34 @@ async fn items_and_tombstones_are_the_same_in_every_release() {
     );
 }
 
+/// Each service shows the stored item in another way when its statement is refused.
+#[tokio::test]
+async fn whatever_is_stored_can_be_compared_with() {
+    let values = [
+        r#"{"a":{}}"#,
+        r#"{"a":[]}"#,
+        r#"{"a":[{}]}"#,
+        r#"{"a":[[],[[{}]]]}"#,
+        r#"{"a":{"c":[{"b":{}},null]}}"#,
+        r#"{"a":""}"#,
+        r#"{"a":null,"b":[null,true]}"#,
+        r#"{"a":-0.10,"b":[1e-130,9.9e125]}"#,
+        r#"{"a":"\u0000\u2028🦀","b":{"\ud83e\udd80":{}}}"#,
+        r#"{"dotted.name":[{}]}"#,
+    ]
+    .map(|text| serde_json::from_str::<Value>(text).unwrap());
+    for value in values {
+        let dynamodb = dynamodb().await;
+        let mut handler = handler(&dynamodb.endpoint(), sink_seatool_data::SINK, &[]).await;
+        for (offset, outcome) in
+            [(2, Outcome::Written), (2, Outcome::Duplicate), (1, Outcome::Stale)]
+        {
+            let event = Event::new([seatool(offset, Some(&value))]);
+            assert_eq!(land(&mut handler, &event).await.summary.outcomes, [outcome], "{value}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_redriven_record_keeps_its_epoch() {
     for statements in ["25", "1"] {

@@ -41,6 +41,8 @@ pub(crate) enum Act {
     RefuseStatements(Vec<(usize, Refusal)>),
     /// Cancels a transaction because of these actions, by their position: `DynamoDB` never sees it.
     Cancel(Vec<(usize, Refusal)>),
+    /// Passes it on, and answers that all is well in a form that can't be read.
+    Garble,
     /// Closes the connection, before the request was passed on or after.
     Close(Applied),
     /// Keeps the connection open and never answers.
@@ -237,6 +239,14 @@ impl Shared {
                 self.refuse_statements(head, request, &refusals).await.map(Some)
             }
             Act::Cancel(refusals) => Ok(Some(cancellation(request.parts().len(), &refusals))),
+            Act::Garble => {
+                self.forward(head, body).await?;
+                // An empty map in a list without its type, as DynamoDB Local shows it in a refused statement's item.
+                let item = json!({"list": {"L": [{}]}});
+                let refused =
+                    json!({"Code": "ConditionalCheckFailed", "Message": "", "Item": item});
+                Ok(Some(Answer::new(200, &json!({"Responses": [{"Error": refused}]}))))
+            }
             Act::Close(applied) => {
                 if applied == Applied::Yes {
                     self.forward(head, body).await?;

@@ -57,6 +57,9 @@ pub(crate) enum Trouble {
     /// It may go through later: a conflict, a service error, a lost connection or answer.
     #[error("{0}")]
     Transient(String),
+    /// The answer says that all is well, but can't be read. What it was about may have been done.
+    #[error("DynamoDB's answer can't be read")]
+    Unreadable,
     /// DynamoDB finds the request itself wrong; `0` says what without any of its data.
     #[error("DynamoDB refused the request: {message}")]
     Invalid { message: String, is_records_fault: bool },
@@ -195,6 +198,9 @@ where
             let status = service.raw().status().as_u16();
             let code = service.err().code().unwrap_or_default();
             let message = service.err().message().unwrap_or_default();
+            if service.raw().status().is_success() {
+                return Trouble::Unreadable;
+            }
             match part_trouble(code, message) {
                 Trouble::Fault { .. } if status >= 500 || code.is_empty() => {
                     Trouble::Transient(format!("DynamoDB answered with status {status}"))

@@ -35,6 +35,13 @@ impl Landing<'_> {
                     self.send_alone(id);
                 }
             }
+            Err(Trouble::Unreadable) if transport != Transport::Single => {
+                // One item that is shown in a way which can't be read must not hold back the others, nor itself: the
+                // answers to single-item calls say the same in another form.
+                for id in jobs {
+                    self.send_alone(id);
+                }
+            }
             Err(trouble) => {
                 // The first of them gets the trouble itself, since the first fault that is found is the one to be told.
                 let copies: Vec<_> = jobs.iter().skip(1).map(|_| copy(&trouble)).collect();
@@ -189,7 +196,7 @@ impl Landing<'_> {
     /// See [`Self::trouble`]; `at` is the table that it is about.
     fn trouble_at(&mut self, id: JobId, at: Table, trouble: Trouble) {
         match trouble {
-            Trouble::Throttled | Trouble::Transient(_) => {
+            Trouble::Throttled | Trouble::Transient(_) | Trouble::Unreadable => {
                 if matches!(trouble, Trouble::Throttled) {
                     self.report.throttles += 1;
                     self.concurrency.throttled(self.answered_at);
@@ -261,6 +268,7 @@ fn copy(trouble: &Trouble) -> Trouble {
     match trouble {
         Trouble::Throttled => Trouble::Throttled,
         Trouble::Transient(message) => Trouble::Transient(message.clone()),
+        Trouble::Unreadable => Trouble::Unreadable,
         Trouble::Invalid { message, is_records_fault } => {
             Trouble::Invalid { message: message.clone(), is_records_fault: *is_records_fault }
         }
