@@ -27,7 +27,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -56,6 +56,10 @@ use summary::{Counts, Summary};
 /// How long an invocation elsewhere may take unless something is said: as long as Lambda lets one behind Kafka. It may
 /// have to be built first.
 const REMOTE_TIMEOUT: Duration = Duration::from_mins(14);
+
+/// How long brokers may take after their start to say who leads a partition, and how soon they are asked again.
+const SETTLING_TIME: Duration = Duration::from_mins(1);
+const ASK_AGAIN_TIME: Duration = Duration::from_secs(1);
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +158,26 @@ pub enum EsmError {
         /// What the client says.
         source: KafkaError,
     },
+    /// Occurs when a topic can't be asked for, though a broker answers.
+    #[error("topic `{topic}` can't be read")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// What the broker says.
+        source: KafkaError,
+    },
+    /// Occurs when a record can't be delivered as Lambda would.
+    #[error(
+        "`{mapping}`: a header's name is no UTF-8 in partition {partition} at offset {offset}: the Kafka client can't read it"
+    )]
+    HeaderName {
+        /// The mapping's logical id.
+        mapping: String,
+        /// The record's partition.
+        partition: i32,
+        /// The record's offset.
+        offset: i64,
+    },
     /// Occurs when the end of a topic is wanted that does not exist.
     #[error("there is no topic `{topic}`")]
     NoTopic {
@@ -226,7 +250,7 @@ pub async fn run(
         )
         .map_err(|source| EsmError::Kafka { mapping: mapping.logical_id.clone(), source })?;
         let consumer = Arc::new(consumer);
-        let ends = ends(esm, &settings.topic, &consumer).await?;
+        let ends = ends(esm, &settings.topic, &consumer, &report).await?;
         introduce(esm, mapping, function, &settings, &report);
         if ends.is_none() {
             report.line(&format!(
@@ -295,35 +319,72 @@ fn choose<'t>(
 }
 
 /// Where the topic's partitions end now; `None` if there is no such topic, which is an error if its end is wanted.
-async fn ends(esm: &Esm, topic: &str, consumer: &Arc<Consumer>) -> Result<Option<Ends>, EsmError> {
-    let (consumer, name) = (Arc::clone(consumer), topic.to_owned());
-    let ask = move || {
-        let metadata = consumer.fetch_metadata(Some(&name), ANSWER_TIME)?;
-        let mut ends = Ends::new();
-        for topic in metadata.topics() {
-            let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-            match topic.error() {
-                None => {}
-                Some(error) if error == unknown => return Ok(None),
-                Some(error) => {
-                    return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::from(error)));
-                }
+async fn ends(
+    esm: &Esm,
+    topic: &str,
+    consumer: &Arc<Consumer>,
+    report: &Report,
+) -> Result<Option<Ends>, EsmError> {
+    let begin = Instant::now();
+    let source = loop {
+        let (consumer, name) = (Arc::clone(consumer), topic.to_owned());
+        match tokio::task::spawn_blocking(move || ask_for_ends(&consumer, &name)).await? {
+            Ok(None) if esm.until_end => {
+                return Err(EsmError::NoTopic { topic: topic.to_owned() });
             }
-            for partition in topic.partitions() {
-                let (low, high) = consumer.fetch_watermarks(&name, partition.id(), ANSWER_TIME)?;
-                ends.insert(partition.id(), Watermarks { low, high });
+            Ok(ends) => return Ok(ends),
+            Err(error) if is_settling(&error) && begin.elapsed() < SETTLING_TIME => {
+                report.trouble(&format!("waiting for the leaders of topic `{topic}`: {error}"));
+                tokio::time::sleep(ASK_AGAIN_TIME).await;
             }
+            Err(error) => break error,
         }
-        Ok(Some(ends))
     };
-    let ends = tokio::task::spawn_blocking(ask).await?.map_err(|source| EsmError::NoBroker {
-        bootstrap_servers: esm.bootstrap_servers.clone(),
-        source,
-    })?;
-    if ends.is_none() && esm.until_end {
-        return Err(EsmError::NoTopic { topic: topic.to_owned() });
+    Err(match source.rdkafka_error_code() {
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::Resolve
+            | RDKafkaErrorCode::OperationTimedOut,
+        ) => EsmError::NoBroker { bootstrap_servers: esm.bootstrap_servers.clone(), source },
+        _ => EsmError::Topic { topic: topic.to_owned(), source },
+    })
+}
+
+fn ask_for_ends(consumer: &Consumer, name: &str) -> Result<Option<Ends>, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(name), ANSWER_TIME)?;
+    let mut ends = Ends::new();
+    for topic in metadata.topics() {
+        let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        match topic.error() {
+            None => {}
+            Some(error) if error == unknown => return Ok(None),
+            Some(error) => return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::from(error))),
+        }
+        for partition in topic.partitions() {
+            let (low, high) = consumer.fetch_watermarks(name, partition.id(), ANSWER_TIME)?;
+            ends.insert(partition.id(), Watermarks { low, high });
+        }
     }
-    Ok(ends)
+    Ok(Some(ends))
+}
+
+/// Whether a broker answers that just started, or that is about to hand a partition over.
+fn is_settling(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::BrokerNotAvailable
+                | RDKafkaErrorCode::ReplicaNotAvailable
+                | RDKafkaErrorCode::FencedLeaderEpoch
+                | RDKafkaErrorCode::UnknownLeaderEpoch
+                | RDKafkaErrorCode::OffsetNotAvailable
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownPartition
+        )
+    )
 }
 
 fn introduce(

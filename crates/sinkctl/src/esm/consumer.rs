@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -251,20 +252,32 @@ pub(super) fn list(
     Ok(list)
 }
 
+/// A header's name is no UTF-8. Kafka's own clients write no such name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UnreadableHeaderName {
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+}
+
 /// The record of a message.
-pub(super) fn record(envelope: &Envelope, message: &BorrowedMessage<'_>) -> Record {
-    let headers: Vec<_> = message
-        .headers()
-        .into_iter()
-        .flat_map(rdkafka::message::Headers::iter)
-        .map(|header| (header.key, header.value))
-        .collect();
+pub(super) fn record(
+    envelope: &Envelope,
+    message: &BorrowedMessage<'_>,
+) -> Result<Record, UnreadableHeaderName> {
+    let read_headers = || {
+        let headers = message.headers().into_iter().flat_map(rdkafka::message::Headers::iter);
+        headers.map(|header| (header.key, header.value)).collect::<Vec<_>>()
+    };
+    // It panics at such a name, and has no other way to read headers.
+    let headers = panic::catch_unwind(AssertUnwindSafe(read_headers)).map_err(|_| {
+        UnreadableHeaderName { partition: message.partition(), offset: message.offset() }
+    })?;
     let (timestamp, timestamp_type) = match message.timestamp() {
         Timestamp::CreateTime(timestamp) => (timestamp, TimestampType::CreateTime),
         Timestamp::LogAppendTime(timestamp) => (timestamp, TimestampType::LogAppendTime),
         Timestamp::NotAvailable => (-1, TimestampType::None),
     };
-    envelope.record(&Source {
+    Ok(envelope.record(&Source {
         partition: message.partition(),
         offset: message.offset(),
         timestamp,
@@ -272,5 +285,5 @@ pub(super) fn record(envelope: &Envelope, message: &BorrowedMessage<'_>) -> Reco
         key: message.key(),
         value: message.payload(),
         headers: &headers,
-    })
+    }))
 }

@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     EsmError,
     assembly::{Assembly, Batch, Flow},
-    consumer::{self, ANSWER_TIME, Change, Consumer},
+    consumer::{self, ANSWER_TIME, Change, Consumer, UnreadableHeaderName},
     event::{Envelope, Record},
     invoke::Invoker,
     live::{End, life, live},
@@ -151,7 +151,11 @@ impl Poller {
                 record = receive(&consumer, &mapping.envelope) => match record {
                     // It comes again another time.
                     Ok(_) if is_stopping => {}
-                    Ok(record) => {
+                    Ok(Err(UnreadableHeaderName { partition, offset })) => {
+                        let mapping = mapping.logical_id.clone();
+                        return Err(EsmError::HeaderName { mapping, partition, offset });
+                    }
+                    Ok(Ok(record)) => {
                         // What came before it.
                         self.follow_assignments();
                         self.assembly.push(record, self.begin.elapsed());
@@ -366,7 +370,10 @@ impl Poller {
     }
 }
 
-async fn receive(consumer: &Consumer, envelope: &Envelope) -> Result<Record, KafkaError> {
+async fn receive(
+    consumer: &Consumer,
+    envelope: &Envelope,
+) -> Result<Result<Record, UnreadableHeaderName>, KafkaError> {
     let message = consumer.recv().await?;
     Ok(consumer::record(envelope, &message))
 }
