@@ -31,6 +31,8 @@ use tokio::{
 pub(crate) enum Mode {
     /// Nothing.
     Pass,
+    /// It passes each request on after [`DELAY`].
+    Slow,
     /// It throttles every third request, by turns the request or each of its statements.
     Throttle,
     /// It answers every third request with an internal error.
@@ -41,7 +43,10 @@ pub(crate) enum Mode {
     Silent,
 }
 
-const MODES: [Mode; 5] = [Mode::Pass, Mode::Throttle, Mode::Fail, Mode::LoseAnswers, Mode::Silent];
+const MODES: [Mode; 6] =
+    [Mode::Pass, Mode::Slow, Mode::Throttle, Mode::Fail, Mode::LoseAnswers, Mode::Silent];
+
+const DELAY: Duration = Duration::from_millis(50);
 
 /// One request in so many meets its fault.
 const ONE_IN: u64 = 3;
@@ -146,7 +151,9 @@ impl Shared {
             }
             return Err(Closed);
         }
-        if mode != Mode::Pass && number.is_multiple_of(ONE_IN) {
+        if mode == Mode::Slow {
+            tokio::time::sleep(DELAY).await;
+        } else if mode != Mode::Pass && number.is_multiple_of(ONE_IN) {
             self.faults.fetch_add(1, Ordering::SeqCst);
             match mode {
                 Mode::Throttle => return Ok(throttle(&body, number / ONE_IN)),

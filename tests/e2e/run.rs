@@ -43,12 +43,14 @@ pub(crate) struct Run {
     pub(crate) kafka: Kafka,
     pub(crate) topics: Topics,
     pub(crate) proxy: Proxy,
+    pub(crate) root: PathBuf,
+    /// For logs and data.
+    pub(crate) directory: PathBuf,
+    pub(crate) dynamodb_jars: PathBuf,
     dynamodb: DynamoDbLocal,
     client: Client,
     template: Template,
     scale: f64,
-    root: PathBuf,
-    directory: PathBuf,
     sinkctl: PathBuf,
     build_directory: PathBuf,
 }
@@ -84,6 +86,7 @@ impl Run {
             proxy: Proxy::start(dynamodb.address()).await,
             client: tables::client(&dynamodb.endpoint()).await,
             dynamodb,
+            dynamodb_jars,
             template,
             scale: arguments.scale,
             root,
@@ -431,25 +434,20 @@ pub(crate) fn now() -> i64 {
 
 /// Builds `sinkctl` with its Kafka client, and the functions; returns the programs by name.
 fn build(root: &Path, release: bool, template: &Template) -> BTreeMap<String, PathBuf> {
-    let mut programs = BTreeMap::new();
-    let cargo = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO"));
-        command.arg("build").args(arguments).arg("--message-format=json-render-diagnostics");
-        if release {
-            command.arg("--release");
-        }
-        let output = command.current_dir(root).stderr(Stdio::inherit()).output().unwrap();
-        assert!(output.status.success(), "cargo build {arguments:?} failed");
-        let lines = String::from_utf8(output.stdout).unwrap();
-        let messages = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let program = |message: Value| {
-            let path = message["executable"].as_str()?;
-            Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(path)))
-        };
-        messages.filter_map(program).collect::<Vec<_>>()
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--workspace", "--features", "sinkctl/kafka", "--bin", "sinkctl"]);
+    command.args(template.functions.iter().flat_map(|it| ["--bin", it.binary.as_str()]));
+    if release {
+        command.arg("--release");
+    }
+    command.arg("--message-format=json-render-diagnostics");
+    let output = command.current_dir(root).stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success(), "the programs can't be built");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let messages = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let program = |message: Value| {
+        let path = message["executable"].as_str()?;
+        Some((message["target"]["name"].as_str()?.to_owned(), PathBuf::from(path)))
     };
-    let binaries = template.functions.iter().flat_map(|it| ["--bin", it.binary.as_str()]);
-    programs.extend(cargo(&binaries.collect::<Vec<_>>()));
-    programs.extend(cargo(&["-p", "sinkctl", "--features", "kafka", "--bin", "sinkctl"]));
-    programs
+    messages.filter_map(program).collect()
 }

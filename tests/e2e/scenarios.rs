@@ -1,5 +1,6 @@
 //! The scenarios, each a story of what can go wrong with the whole.
 
+mod conformance;
 mod faults;
 mod kills;
 mod load;
@@ -10,8 +11,8 @@ mod recreated;
 
 use crate::{report::Row, run::Run};
 
-pub(crate) const NAMES: [&str; 7] =
-    ["load", "kills", "overlap", "faults", "poison", "recreated", "partitions"];
+pub(crate) const NAMES: [&str; 8] =
+    ["load", "kills", "overlap", "faults", "poison", "recreated", "partitions", "conformance"];
 
 /// Runs the scenario of this name.
 pub(crate) async fn run(name: &'static str, run: &mut Run) -> Row {
@@ -23,6 +24,7 @@ pub(crate) async fn run(name: &'static str, run: &mut Run) -> Row {
         "poison" => poison::run(run).await,
         "recreated" => recreated::run(run).await,
         "partitions" => partitions::run(run).await,
+        "conformance" => conformance::run(run).await,
         other => panic!("no scenario `{other}`"),
     }
 }

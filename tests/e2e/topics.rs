@@ -64,8 +64,8 @@ impl Topics {
         self.wait_for(topic, partitions).await;
     }
 
-    /// Waits until so many partitions of a topic are led by a broker, also after it was started again.
-    pub(crate) async fn wait_for(&self, topic: &str, partitions: i32) {
+    /// Waits until so many partitions of a topic are led by a broker.
+    async fn wait_for(&self, topic: &str, partitions: i32) {
         while self.partitions(topic).await < usize::try_from(partitions).unwrap() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

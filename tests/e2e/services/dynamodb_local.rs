@@ -31,11 +31,12 @@ impl DynamoDbLocal {
         let output = fs::File::create(log).unwrap();
         let mut process = Command::new("java")
             .arg(format!("-Djava.library.path={}", jars.display()))
+            // The second compiler and threads that collect garbage would take the tests' processor.
             .args(["-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
             .arg(jars.join("*"))
             .arg("software.amazon.dynamodb.services.local.main.ServerRunner")
-            .args(["-inMemory", "-port", &address.port().to_string()])
-            // It leaves a file of its own where it runs.
+            // With telemetry it would call AWS, and leave a file where it runs.
+            .args(["-inMemory", "-disableTelemetry", "-port", &address.port().to_string()])
             .current_dir(log.parent().unwrap())
             .stdin(Stdio::null())
             .stdout(output.try_clone().unwrap())
