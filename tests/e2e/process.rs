@@ -127,6 +127,9 @@ async fn read(
     }
 }
 
+/// A killer ends after so many, so that the last batches come to their end.
+const MOST_KILLS: u64 = 500;
+
 /// One process in so many is stopped rather than killed.
 const HANGS_ONE_IN: u8 = 8;
 
@@ -145,7 +148,7 @@ impl Killer {
         let task = tokio::spawn(async move {
             let mut rng = Rng::with_seed(seed);
             let (least, more) = after;
-            loop {
+            while *counted.lock().unwrap() < MOST_KILLS {
                 let time = least + more.mul_f64(rng.f64());
                 tokio::time::sleep(time).await;
                 let Some(child) = rng.choice(children(parent)) else { continue };

@@ -27,7 +27,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rdkafka::{
@@ -43,7 +43,7 @@ use tokio::{
 use crate::{
     build::{BuildError, Programs},
     function::{FunctionSettings, LocalFunction},
-    template::{self, Function, LOCAL_STAGE, Template, TemplateError},
+    template::{self, Function, LOCAL_STAGE, StartingPosition, Template, TemplateError},
 };
 use consumer::{ANSWER_TIME, Consumer};
 use event::Envelope;
@@ -144,6 +144,22 @@ pub enum EsmError {
         /// What it says.
         source: KafkaError,
     },
+    /// Occurs when records are to be taken from a time on that has not come, which Lambda refuses.
+    #[error(
+        "`{mapping}`: {seconds} s since 1970 is in the future, so no record would come: are these milliseconds?"
+    )]
+    FutureTimestamp {
+        /// The mapping's logical id.
+        mapping: String,
+        /// The time.
+        seconds: u64,
+    },
+    /// Occurs when a time is given, and the position is not that of a time.
+    #[error("a timestamp is for the starting position AT_TIMESTAMP only")]
+    NeedlessTimestamp,
+    /// Occurs when someone ended what was to go on to the topics' end.
+    #[error("stopped before the end: what is left comes with the next start")]
+    NotAtEnd,
     /// Occurs when a property is given without which offsets would not be committed after success.
     #[error("the property `{property}` can't be given: it is set as the mapping needs it")]
     ReservedProperty {
@@ -220,6 +236,14 @@ pub async fn run(
     for (mapping, _) in &chosen {
         settings.push(MappingSettings::new(mapping, &esm.overrides)?);
     }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    for (settings, (mapping, _)) in settings.iter().zip(&chosen) {
+        if let StartingPosition::AtTimestamp(seconds) = settings.starting_position
+            && seconds > now
+        {
+            return Err(EsmError::FutureTimestamp { mapping: mapping.logical_id.clone(), seconds });
+        }
+    }
     if let Some((property, _)) =
         esm.properties.iter().find(|(name, _)| consumer::RESERVED.contains(&name.as_str()))
     {
@@ -276,7 +300,7 @@ pub async fn run(
     }
 
     let progress = tokio::spawn(Arc::clone(&report).progress(counts.clone()));
-    let result = finish(tasks, &stopper, stop, &report).await;
+    let (result, was_stopped) = finish(tasks, &stopper, stop, &report).await;
     progress.abort();
     report.end();
     let functions = counts.into_iter().map(|(name, counts)| (name, counts.summary())).collect();
@@ -290,7 +314,8 @@ pub async fn run(
         }
     }
     out.flush()?;
-    result.map(|()| summary)
+    result?;
+    if was_stopped && esm.until_end { Err(EsmError::NotAtEnd) } else { Ok(summary) }
 }
 
 /// The mappings of these functions, or all that are enabled.
@@ -440,20 +465,22 @@ fn invoker(
     }
 }
 
-/// Waits until the mappings end, by themselves or because someone stops them; one that fails stops the others.
+/// Waits until the mappings end, by themselves or because someone stops them, and says which; one that fails stops the
+/// others.
 async fn finish(
     mut tasks: JoinSet<Result<(), EsmError>>,
     stopper: &watch::Sender<bool>,
     stop: impl Future<Output = ()>,
     report: &Report,
-) -> Result<(), EsmError> {
+) -> (Result<(), EsmError>, bool) {
     let mut stop = std::pin::pin!(stop);
     let mut result = Ok(());
+    let mut was_stopped = false;
     loop {
         let is_stopping = *stopper.borrow();
         tokio::select! {
             ended = tasks.join_next() => match ended {
-                None => return result,
+                None => return (result, was_stopped),
                 Some(ended) => {
                     if let Err(error) = ended.map_err(EsmError::from).flatten() {
                         stopper.send_replace(true);
@@ -462,6 +489,7 @@ async fn finish(
                 }
             },
             () = &mut stop, if !is_stopping => {
+                was_stopped = true;
                 report.line("Ending: the invocations that run now are finished; once more ends at once");
                 stopper.send_replace(true);
             }

@@ -1,6 +1,11 @@
 //! The arguments of `sinkctl esm`.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use sinkctl::{
@@ -22,9 +27,13 @@ Examples:
   sinkctl esm --invoke-address http://127.0.0.1:9000    functions of `cargo lambda watch`
   sinkctl esm --bootstrap-servers broker:9094 -X security.protocol=ssl -X ssl.ca.location=ca.pem
 
-Topics, batches, group, retries and responses are those of the template's mappings at the stage `local`; the flags below
-override them for every mapping that runs. Offsets are committed once their batches are done. Ctrl-C ends it when the
-invocations in flight are finished. Started several times, they share the partitions.";
+Topics, batches, group, retries and responses are those of the template's mappings at the stage `local`; the flags
+override them for every mapping that runs. Offsets are committed once their batches are done, and where the group has
+some, they count before the starting position. Ctrl-C ends it when the invocations in flight are finished. Started
+several times, they share the partitions.
+
+Exit status: 0 when it was ended or came to the end that was asked for, 1 when records were given up, --until-end did
+not come to the end, or it did not wait for the invocations in flight, 2 when it could not run.";
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Args)]
@@ -45,7 +54,7 @@ pub(crate) struct EsmArguments {
     #[arg(long, help_heading = "Functions")]
     release: bool,
     /// Where the functions that run here find DynamoDB.
-    #[arg(long, value_name = "URL", default_value_t = format!("http://127.0.0.1:{DEFAULT_PORT}"), help_heading = "Functions")]
+    #[arg(long, value_name = "URL", value_parser = crate::url, default_value_t = format!("http://127.0.0.1:{DEFAULT_PORT}"), help_heading = "Functions")]
     dynamodb_endpoint: String,
     /// How many batches of a function are in flight at most, each in an environment of its own.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one, help_heading = "Functions")]
@@ -138,9 +147,12 @@ enum Partial {
     FromLowest,
 }
 
+/// The exit status when not all was done that was to be done.
+const INCOMPLETE: u8 = 1;
+
 /// Runs the mappings until someone stops them, and at once if that is wanted twice.
-pub(crate) async fn run(arguments: EsmArguments, template: PathBuf) -> Result<(), EsmError> {
-    let esm = arguments.esm(template);
+pub(crate) async fn run(arguments: EsmArguments, template: PathBuf) -> Result<ExitCode, EsmError> {
+    let esm = arguments.esm(template)?;
     let twice = async {
         stop().await;
         // Some programs that end others send the signal to the process and to its group.
@@ -148,9 +160,20 @@ pub(crate) async fn run(arguments: EsmArguments, template: PathBuf) -> Result<()
         stop().await;
     };
     let mut out = io::stdout();
-    tokio::select! {
-        result = esm::run(&esm, stop(), &mut out) => result.map(drop),
+    let result = tokio::select! {
+        result = esm::run(&esm, stop(), &mut out) => result,
         () = twice => Err(EsmError::Interrupted),
+    };
+    match result {
+        Ok(summary) if summary.functions.values().all(|it| it.given_up == 0) => {
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(_) => Ok(ExitCode::from(INCOMPLETE)),
+        Err(error @ (EsmError::NotAtEnd | EsmError::Interrupted)) => {
+            writeln!(io::stderr(), "sinkctl esm: {error}")?;
+            Ok(ExitCode::from(INCOMPLETE))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -181,10 +204,15 @@ async fn stop() {
 }
 
 impl EsmArguments {
-    fn esm(self, template: PathBuf) -> Esm {
+    fn esm(self, template: PathBuf) -> Result<Esm, EsmError> {
+        if self.starting_position_timestamp.is_some()
+            && self.starting_position != Some(Position::AtTimestamp)
+        {
+            return Err(EsmError::NeedlessTimestamp);
+        }
         let programs = programs(self.release, self.build_dir);
         let timestamp = self.starting_position_timestamp.unwrap_or_default();
-        Esm {
+        Ok(Esm {
             template,
             parameters: self.source.parameters,
             functions: self.functions,
@@ -217,6 +245,6 @@ impl EsmArguments {
             until_end: self.until_end,
             json: self.json,
             verbose: self.verbose,
-        }
+        })
     }
 }

@@ -8,6 +8,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -21,6 +22,7 @@ use sinkctl::{
     serve::{self, Serve},
     template::Template,
 };
+use tokio::runtime::Runtime;
 
 /// Runs compare-connector without AWS.
 #[derive(Parser)]
@@ -87,9 +89,9 @@ struct AuditArguments {
     #[command(flatten)]
     source: SourceArguments,
     /// A local DynamoDB, such as `http://127.0.0.1:8000` [default: what the AWS SDK finds by itself].
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = url)]
     dynamodb_endpoint: Option<String>,
-    /// Print the result as one line of JSON, with all differences.
+    /// Print the result as one line of JSON, with the differences, at most 10,000 of a kind.
     #[arg(long)]
     json: bool,
     /// Name the keys of items and the attributes that differ: they are data.
@@ -136,7 +138,7 @@ Examples:
   sinkctl audit sinkSeatoolData --dynamodb-endpoint http://127.0.0.1:8000
   sinkctl audit sinkAppianData --json --dynamodb-endpoint http://127.0.0.1:8000
   sinkctl audit sinkSeatoolData --parameter Stage=val --parameter SeatoolEpoch=1 \\
-      --bootstrap-servers b-1.example:9096 -X security.protocol=sasl_ssl -X sasl.mechanisms=SCRAM-SHA-512 ...
+      --bootstrap-servers b-1.example:9096 -X security.protocol=sasl_ssl -X sasl.mechanism=SCRAM-SHA-512 ...
 
 Exit status: 0 without a difference, 1 with differences, 2 when it could not be done.
 The topic is read from its beginning without a consumer group, and nothing is written anywhere.";
@@ -144,25 +146,35 @@ The topic is read from its beginning without a consumer group, and nothing is wr
 /// The exit status of an audit that found differences.
 #[cfg(feature = "kafka")]
 const DIFFERENCES: u8 = 1;
-/// The exit status of an audit that could not be done; it is that of a wrong command line too.
+/// The exit status of an audit or a mapping that could not run; it is that of a wrong command line too.
 #[cfg(feature = "kafka")]
 const NOT_DONE: u8 = 2;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long what is still at work may take when the command has ended.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let failure = match arguments.command {
         #[cfg(feature = "kafka")]
-        Command::Audit(_) => ExitCode::from(NOT_DONE),
-        #[cfg(feature = "kafka")]
-        Command::Esm(_) => ExitCode::FAILURE,
+        Command::Audit(_) | Command::Esm(_) => ExitCode::from(NOT_DONE),
         Command::Demo(_) | Command::Dynamodb(_) => ExitCode::FAILURE,
     };
-    match run(arguments).await {
+    let result = Runtime::new().map_err(Box::from).and_then(|runtime| {
+        let result = runtime.block_on(run(arguments));
+        runtime.shutdown_timeout(SHUTDOWN_TIME);
+        result
+    });
+    match result {
         Ok(status) => status,
         Err(error) => {
+            let mut text = chain(&*error);
+            // So librdkafka says that it was built without TLS.
+            if text.contains("not available at build time") {
+                text += ": the feature `kafka-tls` brings it";
+            }
             // There is no better place to say that standard error is closed.
-            let _: io::Result<()> = writeln!(io::stderr(), "error: {}", chain(&*error));
+            let _: io::Result<()> = writeln!(io::stderr(), "error: {text}");
             failure
         }
     }
@@ -193,7 +205,7 @@ async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box
         #[cfg(feature = "kafka")]
         Command::Audit(arguments) => return audit(template, arguments).await,
         #[cfg(feature = "kafka")]
-        Command::Esm(arguments) => esm_arguments::run(*arguments, template).await?,
+        Command::Esm(arguments) => return Ok(esm_arguments::run(*arguments, template).await?),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -230,6 +242,13 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected a name, `=` and a value".to_owned()),
     }
+}
+
+#[cfg(feature = "kafka")]
+fn url(text: &str) -> Result<String, String> {
+    let is_url = (text.starts_with("http://") || text.starts_with("https://"))
+        && text.parse::<axum::http::Uri>().is_ok_and(|url| url.host().is_some());
+    if is_url { Ok(text.to_owned()) } else { Err("expected `http://` and a host".to_owned()) }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -1,5 +1,6 @@
 //! What `template.yaml` declares, with names and variables resolved as `CloudFormation` would.
 
+mod constraints;
 mod mapping;
 mod resolve;
 
@@ -140,6 +141,16 @@ pub enum TemplateError {
     UnknownParameter {
         /// The parameter's name.
         parameter: String,
+    },
+    /// Occurs when a value is given for a parameter that may not have it.
+    #[error("parameter `{parameter}` can't be `{found}`: {expected}")]
+    RefusedValue {
+        /// The parameter's name.
+        parameter: String,
+        /// The value.
+        found: String,
+        /// What it may be.
+        expected: String,
     },
     /// Occurs when a property that is needed is absent or makes no sense.
     #[error("template resource `{resource}`: cannot read `{property}`")]

@@ -8,7 +8,7 @@ use std::{
 use dynamo_sink::{sink::Rejection, stored::Attributes};
 use kafka_event::Record;
 
-use super::report::{Coordinates, Finding, Kind, QuarantinedRecord, Report};
+use super::report::{Coordinates, Finding, Kind, QuarantinedRecord, Report, Why};
 
 /// The reason of records that only DynamoDB found to be unwritable: the mapping accepts them.
 const REFUSED_BY_DYNAMODB: &str = "REFUSED_BY_DYNAMODB";
@@ -20,24 +20,34 @@ pub(super) struct Entries {
     epoch: u64,
     /// By offset and timestamp, which tell a record from that of a topic of the same name that was deleted.
     by_record: HashMap<(i64, i64), Entry>,
+    /// How many parts stand, by the sort key of their head.
+    parts: HashMap<String, u64>,
 }
 
 #[derive(Debug)]
 struct Entry {
     epoch: u64,
     reason: String,
+    sort_key: String,
+    parts: u64,
 }
 
 impl Entries {
     pub(super) fn new(epoch: u64) -> Self {
-        Self { epoch, by_record: HashMap::new() }
+        Self { epoch, by_record: HashMap::new(), parts: HashMap::new() }
     }
 
     /// Adds an item of the quarantine, if it is an entry's head. Of entries for one record that of the highest epoch
     /// counts.
     pub(super) fn add(&mut self, item: &Attributes) {
         let number = |name: &str| item.get(name)?.as_n().ok()?.parse::<i64>().ok();
-        let reason = item.get("reason").and_then(|reason| reason.as_s().ok());
+        let text = |name: &str| item.get(name)?.as_s().ok();
+        let reason = text("reason");
+        let sort_key = text("SK").map_or("", String::as_str);
+        if let Some((head, _)) = sort_key.split_once('#') {
+            *self.parts.entry(head.to_owned()).or_default() += 1;
+            return;
+        }
         let (Some(reason), Some(offset), Some(timestamp), Some(epoch)) =
             (reason, number("offset"), number("timestamp"), number("epoch"))
         else {
@@ -47,7 +57,12 @@ impl Entries {
         if epoch > self.epoch {
             return;
         }
-        let entry = Entry { epoch, reason: reason.clone() };
+        let entry = Entry {
+            epoch,
+            reason: reason.clone(),
+            sort_key: sort_key.to_owned(),
+            parts: number("parts").unwrap_or_default().unsigned_abs(),
+        };
         match self.by_record.entry((offset, timestamp)) {
             hash_map::Entry::Occupied(mut standing) => {
                 if standing.get().epoch < epoch {
@@ -60,9 +75,13 @@ impl Entries {
         }
     }
 
-    fn reason(&self, record: &Record<'_>) -> Option<&str> {
-        let entry = self.by_record.get(&(record.offset, record.timestamp))?;
-        Some(&entry.reason)
+    fn entry(&self, record: &Record<'_>) -> Option<&Entry> {
+        self.by_record.get(&(record.offset, record.timestamp))
+    }
+
+    /// Whether all parts stand that hold the entry's record.
+    fn is_whole(&self, entry: &Entry) -> bool {
+        self.parts.get(&entry.sort_key).copied().unwrap_or_default() >= entry.parts
     }
 
     /// Compares a record that the mapping rejects.
@@ -74,8 +93,10 @@ impl Entries {
         report: &mut Report,
     ) {
         report.rejected += 1;
-        let found_reason = match self.reason(record) {
-            Some(reason) if reason == rejection.code => {
+        let found = self.entry(record);
+        let is_whole = found.is_none_or(|entry| self.is_whole(entry));
+        let found_reason = match found.map(|entry| entry.reason.as_str()) {
+            Some(reason) if reason == rejection.code && is_whole => {
                 report.quarantined += 1;
                 return;
             }
@@ -85,8 +106,10 @@ impl Entries {
             }
             found => found.map(str::to_owned),
         };
-        let kind = if found_reason.is_some() { Kind::OtherReason } else { Kind::NotQuarantined };
+        let kind =
+            if is_whole && found.is_some() { Kind::OtherReason } else { Kind::NotQuarantined };
         report.add(Finding {
+            why: (!is_whole).then_some(Why::Parts),
             expected: Some(Coordinates {
                 topic: record.topic.to_string(),
                 partition: record.partition,
@@ -103,7 +126,7 @@ impl Entries {
     /// Looks at a record that the mapping accepts, and says whether it counts for its key's state: not if DynamoDB
     /// refused it, for then the next older record's state must stand.
     pub(super) fn judge_accepted(&self, record: &Record<'_>, report: &mut Report) -> bool {
-        let Some(reason) = self.reason(record) else { return true };
+        let Some(Entry { reason, .. }) = self.entry(record) else { return true };
         if reason == REFUSED_BY_DYNAMODB {
             report.quarantined += 1;
             return false;
@@ -111,7 +134,7 @@ impl Entries {
         report.add_redrivable(QuarantinedRecord {
             partition: record.partition,
             offset: record.offset,
-            reason: reason.to_owned(),
+            reason: reason.clone(),
         });
         true
     }
@@ -211,6 +234,17 @@ mod tests {
         // A part of a large record, which is no entry.
         let part = Attributes::from([("SK".to_owned(), AttributeValue::S("x#0000".to_owned()))]);
         check(&[part], now, Some((Kind::NotQuarantined, None)));
+        // A large record, all of whose parts must stand.
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let mut large = entry(7, now, 2, "BAD");
+        large.insert("SK".to_owned(), text("x"));
+        large.insert("parts".to_owned(), AttributeValue::N("2".to_owned()));
+        let parts = ["x#0000", "x#0001"].map(|sort_key| ("SK".to_owned(), text(sort_key)));
+        let parts = parts.map(|part| Attributes::from([part]));
+        check(&[large.clone(), parts[0].clone(), parts[1].clone()], now, None);
+        check(&[parts[1].clone(), parts[0].clone(), large.clone()], now, None);
+        check(&[large.clone(), parts[1].clone()], now, Some((Kind::NotQuarantined, Some("BAD"))));
+        check(&[large], now, Some((Kind::NotQuarantined, Some("BAD"))));
         // Its entry may have expired, if it had one.
         check(&[], now - DAY - 1, None);
         check(&[], now - DAY, Some((Kind::NotQuarantined, None)));

@@ -151,6 +151,8 @@ pub enum Why {
     Epoch,
     /// Its offset is not lower, but its timestamp is older: the topic was created anew without a new epoch.
     Regression,
+    /// The entry stands, but not all of the parts that hold its record.
+    Parts,
 }
 
 impl Why {
@@ -163,6 +165,7 @@ impl Why {
             Self::Older => "older one stands",
             Self::Epoch => "higher epoch",
             Self::Regression => "topic created anew",
+            Self::Parts => "parts of the record are missing",
         }
     }
 }

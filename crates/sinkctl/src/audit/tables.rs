@@ -10,7 +10,7 @@ use super::quarantine::Entries;
 
 /// A table that can't be read.
 #[derive(Debug, thiserror::Error)]
-#[error("table `{table}` can't be read")]
+#[error("table `{table}` can't be read (`--dynamodb-endpoint` names a local DynamoDB)")]
 pub struct TableError {
     /// The table's name.
     pub table: String,
@@ -72,13 +72,14 @@ pub(super) async fn entries(
             .table_name(table)
             .consistent_read(true)
             .key_condition_expression("#key = :partition")
-            .projection_expression("#sort, #offset, #timestamp, #epoch, #reason")
+            .projection_expression("#sort, #offset, #timestamp, #epoch, #reason, #parts")
             .expression_attribute_names("#key", "PK")
             .expression_attribute_names("#sort", "SK")
             .expression_attribute_names("#offset", "offset")
             .expression_attribute_names("#timestamp", "timestamp")
             .expression_attribute_names("#epoch", "epoch")
             .expression_attribute_names("#reason", "reason")
+            .expression_attribute_names("#parts", "parts")
             .expression_attribute_values(
                 ":partition",
                 AttributeValue::S(format!("{topic}-{partition}")),

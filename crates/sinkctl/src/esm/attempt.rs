@@ -135,6 +135,8 @@ struct Part {
     records: Vec<Arc<Record>>,
     invocations: u64,
     retries: u64,
+    /// Whether its next invocation is a retry.
+    is_retry: bool,
     /// How often in turn the function was not reached.
     not_reached: u64,
     given_up: Option<Condition>,
@@ -162,6 +164,7 @@ impl Life {
             records,
             invocations: 0,
             retries: 0,
+            is_retry: false,
             not_reached: 0,
             given_up,
             was_function_error: false,
@@ -196,6 +199,11 @@ impl Life {
             self.parts.pop_front();
         }
         Next::Done
+    }
+
+    /// Whether the invocation that comes next is a retry, as the mapping counts them.
+    pub fn is_retry(&self) -> bool {
+        self.parts.front().is_some_and(|part| part.is_retry)
     }
 
     /// Says how the invocation that came next ended; `jitter` is between 0 and 1.
@@ -233,6 +241,7 @@ impl Life {
             Ended::Answered(_) => return Verdict::Succeeded,
             _ if self.policy.bisects_batch_on_function_error && part.records.len() > 1 => {
                 let delay = delay(part.invocations - 1, jitter);
+                part.is_retry = false;
                 let second = Part {
                     records: part.records.split_off(part.records.len() / 2),
                     ..part.clone()
@@ -249,6 +258,7 @@ impl Life {
             Duration::ZERO
         } else {
             part.retries += 1;
+            part.is_retry = true;
             delay(part.invocations - 1, jitter)
         };
         self.parts.push_front(part);

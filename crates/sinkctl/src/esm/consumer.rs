@@ -3,14 +3,17 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     panic::{self, AssertUnwindSafe},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, Offset, Timestamp, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol, StreamConsumer},
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext, StreamConsumer},
     error::{KafkaError, KafkaResult},
     message::BorrowedMessage,
     topic_partition_list::TopicPartitionListElem,
@@ -47,6 +50,8 @@ pub(super) type Consumer = StreamConsumer<Assignments>;
 pub(super) struct Assignments {
     function: String,
     starting_position: StartingPosition,
+    is_cooperative: bool,
+    is_closing: AtomicBool,
     changes: Mutex<VecDeque<Change>>,
     report: Arc<Report>,
 }
@@ -61,9 +66,19 @@ pub(super) enum Change {
 }
 
 impl Assignments {
+    fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::SeqCst)
+    }
+
     /// The next change that was not told yet.
     pub(super) fn next_change(&self) -> Option<Change> {
         lock(&self.changes).pop_front()
+    }
+
+    /// From now on partitions that come are not taken, and nothing more is asked of the brokers: a client that closes
+    /// calls back a last time, and would wait for ever for what it answers itself.
+    pub(super) fn close(&self) {
+        self.is_closing.store(true, Ordering::SeqCst);
     }
 
     /// Where each of the partitions begins, also while the brokers still settle who leads them.
@@ -73,6 +88,9 @@ impl Assignments {
         partitions: &TopicPartitionList,
     ) -> TopicPartitionList {
         for _ in 0..START_ATTEMPTS {
+            if self.is_closing() {
+                break;
+            }
             match self.starts(consumer, partitions) {
                 Ok(starts) => return starts,
                 Err(error) => {
@@ -94,11 +112,15 @@ impl Assignments {
     ) -> KafkaResult<TopicPartitionList> {
         let committed = consumer.committed_offsets(partitions.clone(), ANSWER_TIME)?;
         let mut starts = TopicPartitionList::new();
+        let mut known = 0;
         for element in committed.elements() {
             element.error()?;
             let (topic, partition) = (element.topic(), element.partition());
             let start = match (element.offset(), self.starting_position) {
-                (Offset::Offset(offset), _) => offset,
+                (Offset::Offset(offset), _) => {
+                    known += 1;
+                    offset
+                }
                 (_, StartingPosition::Latest) => {
                     consumer.fetch_watermarks(topic, partition, ANSWER_TIME)?.1
                 }
@@ -120,6 +142,11 @@ impl Assignments {
             };
             starts.add_partition_offset(topic, partition, Offset::Offset(start))?;
         }
+        let (name, new) = (&self.function, starts.count() - known);
+        self.report.line(&format!(
+            "{name}: {known} partitions go on at the group's offsets, {new} begin at {}",
+            self.starting_position
+        ));
         Ok(starts)
     }
 }
@@ -154,9 +181,18 @@ impl ConsumerContext for Assignments {
         code: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        let is_cooperative =
-            matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let is_cooperative = self.is_cooperative;
         let (change, result) = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            if self.is_closing() {
+                let none = TopicPartitionList::new();
+                // Whether it is heard makes no difference any more.
+                let _ = if is_cooperative {
+                    consumer.incremental_assign(&none)
+                } else {
+                    consumer.assign(&none)
+                };
+                return;
+            }
             let starts = self.starts_at_last(consumer, partitions);
             let offsets = starts.elements().into_iter().map(|element| {
                 let offset = match element.offset() {
@@ -210,6 +246,11 @@ pub(super) fn consumer(
     let context = Assignments {
         function: function.to_owned(),
         starting_position: settings.starting_position,
+        // The client's own answer to this would be waited for without an end while it closes.
+        is_cooperative: properties.iter().any(|(name, value)| {
+            name == "partition.assignment.strategy" && value.contains("cooperative")
+        }),
+        is_closing: AtomicBool::new(false),
         changes: Mutex::default(),
         report: Arc::clone(report),
     };
@@ -231,6 +272,8 @@ pub(super) fn consumer(
                 StartingPosition::TrimHorizon | StartingPosition::AtTimestamp(_) => "earliest",
             },
         )
+        // A member that ended without leaving holds its partitions for as long.
+        .set("session.timeout.ms", "10000")
         // New topics and partitions are seen soon.
         .set("topic.metadata.refresh.interval.ms", "5000")
         .set("queued.max.messages.kbytes", "32768");

@@ -53,12 +53,13 @@ pub(super) async fn live(
         if *last_try.borrow() && !is_first {
             return Ok(End::Abandoned);
         }
+        let is_retry = life.is_retry();
         let reply = mapping.invoker.invoke(mapping.envelope.event(&records)).await;
         mapping.report.log(&mapping.name, &reply.log);
         count_outcome(mapping, &reply.outcome, records.len());
         if !matches!(reply.outcome, Outcome::NotReached(_)) {
             counts.invocations.add(1);
-            counts.retries.add(usize::from(!is_first));
+            counts.retries.add(usize::from(is_retry));
             is_first = false;
         }
         let Verdict::Failed { failure, delay } =

@@ -344,6 +344,7 @@ impl Poller {
         self.follow_assignments();
         let offsets = self.list(&self.offsets);
         let consumer = Arc::clone(&self.consumer);
+        consumer.context().close();
         let committed = tokio::task::spawn_blocking(move || {
             let mut committed = Ok(());
             if let Ok(offsets) = offsets
@@ -367,6 +368,12 @@ impl Poller {
             ));
         }
         Ok(())
+    }
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.consumer.context().close();
     }
 }
 

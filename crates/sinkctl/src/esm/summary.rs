@@ -69,7 +69,7 @@ pub struct FunctionSummary {
     pub batches: u64,
     /// Invocations that came to the function.
     pub invocations: u64,
-    /// Those of them that were not a batch's first.
+    /// Those of them that tried a batch, or a part of one, again; the first of a half that was split off is none.
     pub retries: u64,
     /// Batches that were split in two.
     pub bisections: u64,

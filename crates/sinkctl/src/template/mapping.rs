@@ -1,6 +1,6 @@
 //! The event source mappings that a template declares.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::{Function, Properties, Reader, ResolveError, TemplateError, Value};
 
@@ -47,6 +47,16 @@ pub enum StartingPosition {
     TrimHorizon,
     /// At the first record that is not older than this time, in seconds since 1970.
     AtTimestamp(u64),
+}
+
+impl fmt::Display for StartingPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => f.write_str("LATEST"),
+            Self::TrimHorizon => f.write_str("TRIM_HORIZON"),
+            Self::AtTimestamp(seconds) => write!(f, "AT_TIMESTAMP {seconds}"),
+        }
+    }
 }
 
 const TOPICS: &[&str] = &["Properties", "Topics"];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_yaml_ng::{Mapping, Value};
 
-use super::TemplateError;
+use super::{TemplateError, constraints};
 
 /// The account and region that local names of resources carry.
 const PSEUDO_PARAMETERS: &[(&str, &str)] = &[
@@ -145,6 +145,11 @@ impl<'a> Resolver<'a> {
             else {
                 return Err(TemplateError::UnknownParameter { parameter: (*name).to_owned() });
             };
+            let declaration = section("Parameters").and_then(|all| all.get(*name));
+            if let Some(expected) = declaration.and_then(|it| constraints::broken(it, value)) {
+                let (parameter, found) = ((*name).to_owned(), (*value).to_owned());
+                return Err(TemplateError::RefusedValue { parameter, found, expected });
+            }
             parameter.value = Some((*value).to_owned());
         }
         Ok(Self { parameters, conditions: section("Conditions"), resources: section("Resources") })

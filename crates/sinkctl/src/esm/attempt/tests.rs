@@ -281,3 +281,30 @@ fn a_record_that_no_event_holds_is_given_up() {
     let mut life = Life::too_large("t", records(&[(0, 1)]), POLICY);
     assert_eq!(play(&mut life, 0, &[]), ["MaximumPayloadSizeExceeded [0@1] after 0", "done"]);
 }
+
+#[test]
+fn only_what_is_tried_again_is_a_retry() {
+    #[track_caller]
+    fn check(answers: &[&str], expected: &[bool]) {
+        let policy = Policy { bisects_batch_on_function_error: true, ..POLICY };
+        let mut life = Life::new("t", records(&[(0, 1), (0, 2)]), policy);
+        let mut retries = Vec::new();
+        for answer in answers {
+            let Next::Invoke(_) = life.next(0) else { break };
+            retries.push(life.is_retry());
+            let ended = match *answer {
+                "ok" => Ended::Answered(b"null".to_vec()),
+                "lost" => Ended::NotReached,
+                _ => Ended::FunctionError,
+            };
+            life.ended(&ended, 0.0);
+        }
+        assert_eq!(retries, expected);
+    }
+
+    check(&["ok"], &[false]);
+    check(&["lost", "ok"], &[false, false]);
+    // Halves, each of which holds one record and can't be split any more.
+    check(&["error", "ok", "ok"], &[false, false, false]);
+    check(&["error", "error", "error", "ok", "ok"], &[false, false, true, true, false]);
+}
