@@ -8,7 +8,7 @@ use std::{
 
 use dynamo_sink::{
     chain::{Candidate, Chain, Decided, Fate},
-    write::{Answer, Landed, Request, Seen},
+    write::{Answer, Expected, Landed, Request, Seen},
 };
 
 use super::{
@@ -317,7 +317,19 @@ fn starts(world: &World, is_turned: bool) -> Vec<Slot> {
         batches = batches.iter().flat_map(with_slice).collect();
     }
     batches.retain(|batch| !batch.is_empty());
-    batches.iter().map(|batch| Slot::new(chain(world, batch))).collect()
+    let mut starts: Vec<Slot> = Vec::new();
+    for batch in &batches {
+        // Whatever the invocation expects of the key, rightly or not.
+        for expected in [Expected::Item, Expected::Nothing] {
+            let mut chain = chain(world, batch);
+            chain.expect(expected);
+            let start = Slot::new(chain);
+            if !starts.contains(&start) {
+                starts.push(start);
+            }
+        }
+    }
+    starts
 }
 
 /// All contiguous slices, the empty one once.

@@ -4,7 +4,8 @@
 //! the invocations are this module's. A state of the whole is what the table holds, the state that readers saw last, and
 //! how far each invocation is. From each state all of this can happen:
 //!
-//! - an idle invocation gets any batch, that is any contiguous slice of each partition's log, new or delivered before;
+//! - an idle invocation gets any batch, that is any contiguous slice of each partition's log, new or delivered before, and
+//!   expects of the key whatever it has learnt of others: that there is an item, or that there is none;
 //! - a running one sends its next request by either transport, and the answer arrives;
 //! - the request is done and the answer lost, so that the same is sent again;
 //! - the invocation is killed, so that what it had is delivered again, later, to any other.

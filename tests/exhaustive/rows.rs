@@ -6,7 +6,7 @@ use dynamo_sink::{
     chain::{Candidate, Chain, Decided, Fate},
     version::Order,
     write::{
-        Answer,
+        Answer, Expected,
         Landed::{self, Deleted, Duplicate, Regression, Stale, Written},
         Request, Seen, Sink, TombstoneCheck,
     },
@@ -95,9 +95,23 @@ fn left(store: &Store, log: &Log) -> String {
     }
 }
 
-/// Both transports end the same. `asks` has the requests by statement and, where they differ, `|` and those without.
+/// See [`check_expecting`]; an item is expected, as long as nothing else was learnt.
 #[track_caller]
 fn check(
+    order: Order,
+    stored: Stored,
+    incoming: (char, Place),
+    asks: &str,
+    outcome: (Landed, bool),
+    expected_left: &str,
+) {
+    check_expecting(Expected::Item, order, stored, incoming, asks, outcome, expected_left);
+}
+
+/// Both transports end the same. `asks` has the requests by statement and, where they differ, `|` and those without.
+#[track_caller]
+fn check_expecting(
+    expected: Expected,
     order: Order,
     stored: Stored,
     (state, place): (char, Place),
@@ -111,6 +125,7 @@ fn check(
     {
         let log = log(order, state, place);
         let (mut chain, mut store) = (chain(&log), store(order, stored));
+        chain.expect(expected);
         let (mut asked, mut decided) = (Vec::new(), Vec::new());
         while let Some((_, request)) = chain.request() {
             asked.push(name(request));
@@ -292,6 +307,51 @@ fn a_newer_state_replaces_any_shape() {
     check(Order::SourceClock, stored, ('a', new), "replace", (Written, false), "a");
     let asks = "replace replace-seen | replace";
     check(Order::SourceClock, stored, ('b', new), asks, (Written, false), "b");
+}
+
+#[test]
+fn a_put_that_expects_nothing_inserts_first_and_ends_the_same() {
+    let p = |order, stored, incoming, asks: &str, landed, left: &str| {
+        let outcome = (landed, false);
+        check_expecting(Expected::Nothing, order, stored, incoming, asks, outcome, left);
+    };
+    let (older, old, new) = (keyed(0, 0, 8, 80), keyed(0, 0, 9, 90), keyed(0, 0, 10, 100));
+    let (item, tombstone) = (Stored::Item(old), Stored::Tombstone(old));
+    let keyed = Order::Offset;
+    p(keyed, Stored::Nothing, ('b', new), "insert-checked", Written, "b");
+    p(keyed, tombstone, ('b', new), "insert-checked", Written, "b under the old tombstone");
+    let nothing = "nothing under the old tombstone";
+    p(keyed, tombstone, ('b', older), "insert-checked", Stale, nothing);
+    // A cancelled transaction brings the item that was in the way.
+    p(keyed, Stored::Unstamped, ('b', new), "insert-checked replace-seen", Written, "b");
+    p(keyed, item, ('a', new), "insert-checked replace-seen", Written, "a");
+    p(keyed, item, ('a', old), "insert-checked", Duplicate, "a");
+    p(keyed, item, ('b', older), "insert-checked", Stale, "a");
+    p(keyed, Stored::Nothing, ('-', new), "bury remove", Deleted, "nothing under its tombstone");
+
+    let (older, old, new) = (clocked(4, 0, 8), clocked(5, 0, 9), clocked(6, 0, 10));
+    let (item, clocked) = (Stored::Item(old), Order::SourceClock);
+    p(clocked, Stored::Nothing, ('b', new), "insert", Written, "b");
+    let asks = "insert replace replace-seen | insert replace-seen";
+    p(clocked, Stored::Unstamped, ('b', new), asks, Written, "b");
+    p(clocked, item, ('a', new), "insert replace | insert replace-seen", Written, "a");
+    p(clocked, item, ('b', new), asks, Written, "b");
+    p(clocked, item, ('a', old), "insert replace | insert", Duplicate, "a");
+    p(clocked, item, ('b', older), "insert replace | insert", Stale, "a");
+}
+
+/// What is expected counts for the first request only: the machine knows better once it was answered.
+#[test]
+fn nothing_is_expected_anew_once_something_was_asked() {
+    let mut chain = chain(&log(Order::SourceClock, 'a', clocked(5, 0, 5)));
+    let asked = |chain: &Chain| chain.request().map(|(_, request)| name(request));
+    chain.expect(Expected::Nothing);
+    assert_eq!(asked(&chain), Some("insert"));
+    chain.expect(Expected::Item);
+    assert_eq!(asked(&chain), Some("replace"));
+    chain.answer(Answer::Refused(None));
+    chain.expect(Expected::Item);
+    assert_eq!(asked(&chain), Some("insert"));
 }
 
 /// The requests that these answers lead to, whatever the table would have said.

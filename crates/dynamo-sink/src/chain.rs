@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::{
     version::{Comparison, Order, Stamp, Verdict, compare},
-    write::{Answer, Landed, Request, Step, Write},
+    write::{Answer, Expected, Landed, Request, Step, Write},
 };
 
 /// A record that was mapped to a write.
@@ -74,6 +74,13 @@ impl Chain {
         let mut chain = Self { order, deletes, groups: groups.into(), write: None };
         chain.start_next();
         chain
+    }
+
+    /// Sets what the write in turn asks first, as long as nothing of it was asked; until then it expects an item.
+    pub fn expect(&mut self, expected: Expected) {
+        if let Some(write) = &mut self.write {
+            write.expect(expected);
+        }
     }
 
     /// The request to send now, and the record that it is for; none when every record is decided.

@@ -17,6 +17,7 @@ use crate::{
     item::Item,
     land::{Batch, Context, land},
     mutation::Mutation,
+    novelty::Novelty,
     outcome::{BatchReport, Outcome, Summary},
     quarantine::Quarantine,
     settings::{ResponseMode, Settings},
@@ -35,6 +36,7 @@ pub struct Handler {
     settings: Settings,
     client: Client,
     wire: Wire,
+    novelty: Novelty,
 }
 
 /// What [`Handler::land`] did.
@@ -146,7 +148,8 @@ impl Handler {
             settings.tombstone_table.clone(),
             settings.statements_per_request > 1,
         );
-        Self { sink, settings, client, wire }
+        let novelty = Novelty::new(sink.deletes);
+        Self { sink, settings, client, wire, novelty }
     }
 
     /// Answers one invocation. `time_left` is the time until Lambda ends it, where it is known.
@@ -187,6 +190,7 @@ impl Handler {
         let context = Context {
             client: &self.client,
             wire: &mut self.wire,
+            novelty: &mut self.novelty,
             statements_per_request: self.settings.statements_per_request,
             max_concurrency: self.settings.max_concurrency,
             quarantine: &quarantine,

@@ -16,6 +16,7 @@ use crate::{
     chain::{Candidate, Chain, Decided},
     dynamodb::{self, Reply, Trouble, chain as chain_of_causes},
     item::Item,
+    novelty::Novelty,
     quarantine::Quarantine,
     sink::Rejection,
     version::Stamp,
@@ -54,6 +55,7 @@ pub(crate) struct Batch<'a> {
 pub(crate) struct Context<'a> {
     pub(crate) client: &'a Client,
     pub(crate) wire: &'a mut Wire,
+    pub(crate) novelty: &'a mut Novelty,
     pub(crate) statements_per_request: usize,
     pub(crate) max_concurrency: usize,
     pub(crate) quarantine: &'a Quarantine<'a>,
@@ -320,6 +322,7 @@ impl Landing<'_> {
     }
 
     fn start_single(&mut self, id: JobId) {
+        self.expect(id);
         let call = match &self.jobs[id].work {
             Work::Quarantine { record, rejection, position, renews, .. } => {
                 Some(self.context.quarantine.entry(*record, rejection).call(*position, *renews))
@@ -339,6 +342,11 @@ impl Landing<'_> {
         let mut jobs = Vec::with_capacity(self.context.statements_per_request);
         while jobs.len() < self.context.statements_per_request {
             let Some(&id) = self.statements.front() else { break };
+            if self.moves_on(id, Transport::Statement) {
+                self.statements.pop_front();
+                self.ready(id);
+                continue;
+            }
             let Work::Write { key, chain } = &self.jobs[id].work else { break };
             let Some((candidate, request)) = chain.request() else { break };
             let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
@@ -358,6 +366,11 @@ impl Landing<'_> {
         let mut jobs = Vec::new();
         while jobs.len() < INSERTS_PER_TRANSACTION {
             let Some(&id) = self.inserts.front() else { break };
+            if self.moves_on(id, Transport::Transaction) {
+                self.inserts.pop_front();
+                self.ready(id);
+                continue;
+            }
             let Work::Write { key, chain } = &self.jobs[id].work else { break };
             let Some((candidate, request)) = chain.request() else { break };
             let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
@@ -374,7 +387,29 @@ impl Landing<'_> {
         self.fly(jobs, Transport::Transaction, call);
     }
 
+    /// Tells a job of which nothing was sent what was learnt so far, so that its first request is the one that promises
+    /// most.
+    fn expect(&mut self, id: JobId) {
+        let job = &mut self.jobs[id];
+        if let (Work::Write { chain, .. }, true) = (&mut job.work, job.is_fresh) {
+            chain.expect(self.context.novelty.expected());
+        }
+    }
+
+    /// See [`Self::expect`]; says whether the job's request now goes another way than `transport`.
+    fn moves_on(&mut self, id: JobId, transport: Transport) -> bool {
+        self.expect(id);
+        let Work::Write { key, chain } = &self.jobs[id].work else { return false };
+        let Some((candidate, request)) = chain.request() else { return false };
+        let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
+        self.context.wire.transport(op) != transport
+    }
+
     fn fly(&mut self, jobs: Vec<JobId>, transport: Transport, call: Call) {
+        // All of them have moved on to another queue.
+        if jobs.is_empty() {
+            return;
+        }
         match transport {
             Transport::Statement => self.statements_in_flight += 1,
             Transport::Transaction => self.inserts_in_flight += 1,

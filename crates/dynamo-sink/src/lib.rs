@@ -14,6 +14,7 @@ pub mod write;
 mod backoff;
 mod dynamodb;
 mod land;
+mod novelty;
 mod quarantine;
 mod wire;
 

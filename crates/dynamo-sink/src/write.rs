@@ -23,6 +23,15 @@ pub struct Sink {
     pub shape: String,
 }
 
+/// What a put is expected to find. It decides which request goes first, and nothing else: a wrong guess costs a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Expected {
+    /// An item, so that it is replaced.
+    Item,
+    /// No item, so that one is inserted.
+    Nothing,
+}
+
 /// What to ask of DynamoDB next. The body of a put and its shape are the caller's, who knows them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
@@ -133,6 +142,19 @@ impl Write {
         }
     }
 
+    /// Sets what a put asks first, as long as nothing of it was asked.
+    pub fn expect(&mut self, expected: Expected) {
+        if self.rounds == 0
+            && let Step::Ask(first @ (Request::ReplaceIfOlder | Request::Insert(_))) =
+                &mut self.step
+        {
+            *first = match expected {
+                Expected::Item => Request::ReplaceIfOlder,
+                Expected::Nothing => insert(self.deletes),
+            };
+        }
+    }
+
     /// What the write writes.
     pub fn stamp(&self) -> &Stamp {
         &self.stamp
@@ -174,11 +196,7 @@ impl Write {
     fn after_put(&mut self, answer: Answer) -> Step {
         match answer {
             Answer::Applied => Step::Done(Landed::Written),
-            Answer::Refused(None) => Step::Ask(Request::Insert(if self.deletes {
-                TombstoneCheck::AbsentOrOlder
-            } else {
-                TombstoneCheck::None
-            })),
+            Answer::Refused(None) => Step::Ask(insert(self.deletes)),
             // The statement is the cheapest way to learn what stands there.
             Answer::Exists => Step::Ask(Request::ReplaceIfOlder),
             Answer::Refused(Some(seen)) => self.judge_item(seen, Request::ReplaceSeen),
@@ -237,6 +255,11 @@ impl Write {
         self.conflict |= conflict;
         verdict
     }
+}
+
+/// The first insert of a write: in a sink with deletes it checks the tombstone.
+fn insert(deletes: bool) -> Request {
+    Request::Insert(if deletes { TombstoneCheck::AbsentOrOlder } else { TombstoneCheck::None })
 }
 
 fn next_step(verdict: Verdict, compare_and_set: impl FnOnce() -> Request) -> Step {

@@ -161,6 +161,9 @@ impl Landing<'_> {
         job.begin_anew();
         match &mut job.work {
             Work::Write { chain, .. } => {
+                if let Some((_, request)) = chain.request() {
+                    self.context.novelty.observe(request, &answer);
+                }
                 let decided = chain.answer(answer);
                 job.is_alone &= decided.is_empty();
                 for decided in &decided {
