@@ -30,7 +30,7 @@ use std::{
     time::Duration,
 };
 
-use dynamo_sink::outcome::Outcome;
+use dynamo_sink::{connection::Connection, outcome::Outcome};
 use proptest::{
     prelude::*,
     test_runner::{RngSeed, TestRunner},
@@ -44,7 +44,7 @@ use self::{
     reader::{Reader, history, without_shape},
 };
 use crate::support::{
-    APPIAN, Act, Proxy, QUARANTINE, SEATOOL, TOMBSTONES, TestDynamoDb, client,
+    APPIAN, Act, Proxy, QUARANTINE, SEATOOL, TOMBSTONES, TestDynamoDb, connection,
     dynamodb_with_streams, is_aws_local,
 };
 
@@ -137,7 +137,7 @@ struct World {
     expected: Expected,
     dynamodb: TestDynamoDb,
     _proxy: Proxy,
-    client: aws_sdk_dynamodb::Client,
+    connection: Connection,
     table: &'static str,
     /// The rank of each key's newest state that an invocation reported as applied.
     landed: RefCell<BTreeMap<String, usize>>,
@@ -166,13 +166,13 @@ impl World {
         let mut passages = network.into_iter().cycle();
         let proxy =
             Proxy::start(&dynamodb, move |_| passages.next().map_or(Act::Pass, Passage::act)).await;
-        let client = client(&proxy.endpoint()).await;
+        let connection = connection(&proxy.endpoint()).await;
         Rc::new(Self {
             log,
             expected,
             dynamodb,
             _proxy: proxy,
-            client,
+            connection,
             table,
             landed: RefCell::default(),
             is_delivered: Cell::new(false),

@@ -120,6 +120,6 @@ async fn an_endpoint_out_of_reach_is_named() {
     let mut handler = handler(&endpoint, batch.sink, &[]).await;
     let landed = handler.land(batch.event.json().as_bytes(), Some(SHORT)).await.unwrap();
     let text = failure(&landed);
-    assert!(text.contains("no usable answer from DynamoDB: dispatch failure: "), "{text}");
+    assert!(text.contains("no usable answer from DynamoDB: io error: "), "{text}");
     assert!(text.contains("onnection refused"), "{text}");
 }

@@ -195,7 +195,7 @@ pub(super) struct Environment<'a> {
 impl<'a> Environment<'a> {
     pub(super) fn new(world: &'a World, changes: &[(&str, &str)]) -> Self {
         let settings = settings(&world.log.sink, changes);
-        let handler = Handler::new(world.log.sink, settings.clone(), world.client.clone());
+        let handler = Handler::new(world.log.sink, settings.clone(), world.connection.clone());
         Self { world, settings, handler }
     }
 
@@ -226,7 +226,8 @@ impl<'a> Environment<'a> {
         let Some(handled) = run(landing, &delivery.pace, kill).await else {
             self.world.count("killed", 1);
             // The next environment knows nothing of this one.
-            self.handler = Handler::new(log.sink, self.settings.clone(), self.world.client.clone());
+            self.handler =
+                Handler::new(log.sink, self.settings.clone(), self.world.connection.clone());
             return Some(delivery);
         };
 

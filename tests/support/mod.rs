@@ -10,8 +10,9 @@ mod proxy;
 use std::{path::Path, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
-use aws_sdk_dynamodb::{Client, config::Credentials};
+use aws_sdk_dynamodb::config::Credentials;
 use dynamo_sink::{
+    connection::Connection,
     handler::{Handled, Handler, InvocationError, Response},
     settings::{Settings, SettingsError},
     sink::Sink,
@@ -35,16 +36,14 @@ pub(crate) fn template() -> Template {
     Template::read(&path, &[("Stage", LOCAL_STAGE)]).unwrap()
 }
 
-/// A client as the functions have it.
-pub(crate) async fn client(endpoint: &str) -> Client {
+/// A connection as the functions have it.
+pub(crate) async fn connection(endpoint: &str) -> Connection {
     let config = aws_config::defaults(BehaviorVersion::latest())
         .endpoint_url(endpoint)
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::for_tests())
-        .retry_config(RetryConfig::disabled())
-        .load()
-        .await;
-    Client::new(&config)
+        .retry_config(RetryConfig::disabled());
+    Connection::new(config).await.unwrap()
 }
 
 /// A sink's settings in the local stage, with `changes` to its variables.
@@ -71,7 +70,7 @@ pub(crate) fn try_settings(
 
 /// A sink's handler on `endpoint`, with `changes` to its variables.
 pub(crate) async fn handler(endpoint: &str, sink: Sink, changes: &[(&str, &str)]) -> Handler {
-    Handler::new(sink, settings(&sink, changes), client(endpoint).await)
+    Handler::new(sink, settings(&sink, changes), connection(endpoint).await)
 }
 
 /// Time enough for any batch of a test.

@@ -1,28 +1,15 @@
 //! The edge to DynamoDB: sends one request and says what the answer means.
 
-use std::{collections::HashMap, error::Error, time::Duration};
+mod answer;
 
-use aws_sdk_dynamodb::{
-    Client,
-    config::http::HttpRequest,
-    error::{ProvideErrorMetadata, SdkError},
-    operation::{
-        delete_item::DeleteItemError, put_item::PutItemError,
-        transact_write_items::TransactWriteItemsError, update_item::UpdateItemError,
-    },
-    types::{
-        AttributeValue, BatchStatementErrorCodeEnum, BatchStatementResponse, CancellationReason,
-    },
-};
-use aws_smithy_types::body::SdkBody;
+use std::{error::Error, time::Duration};
 
+use self::answer::{ErrorAnswer, PartError};
 use crate::{
-    stored::Foreign,
+    connection::{Answer, Connection},
+    stored::{Attributes, Foreign},
     wire::{Call, Operation},
 };
-
-/// An item as an answer brings it.
-pub(crate) type Found = HashMap<String, AttributeValue>;
 
 /// What DynamoDB answered to a request.
 #[derive(Debug)]
@@ -30,7 +17,7 @@ pub(crate) enum Reply {
     /// A single-item call or a whole transaction was done.
     Applied,
     /// The condition of a single-item call was false for this item, or for none.
-    Refused(Option<Found>),
+    Refused(Option<Attributes>),
     /// The statements' answers, in their order.
     Statements(Vec<PartReply>),
     /// A transaction was cancelled: its actions' reasons, in their order; [`PartReply::Applied`] where the action was
@@ -42,7 +29,7 @@ pub(crate) enum Reply {
 #[derive(Debug)]
 pub(crate) enum PartReply {
     Applied,
-    Refused(Option<Found>),
+    Refused(Option<Attributes>),
     /// An insert found an item.
     Exists,
     Trouble(Trouble),
@@ -71,10 +58,15 @@ pub(crate) enum Trouble {
     Fault { message: String, source: Option<Box<dyn Error + Send + Sync>> },
 }
 
-/// Sends `call` once. The SDK's own retries are off: retrying is for the one who knows the deadline and counts.
-pub(crate) async fn send(client: Client, call: Call, timeout: Duration) -> Result<Reply, Trouble> {
-    match tokio::time::timeout(timeout, dispatch(client, call)).await {
-        Ok(result) => result,
+/// Sends `call` once: retrying is for the one who knows the deadline and counts.
+pub(crate) async fn send(
+    connection: Connection,
+    call: Call,
+    timeout: Duration,
+) -> Result<Reply, Trouble> {
+    let operation = call.operation;
+    match tokio::time::timeout(timeout, connection.call(operation.name(), call.body)).await {
+        Ok(answer) => reply(operation, &answer?),
         Err(_) => Err(Trouble::Transient(format!(
             "no answer from DynamoDB within {} ms",
             timeout.as_millis()
@@ -82,139 +74,59 @@ pub(crate) async fn send(client: Client, call: Call, timeout: Duration) -> Resul
     }
 }
 
-async fn dispatch(client: Client, call: Call) -> Result<Reply, Trouble> {
-    let Call { operation, table, body } = call;
-    let body = SdkBody::from(body);
-    let set_body = move |request: &mut HttpRequest| {
-        let length = body.content_length().unwrap_or_default();
-        if let Some(body) = body.try_clone() {
-            *request.body_mut() = body;
-        }
-        request.headers_mut().insert("content-length", length.to_string());
-    };
+/// What an answer to a request means.
+fn reply(operation: Operation, answer: &Answer) -> Result<Reply, Trouble> {
+    if !(200..300).contains(&answer.status) {
+        return refusal(answer);
+    }
     match operation {
         Operation::BatchExecuteStatement => {
-            let sent =
-                client.batch_execute_statement().customize().mutate_request(set_body).send().await;
-            let answer = sent.map_err(trouble)?;
-            Ok(Reply::Statements(
-                answer.responses.unwrap_or_default().into_iter().map(statement_reply).collect(),
-            ))
+            let answers = answer::statements(&answer.body).ok_or(Trouble::Unreadable)?;
+            Ok(Reply::Statements(answers.into_iter().map(statement_reply).collect()))
         }
-        Operation::TransactWriteItems => {
-            match client.transact_write_items().customize().mutate_request(set_body).send().await {
-                Ok(_) => Ok(Reply::Applied),
-                Err(error) => match error.as_service_error() {
-                    Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                        Ok(Reply::Cancelled(
-                            cancelled.cancellation_reasons().iter().map(reason).collect(),
-                        ))
-                    }
-                    _ => Err(trouble(error)),
-                },
-            }
+        Operation::TransactWriteItems
+        | Operation::PutItem
+        | Operation::DeleteItem
+        | Operation::UpdateItem => {
+            answer::is_object(&answer.body).then_some(Reply::Applied).ok_or(Trouble::Unreadable)
         }
-        Operation::PutItem => {
-            let put = client.put_item().table_name(table);
-            conditional(
-                put.customize().mutate_request(set_body).send().await,
-                |error| match error {
-                    PutItemError::ConditionalCheckFailedException(refused) => {
-                        Some(refused.item.clone())
-                    }
-                    _ => None,
-                },
-            )
-        }
-        Operation::DeleteItem => {
-            let delete = client.delete_item().table_name(table);
-            conditional(delete.customize().mutate_request(set_body).send().await, |error| {
-                match error {
-                    DeleteItemError::ConditionalCheckFailedException(refused) => {
-                        Some(refused.item.clone())
-                    }
-                    _ => None,
-                }
-            })
-        }
-        Operation::UpdateItem => {
-            let update = client.update_item().table_name(table);
-            conditional(update.customize().mutate_request(set_body).send().await, |error| {
-                match error {
-                    UpdateItemError::ConditionalCheckFailedException(refused) => {
-                        Some(refused.item.clone())
-                    }
-                    _ => None,
-                }
-            })
-        }
-    }
-}
-
-/// The answer to a single-item call. `refused` says what stood there if the condition was false.
-fn conditional<T, E>(
-    sent: Result<T, SdkError<E>>,
-    refused: impl FnOnce(&E) -> Option<Option<Found>>,
-) -> Result<Reply, Trouble>
-where
-    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-{
-    let Err(error) = sent else { return Ok(Reply::Applied) };
-    match error.as_service_error().and_then(refused) {
-        Some(found) => Ok(Reply::Refused(found)),
-        None => Err(trouble(error)),
-    }
-}
-
-fn statement_reply(response: BatchStatementResponse) -> PartReply {
-    use BatchStatementErrorCodeEnum as Code;
-    let Some(error) = response.error else { return PartReply::Applied };
-    let message = error.message.as_deref().unwrap_or_default();
-    match error.code {
-        Some(Code::ConditionalCheckFailed) => PartReply::Refused(error.item),
-        Some(Code::DuplicateItem) => PartReply::Exists,
-        Some(code) => PartReply::Trouble(part_trouble(code.as_str(), message)),
-        None => {
-            PartReply::Trouble(Trouble::Transient("a statement failed without a code".to_owned()))
-        }
-    }
-}
-
-fn reason(reason: &CancellationReason) -> PartReply {
-    match reason.code().unwrap_or("None") {
-        "None" => PartReply::Applied,
-        "ConditionalCheckFailed" => PartReply::Refused(reason.item.clone()),
-        code => PartReply::Trouble(part_trouble(code, reason.message().unwrap_or_default())),
     }
 }
 
 /// What a request's failure means.
-fn trouble<E>(error: SdkError<E>) -> Trouble
-where
-    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-{
-    match &error {
-        SdkError::ServiceError(service) => {
-            let status = service.raw().status().as_u16();
-            let code = service.err().code().unwrap_or_default();
-            let message = service.err().message().unwrap_or_default();
-            if service.raw().status().is_success() {
-                return Trouble::Unreadable;
-            }
-            match part_trouble(code, message) {
-                Trouble::Fault { .. } if status >= 500 || code.is_empty() => {
-                    Trouble::Transient(format!("DynamoDB answered with status {status}"))
-                }
-                trouble => trouble,
-            }
+fn refusal(answer: &Answer) -> Result<Reply, Trouble> {
+    let ErrorAnswer { code, message, item, cancellation_reasons } = answer::error(&answer.body);
+    match code.as_str() {
+        "ConditionalCheckFailedException" => Ok(Reply::Refused(item)),
+        "TransactionCanceledException" => {
+            Ok(Reply::Cancelled(cancellation_reasons.into_iter().map(reason).collect()))
         }
-        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
-            Trouble::Transient(format!("no usable answer from DynamoDB: {}", chain(&error)))
+        code => Err(match part_trouble(code, &message) {
+            Trouble::Fault { .. } if answer.status >= 500 || code.is_empty() => {
+                Trouble::Transient(format!("DynamoDB answered with status {}", answer.status))
+            }
+            trouble => trouble,
+        }),
+    }
+}
+
+fn statement_reply(error: Option<PartError>) -> PartReply {
+    let Some(error) = error else { return PartReply::Applied };
+    match error.code.as_str() {
+        "ConditionalCheckFailed" => PartReply::Refused(error.item),
+        "DuplicateItem" => PartReply::Exists,
+        "" => {
+            PartReply::Trouble(Trouble::Transient("a statement failed without a code".to_owned()))
         }
-        _ => Trouble::Fault {
-            message: "the request to DynamoDB could not be made".to_owned(),
-            source: Some(Box::new(error)),
-        },
+        code => PartReply::Trouble(part_trouble(code, &error.message)),
+    }
+}
+
+fn reason(reason: PartError) -> PartReply {
+    match reason.code.as_str() {
+        "None" | "" => PartReply::Applied,
+        "ConditionalCheckFailed" => PartReply::Refused(reason.item),
+        code => PartReply::Trouble(part_trouble(code, &reason.message)),
     }
 }
 

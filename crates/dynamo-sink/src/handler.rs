@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use aws_sdk_dynamodb::Client;
 use kafka_event::{EncodedRecord, Event, EventError};
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
 
 use crate::{
     chain::{Candidate, Fate, chains},
+    connection::Connection,
     dynamodb::{Trouble, chain as chain_of_causes},
     item::Item,
     land::{Batch, Context, land},
@@ -34,7 +34,7 @@ const TIME_WITHOUT_DEADLINE: Duration = Duration::from_mins(1);
 pub struct Handler {
     sink: Sink,
     settings: Settings,
-    client: Client,
+    connection: Connection,
     wire: Wire,
     novelty: Novelty,
 }
@@ -140,8 +140,8 @@ impl From<InvocationError> for Diagnostic {
 }
 
 impl Handler {
-    /// A handler that writes through `client`, whose own retries must be off.
-    pub fn new(sink: Sink, settings: Settings, client: Client) -> Self {
+    /// A handler that writes through `connection`.
+    pub fn new(sink: Sink, settings: Settings, connection: Connection) -> Self {
         let wire = Wire::new(
             sink.order,
             settings.table.clone(),
@@ -149,7 +149,7 @@ impl Handler {
             settings.statements_per_request > 1,
         );
         let novelty = Novelty::new(sink.deletes);
-        Self { sink, settings, client, wire, novelty }
+        Self { sink, settings, connection, wire, novelty }
     }
 
     /// Answers one invocation. `time_left` is the time until Lambda ends it, where it is known.
@@ -188,7 +188,7 @@ impl Handler {
             texts: OnceCell::new(),
         };
         let context = Context {
-            client: &self.client,
+            connection: &self.connection,
             wire: &mut self.wire,
             novelty: &mut self.novelty,
             statements_per_request: self.settings.statements_per_request,

@@ -29,6 +29,8 @@ pub use self::{
     string::{decode_json_string, json_string},
 };
 
+pub(crate) use self::string::find_special;
+
 mod encoder;
 mod error;
 mod number;

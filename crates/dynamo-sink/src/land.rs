@@ -8,12 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_sdk_dynamodb::Client;
 use tokio::task::JoinSet;
 
 use crate::{
     backoff::Concurrency,
     chain::{Candidate, Chain, Decided},
+    connection::Connection,
     dynamodb::{self, Reply, Trouble, chain as chain_of_causes},
     item::Item,
     novelty::Novelty,
@@ -26,6 +26,9 @@ use crate::{
 
 /// DynamoDB's limit on one request.
 const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a statement, or an insert of a transaction, takes beside the item: this much or a little less, most times.
+const PART_ROOM: usize = 1280;
 
 /// Inserts in one transaction: each takes two of the hundred actions that DynamoDB allows.
 const INSERTS_PER_TRANSACTION: usize = 50;
@@ -53,7 +56,7 @@ pub(crate) struct Batch<'a> {
 /// What a batch needs of the function around it.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
-    pub(crate) client: &'a Client,
+    pub(crate) connection: &'a Connection,
     pub(crate) wire: &'a mut Wire,
     pub(crate) novelty: &'a mut Novelty,
     pub(crate) statements_per_request: usize,
@@ -338,8 +341,9 @@ impl Landing<'_> {
     }
 
     fn start_statements(&mut self) {
-        let mut body = STATEMENTS_START.to_vec();
-        let mut jobs = Vec::with_capacity(self.context.statements_per_request);
+        let n_jobs = self.context.statements_per_request.min(self.statements.len());
+        let mut body = self.body(STATEMENTS_START, self.statements.iter().take(n_jobs));
+        let mut jobs = Vec::with_capacity(n_jobs);
         while jobs.len() < self.context.statements_per_request {
             let Some(&id) = self.statements.front() else { break };
             if self.moves_on(id, Transport::Statement) {
@@ -357,13 +361,14 @@ impl Landing<'_> {
             jobs.push(id);
         }
         body.extend_from_slice(LIST_END);
-        let call = Call::without_table(Operation::BatchExecuteStatement, body);
+        let call = Call { operation: Operation::BatchExecuteStatement, body };
         self.fly(jobs, Transport::Statement, call);
     }
 
     fn start_inserts(&mut self) {
-        let mut body = TRANSACTION_START.to_vec();
-        let mut jobs = Vec::new();
+        let n_jobs = INSERTS_PER_TRANSACTION.min(self.inserts.len());
+        let mut body = self.body(TRANSACTION_START, self.inserts.iter().take(n_jobs));
+        let mut jobs = Vec::with_capacity(n_jobs);
         while jobs.len() < INSERTS_PER_TRANSACTION {
             let Some(&id) = self.inserts.front() else { break };
             if self.moves_on(id, Transport::Transaction) {
@@ -383,7 +388,7 @@ impl Landing<'_> {
             jobs.push(id);
         }
         body.extend_from_slice(LIST_END);
-        let call = Call::without_table(Operation::TransactWriteItems, body);
+        let call = Call { operation: Operation::TransactWriteItems, body };
         self.fly(jobs, Transport::Transaction, call);
     }
 
@@ -405,6 +410,21 @@ impl Landing<'_> {
         self.context.wire.transport(op) != transport
     }
 
+    /// The start of a body, with room for what most such jobs add.
+    fn body<'j>(&self, start: &[u8], jobs: impl Iterator<Item = &'j JobId>) -> Vec<u8> {
+        let room = |&id: &JobId| {
+            let candidate = match &self.jobs[id].work {
+                Work::Write { chain, .. } => chain.request().map(|(candidate, _)| candidate),
+                Work::Quarantine { .. } => None,
+            };
+            let item = candidate.and_then(|it| self.items.get(it.record)?.as_ref());
+            PART_ROOM + item.map_or(0, |item| item.json().len())
+        };
+        let mut body = Vec::with_capacity(jobs.map(room).sum::<usize>().min(MAX_REQUEST_BYTES));
+        body.extend_from_slice(start);
+        body
+    }
+
     fn fly(&mut self, jobs: Vec<JobId>, transport: Transport, call: Call) {
         // All of them have moved on to another queue.
         if jobs.is_empty() {
@@ -419,10 +439,10 @@ impl Landing<'_> {
             self.jobs[id].is_fresh = false;
         }
         self.report.requests += 1;
-        let client = self.context.client.clone();
+        let connection = self.context.connection.clone();
         let timeout = REQUEST_TIMEOUT.min(self.time_left().saturating_sub(ANSWER_TIME));
         self.flights.spawn(async move {
-            let result = dynamodb::send(client, call, timeout).await;
+            let result = dynamodb::send(connection, call, timeout).await;
             Flight { jobs, transport, result }
         });
     }

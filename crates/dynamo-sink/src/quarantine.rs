@@ -120,7 +120,7 @@ impl Entry<'_, '_> {
         let soon = self.quarantine.now / 1000 + RENEWED_BEFORE_EXPIRY;
         update.write((!renews).then_some(soon), &mut body);
         body.push(b'}');
-        Call { operation: Operation::UpdateItem, table: self.quarantine.table.to_owned(), body }
+        Call { operation: Operation::UpdateItem, body }
     }
 
     /// Key, value and headers as bytes, for whoever looks at the table, where they can be decoded and there is room.

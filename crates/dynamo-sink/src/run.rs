@@ -1,6 +1,8 @@
 //! A function's life: settings, tables, then one invocation after the other.
 
 use std::{
+    cell::Cell,
+    mem,
     panic::{self, AssertUnwindSafe},
     pin::pin,
     task::Poll,
@@ -15,13 +17,15 @@ use aws_sdk_dynamodb::{
         AttributeDefinition, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
     },
 };
-use lambda_runtime::{LambdaEvent, service_fn};
-use serde_json::value::RawValue;
+use lambda_runtime::{
+    Context, LambdaEvent, LambdaInvocation, Runtime, service_fn, tower::util::MapRequestLayer,
+};
 use tokio::sync::Mutex;
 use tracing::{Instrument as _, level_filters::LevelFilter};
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _};
 
 use crate::{
+    connection::{Connection, ConnectionError},
     dynamodb::chain,
     handler::{Handler, InvocationError, Response},
     settings::{Settings, SettingsError},
@@ -35,6 +39,9 @@ pub enum StartError {
     /// Occurs when a setting is missing or malformed.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// Occurs when it can't be told where DynamoDB is, or who calls it.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
     /// Occurs when a table does not exist.
     #[error("table `{table}` does not exist in this account and region")]
     MissingTable {
@@ -73,7 +80,17 @@ pub async fn run(sink: Sink) -> Result<(), lambda_runtime::Error> {
     match start(sink).await {
         Ok(handler) => {
             let handler = Mutex::new(handler);
-            lambda_runtime::run(service_fn(|event| invoke(&handler, event))).await
+            // The payload is set aside before the runtime sees it, which would check and copy it to hand over a value
+            // of serde's; the event reads it itself, and once.
+            let payload = Cell::default();
+            let set_aside = |mut invocation: LambdaInvocation| {
+                payload.set(mem::replace(&mut invocation.body, b"null".as_slice().into()));
+                invocation
+            };
+            let service = service_fn(|event: LambdaEvent<()>| {
+                invoke(&handler, payload.take(), event.context)
+            });
+            Runtime::new(service).layer(MapRequestLayer::new(set_aside)).run().await
         }
         Err(error) => {
             report_init_error(&error).await;
@@ -86,12 +103,15 @@ async fn start(sink: Sink) -> Result<Handler, StartError> {
     let settings = Settings::from_env(&sink)?;
     start_logging(settings.log_level);
     panic::set_hook(Box::new(log_panic));
-    let client = client().await;
-    check_tables(&client, &settings).await?;
+    // Without retries of its own: tables are described once, and the writer retries inside the invocation's deadline.
+    let config =
+        aws_config::defaults(BehaviorVersion::latest()).retry_config(RetryConfig::disabled());
+    let connection = Connection::new(config).await?;
+    check_tables(&connection.client(), &settings).await?;
     if !has_runtime_api() {
         return Err(StartError::NoRuntimeApi);
     }
-    Ok(Handler::new(sink, settings, client))
+    Ok(Handler::new(sink, settings, connection))
 }
 
 /// The runtime itself and its client panic without one.
@@ -100,27 +120,18 @@ fn has_runtime_api() -> bool {
     std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some()
 }
 
-/// A client without retries of its own: the writer retries, inside the invocation's deadline.
-async fn client() -> Client {
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .retry_config(RetryConfig::disabled())
-        .load()
-        .await;
-    Client::new(&config)
-}
-
 async fn invoke(
     handler: &Mutex<Handler>,
-    event: LambdaEvent<Box<RawValue>>,
+    payload: impl AsRef<[u8]>,
+    context: Context,
 ) -> Result<Response, InvocationError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // A deadline in the past is that of an emulator, and says nothing.
-    let time_left = Duration::from_millis(event.context.deadline)
-        .checked_sub(now)
-        .filter(|left| !left.is_zero());
-    let span = tracing::info_span!("invocation", requestId = event.context.request_id);
+    let time_left =
+        Duration::from_millis(context.deadline).checked_sub(now).filter(|left| !left.is_zero());
+    let span = tracing::info_span!("invocation", requestId = context.request_id);
     let mut handler = handler.lock().await;
-    let answer = handler.handle(event.payload.get().as_bytes(), time_left).instrument(span);
+    let answer = handler.handle(payload.as_ref(), time_left).instrument(span);
     catch_panic(answer).await.unwrap_or(Err(InvocationError::Panicked))
 }
 
@@ -221,6 +232,7 @@ async fn report_init_error(error: &StartError) {
     }
     let error_type = match error {
         StartError::Settings(_) => "Settings",
+        StartError::Connection(_) => "Connection",
         StartError::MissingTable { .. } => "MissingTable",
         StartError::KeySchema { .. } => "KeySchema",
         StartError::DescribeTable { .. } => "DescribeTable",

@@ -12,6 +12,10 @@ use crate::{
 /// An item or a tombstone as DynamoDB answers it.
 pub type Attributes = HashMap<String, AttributeValue>;
 
+/// The attributes that say which state an item or a tombstone holds; the last ones are a tombstone's own.
+pub(crate) const STATE_ATTRIBUTES: [&str; 7] =
+    ["_sink", "version", "topic", "partition", "offset", "timestamp", "shape"];
+
 /// What stands in a table was not written by this sink, and can't be compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} was not written by this sink and can't be compared with")]

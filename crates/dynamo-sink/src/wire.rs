@@ -18,16 +18,7 @@ const MAX_CACHED_STATEMENTS: usize = 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) operation: Operation,
-    /// The table of a single-item call, which the SDK wants beside the body; empty for others.
-    pub(crate) table: String,
     pub(crate) body: Vec<u8>,
-}
-
-impl Call {
-    /// A call whose body names the table of each of its parts.
-    pub(crate) fn without_table(operation: Operation, body: Vec<u8>) -> Self {
-        Self { operation, table: String::new(), body }
-    }
 }
 
 /// The operations that write.
@@ -38,6 +29,19 @@ pub(crate) enum Operation {
     PutItem,
     DeleteItem,
     UpdateItem,
+}
+
+impl Operation {
+    /// Its name in DynamoDB's API.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::BatchExecuteStatement => "BatchExecuteStatement",
+            Self::TransactWriteItems => "TransactWriteItems",
+            Self::PutItem => "PutItem",
+            Self::DeleteItem => "DeleteItem",
+            Self::UpdateItem => "UpdateItem",
+        }
+    }
 }
 
 /// How a request can be sent.
@@ -71,8 +75,9 @@ pub(crate) struct Wire {
     /// Empty in a sink without deletes, which sends no request for it.
     tombstone_table: String,
     may_batch: bool,
-    replace_statements: HashMap<String, Option<Rc<str>>>,
-    insert_statements: HashMap<String, Option<Rc<str>>>,
+    /// The statements by the shape of their items, as JSON strings; none where a statement can't say it.
+    replace_statements: HashMap<String, Option<Rc<[u8]>>>,
+    insert_statements: HashMap<String, Option<Rc<[u8]>>>,
 }
 
 impl Wire {
@@ -117,20 +122,18 @@ impl Wire {
     ///
     /// Call it only for what [`Self::transport`] sends as a statement.
     pub(crate) fn statement(&mut self, op: Op<'_>, out: &mut Vec<u8>) {
-        let text: Rc<str> = match op.request {
-            Request::InsertTombstone => self.insert_tombstone_statement(op).into(),
-            Request::ReplaceTombstoneIfOlder => self.replace_tombstone_statement(op).into(),
-            Request::RemoveIfOlder => {
-                let older = self.statement_conditions("\"_sink\".");
-                format!("DELETE FROM \"{}\" WHERE \"PK\"=? AND \"SK\"=?{older}", self.table).into()
-            }
-            request => op
-                .item
-                .and_then(|item| self.item_statement(request, item))
-                .unwrap_or_else(|| "".into()),
-        };
         out.extend_from_slice(b"{\"Statement\":");
-        json_string(&text, out);
+        match op.request {
+            Request::InsertTombstone => json_string(&self.insert_tombstone_statement(op), out),
+            Request::ReplaceTombstoneIfOlder => {
+                json_string(&self.replace_tombstone_statement(op), out);
+            }
+            Request::RemoveIfOlder => json_string(&self.remove_statement(), out),
+            request => {
+                let literal = op.item.and_then(|item| self.item_statement(request, item));
+                out.extend_from_slice(&literal.unwrap_or_default());
+            }
+        }
         out.extend_from_slice(b",\"Parameters\":[");
         self.parameters(op, out);
         out.extend_from_slice(b"],\"ReturnValuesOnConditionCheckFailure\":\"ALL_OLD\"}");
@@ -157,32 +160,32 @@ impl Wire {
     /// The request as a call of its own; for an insert with a tombstone's check, a transaction of one.
     pub(crate) fn single(&self, op: Op<'_>) -> Call {
         let mut body = Vec::with_capacity(1024 + op.item.map_or(0, |item| item.json().len()));
-        let (operation, table) = match op.request {
+        let operation = match op.request {
             Request::ReplaceIfOlder => {
                 let mut condition = self.older_condition(Place::Item, op.stamp);
                 // A statement compares the shape, and so refuses an item whose `_sink` has none.
                 condition.expression.push_str(" AND attribute_exists(#sink.#shape)");
                 condition.name("#shape", "shape");
                 self.put_item(op, &condition, &mut body);
-                (Operation::PutItem, self.table.as_str())
+                Operation::PutItem
             }
             Request::Insert(TombstoneCheck::None) => {
                 self.put_item(op, &Condition::absent(), &mut body);
-                (Operation::PutItem, self.table.as_str())
+                Operation::PutItem
             }
             Request::ReplaceSeen(seen) => {
                 self.put_item(op, &Condition::item_is(seen), &mut body);
-                (Operation::PutItem, self.table.as_str())
+                Operation::PutItem
             }
             Request::Insert(_) => {
                 body.extend_from_slice(TRANSACTION_START);
                 self.insert_actions(op, &mut body);
                 body.extend_from_slice(LIST_END);
-                (Operation::TransactWriteItems, "")
+                Operation::TransactWriteItems
             }
             Request::InsertTombstone => {
                 self.put_tombstone(op, &Condition::absent(), &mut body);
-                (Operation::PutItem, self.tombstone_table.as_str())
+                Operation::PutItem
             }
             Request::ReplaceTombstoneIfOlder => {
                 self.put_tombstone(
@@ -190,11 +193,11 @@ impl Wire {
                     &self.older_condition(Place::Tombstone, op.stamp),
                     &mut body,
                 );
-                (Operation::PutItem, self.tombstone_table.as_str())
+                Operation::PutItem
             }
             Request::ReplaceTombstoneSeen(seen) => {
                 self.put_tombstone(op, &Condition::tombstone_is(seen), &mut body);
-                (Operation::PutItem, self.tombstone_table.as_str())
+                Operation::PutItem
             }
             Request::RemoveIfOlder => {
                 self.delete_item(
@@ -202,18 +205,19 @@ impl Wire {
                     &self.older_condition(Place::Item, op.stamp).or_absent(),
                     &mut body,
                 );
-                (Operation::DeleteItem, self.table.as_str())
+                Operation::DeleteItem
             }
             Request::RemoveSeen(seen) => {
                 self.delete_item(op, &Condition::item_is(seen), &mut body);
-                (Operation::DeleteItem, self.table.as_str())
+                Operation::DeleteItem
             }
         };
-        Call { operation, table: table.to_owned(), body }
+        Call { operation, body }
     }
 
-    /// The statement that replaces or inserts an item with these attribute names; none where a statement can't say it.
-    fn item_statement(&mut self, request: &Request, item: &Item) -> Option<Rc<str>> {
+    /// The statement that replaces or inserts an item with these attribute names, as a JSON string; none where a
+    /// statement can't say it.
+    fn item_statement(&mut self, request: &Request, item: &Item) -> Option<Rc<[u8]>> {
         if !item.fits_statement() {
             return None;
         }
@@ -237,14 +241,23 @@ impl Wire {
                 self.table
             )
         };
-        let text = (text.chars().count() <= MAX_STATEMENT_CHARS).then(|| Rc::from(text));
+        let literal = (text.chars().count() <= MAX_STATEMENT_CHARS).then(|| {
+            let mut literal = Vec::new();
+            json_string(&text, &mut literal);
+            Rc::from(literal)
+        });
         let cache =
             if is_insert { &mut self.insert_statements } else { &mut self.replace_statements };
         if cache.len() == MAX_CACHED_STATEMENTS {
             cache.clear();
         }
-        cache.insert(item.shape().as_str().to_owned(), text.clone());
-        text
+        cache.insert(item.shape().as_str().to_owned(), literal.clone());
+        literal
+    }
+
+    fn remove_statement(&self) -> String {
+        let older = self.statement_conditions("\"_sink\".");
+        format!("DELETE FROM \"{}\" WHERE \"PK\"=? AND \"SK\"=?{older}", self.table)
     }
 
     fn insert_tombstone_statement(&self, op: Op<'_>) -> String {
@@ -591,5 +604,7 @@ pub(crate) fn string_value(text: &str, out: &mut Vec<u8>) {
 }
 
 pub(crate) fn number_value(number: i64, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("{{\"N\":\"{number}\"}}").as_bytes());
+    out.extend_from_slice(b"{\"N\":\"");
+    out.extend_from_slice(number.to_string().as_bytes());
+    out.extend_from_slice(b"\"}");
 }

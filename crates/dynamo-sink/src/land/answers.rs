@@ -6,9 +6,9 @@ use super::{Flight, JobId, Landing, Table, Work};
 use crate::{
     backoff::delay,
     chain::Fate,
-    dynamodb::{Found, PartReply, Reply, Trouble, chain as chain_of_causes},
+    dynamodb::{PartReply, Reply, Trouble, chain as chain_of_causes},
     sink::Rejection,
-    stored,
+    stored::{self, Attributes},
     wire::Transport,
     write::{Answer, Request},
 };
@@ -120,7 +120,7 @@ impl Landing<'_> {
     }
 
     /// The condition of a job's request was false: on the item, or on the tombstone where the request was about it.
-    fn refused(&mut self, id: JobId, found: Option<&Found>) {
+    fn refused(&mut self, id: JobId, found: Option<&Attributes>) {
         if let Work::Quarantine { position, renews, .. } = &mut self.jobs[id].work {
             (*position, *renews) = (0, true);
             self.jobs[id].begin_anew();
@@ -135,7 +135,7 @@ impl Landing<'_> {
         }
     }
 
-    fn tombstone_refused(&mut self, id: JobId, found: Option<&Found>) {
+    fn tombstone_refused(&mut self, id: JobId, found: Option<&Attributes>) {
         match found.map(stored::tombstone_stamp).transpose() {
             Ok(tombstone) => self.answer(id, Answer::TombstoneRefused(tombstone)),
             Err(foreign) => self.trouble_at(id, Table::Tombstones, foreign.into()),

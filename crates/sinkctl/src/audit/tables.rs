@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, ConfigLoader, Region};
 use aws_sdk_dynamodb::{Client, config::Credentials, types::AttributeValue};
 use dynamo_sink::stored::Attributes;
 
@@ -22,16 +22,16 @@ pub struct TableError {
 ///
 /// A local one may keep the tables of each access key and region apart, so they are those that local functions have.
 pub(super) async fn client(endpoint: Option<&str>) -> Client {
+    Client::new(&config(endpoint).load().await)
+}
+
+/// The settings of the environment or, with an endpoint, those of a local DynamoDB.
+pub(super) fn config(endpoint: Option<&str>) -> ConfigLoader {
     let defaults = aws_config::defaults(BehaviorVersion::latest());
-    let config = match endpoint {
-        Some(endpoint) => {
-            let credentials = Credentials::new("local", "local", None, None, "sinkctl");
-            let local = defaults.endpoint_url(endpoint).region(Region::from_static("us-east-1"));
-            local.credentials_provider(credentials).load().await
-        }
-        None => defaults.load().await,
-    };
-    Client::new(&config)
+    let Some(endpoint) = endpoint else { return defaults };
+    let credentials = Credentials::new("local", "local", None, None, "sinkctl");
+    let local = defaults.endpoint_url(endpoint).region(Region::from_static("us-east-1"));
+    local.credentials_provider(credentials)
 }
 
 /// A page of a table.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use dynamo_sink::handler::Handler;
+use dynamo_sink::{connection::Connection, handler::Handler};
 use kafka_event::Record;
 use serde_json::{Value, json};
 
@@ -120,7 +120,7 @@ const NOW: i64 = 1_800_000_000_000;
 /// An embedded DynamoDB to which a function landed a topic's records.
 struct Landed {
     /// Keeps it running.
-    _dynamodb: LocalDynamoDb,
+    dynamodb: LocalDynamoDb,
     compared: Compared<MemoryTopic>,
 }
 
@@ -133,7 +133,7 @@ impl Landed {
         let client = tables::client(Some(&dynamodb.endpoint())).await;
 
         let mut landed = Self {
-            _dynamodb: dynamodb,
+            dynamodb,
             compared: Compared {
                 sink,
                 settings: settings(&path, sink, parameters),
@@ -149,8 +149,10 @@ impl Landed {
 
     /// Lands all records, with the present settings.
     async fn land(&mut self) {
-        let Compared { sink, settings, topic, client, .. } = &self.compared;
-        let mut handler = Handler::new(*sink, settings.clone(), client.clone());
+        let Compared { sink, settings, topic, .. } = &self.compared;
+        let config = tables::config(Some(&self.dynamodb.endpoint()));
+        let connection = Connection::new(config).await.unwrap();
+        let mut handler = Handler::new(*sink, settings.clone(), connection);
         let answer = handler.handle(topic.event().as_bytes(), None).await.unwrap();
         assert_eq!(answer.batch_item_failures, []);
     }

@@ -1,0 +1,403 @@
+//! The texts of DynamoDB's answers, of which only what the writer compares is kept.
+//!
+//! An item that refused a write is shown whole, and there is one for each duplicate. So an answer is read by a scanner
+//! of its own: what nobody asks for is passed over by its brackets and quotes alone, at several times the speed of a
+//! parser that checks it, and nothing in it can make an answer unreadable.
+
+use std::borrow::Cow;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::{
+    item::find_special,
+    stored::{Attributes, STATE_ATTRIBUTES},
+};
+
+/// Why a statement or an action of a transaction failed. What the answer does not say is empty.
+#[derive(Debug, Default)]
+pub(super) struct PartError {
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) item: Option<Attributes>,
+}
+
+/// Why a whole request failed. What the answer does not say is empty.
+#[derive(Debug, Default)]
+pub(super) struct ErrorAnswer {
+    /// The error's name without its namespace.
+    pub(super) code: String,
+    pub(super) message: String,
+    pub(super) item: Option<Attributes>,
+    pub(super) cancellation_reasons: Vec<PartError>,
+}
+
+/// For each statement why it failed, if it did; none where the text is no answer to statements.
+pub(super) fn statements(body: &[u8]) -> Option<Vec<Option<PartError>>> {
+    let mut statements = Vec::new();
+    let mut answer = Scanner::new(body);
+    answer.members(|name, answer| {
+        if name != "Responses" {
+            return answer.skip();
+        }
+        answer.elements(|answer| {
+            let mut error = None;
+            answer.members(|name, answer| {
+                if name == "Error" && !answer.is_null() {
+                    error = Some(part_error(answer)?);
+                    return Some(());
+                }
+                answer.skip()
+            })?;
+            statements.push(error);
+            Some(())
+        })
+    })?;
+    answer.finish()?;
+    Some(statements)
+}
+
+/// Whether the text is a JSON object, as every answer is.
+pub(super) fn is_object(body: &[u8]) -> bool {
+    let mut answer = Scanner::new(body);
+    answer.members(|_, answer| answer.skip()).and_then(|()| answer.finish()).is_some()
+}
+
+/// An error's text, as far as it can be read.
+pub(super) fn error(body: &[u8]) -> ErrorAnswer {
+    let mut error = ErrorAnswer::default();
+    let read = Scanner::new(body).members(|name, answer| {
+        match name {
+            "__type" => {
+                let name = answer.text()?;
+                error.code = name.rsplit('#').next().map(str::to_owned)?;
+            }
+            "message" | "Message" if !answer.is_null() => error.message = answer.text()?,
+            "Item" if !answer.is_null() => error.item = Some(state_attributes(answer)?),
+            "CancellationReasons" if !answer.is_null() => answer.elements(|answer| {
+                error.cancellation_reasons.push(part_error(answer)?);
+                Some(())
+            })?,
+            _ => answer.skip()?,
+        }
+        Some(())
+    });
+    if read.is_some() { error } else { ErrorAnswer::default() }
+}
+
+fn part_error(answer: &mut Scanner<'_>) -> Option<PartError> {
+    let mut error = PartError::default();
+    answer.members(|name, answer| {
+        match name {
+            "Code" => error.code = answer.text()?,
+            "Message" => error.message = answer.text()?,
+            "Item" if !answer.is_null() => error.item = Some(state_attributes(answer)?),
+            _ => answer.skip()?,
+        }
+        Some(())
+    })?;
+    Some(error)
+}
+
+/// The attributes of an item or a tombstone that say which state it holds.
+fn state_attributes(answer: &mut Scanner<'_>) -> Option<Attributes> {
+    let mut attributes = Attributes::new();
+    answer.members(|name, answer| {
+        if STATE_ATTRIBUTES.contains(&name) {
+            attributes.insert(name.to_owned(), state_value(answer)?);
+            return Some(());
+        }
+        answer.skip()
+    })?;
+    Some(attributes)
+}
+
+/// A string, a number or a map of them. Other types are none that a stamp has: null stands for them.
+fn state_value(answer: &mut Scanner<'_>) -> Option<AttributeValue> {
+    let mut value = AttributeValue::Null(true);
+    answer.members(|kind, answer| {
+        match kind {
+            "S" => value = AttributeValue::S(answer.text()?),
+            "N" => value = AttributeValue::N(answer.text()?),
+            "M" => value = AttributeValue::M(state_attributes(answer)?),
+            _ => answer.skip()?,
+        }
+        Some(())
+    })?;
+    Some(value)
+}
+
+/// A position in a JSON text. Where something else stands than what is asked for, there is nothing.
+struct Scanner<'a> {
+    json: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    fn new(json: &'a [u8]) -> Self {
+        Self { json, at: 0 }
+    }
+
+    /// The next byte that is no white space; 0 at the end.
+    fn peek(&mut self) -> u8 {
+        while matches!(self.byte(), b' ' | b'\n' | b'\t' | b'\r') {
+            self.at += 1;
+        }
+        self.byte()
+    }
+
+    fn byte(&self) -> u8 {
+        self.json.get(self.at).copied().unwrap_or(0)
+    }
+
+    fn take(&mut self, expected: u8) -> Option<()> {
+        (self.peek() == expected).then(|| self.at += 1)
+    }
+
+    fn finish(&mut self) -> Option<()> {
+        self.peek();
+        (self.at == self.json.len()).then_some(())
+    }
+
+    fn is_null(&mut self) -> bool {
+        self.peek() == b'n'
+    }
+
+    /// Calls `read` with the name of each of an object's members; it must read the value.
+    fn members(&mut self, mut read: impl FnMut(&str, &mut Self) -> Option<()>) -> Option<()> {
+        self.take(b'{')?;
+        let mut is_first = true;
+        while self.peek() != b'}' {
+            if !std::mem::take(&mut is_first) {
+                self.take(b',')?;
+            }
+            let name = self.string()?;
+            self.take(b':')?;
+            read(&name, self)?;
+        }
+        self.take(b'}')
+    }
+
+    /// Calls `read` for each of an array's elements; it must read the element.
+    fn elements(&mut self, mut read: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.take(b'[')?;
+        let mut is_first = true;
+        while self.peek() != b']' {
+            if !std::mem::take(&mut is_first) {
+                self.take(b',')?;
+            }
+            read(self)?;
+        }
+        self.take(b']')
+    }
+
+    /// A string, decoded; null counts as an empty one.
+    fn text(&mut self) -> Option<String> {
+        if self.is_null() {
+            return self.skip().map(|()| String::new());
+        }
+        self.string().map(Cow::into_owned)
+    }
+
+    fn string(&mut self) -> Option<Cow<'a, str>> {
+        self.peek();
+        let start = self.at;
+        self.skip_string()?;
+        let quoted = &self.json[start..self.at];
+        let plain = &quoted[1..quoted.len() - 1];
+        if plain.contains(&b'\\') {
+            return serde_json::from_slice(quoted).ok().map(Cow::Owned);
+        }
+        str::from_utf8(plain).ok().map(Cow::Borrowed)
+    }
+
+    /// Passes over a value of any kind.
+    fn skip(&mut self) -> Option<()> {
+        match self.peek() {
+            b'"' => return self.skip_string(),
+            b'{' | b'[' => {}
+            _ => {
+                let start = self.at;
+                while !matches!(self.byte(), b',' | b'}' | b']' | b'"' | b'{' | b'[' | ..=b' ') {
+                    self.at += 1;
+                }
+                return (self.at > start).then_some(());
+            }
+        }
+        let mut depth = 0_usize;
+        loop {
+            match self.byte() {
+                b'"' => {
+                    self.skip_string()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                0 => return None,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Some(());
+            }
+        }
+    }
+
+    fn skip_string(&mut self) -> Option<()> {
+        self.take(b'"')?;
+        loop {
+            self.at = find_special(self.json, self.at);
+            match self.json.get(self.at)? {
+                b'"' => break,
+                b'\\' => self.at += 2,
+                _ => self.at += 1,
+            }
+        }
+        self.at += 1;
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    /// Attributes in the order of their names.
+    fn show(item: Option<&Attributes>) -> String {
+        let Some(item) = item else { return "no item".to_owned() };
+        let mut shown: Vec<_> = item.iter().map(|(name, value)| show_one(name, value)).collect();
+        shown.sort();
+        format!("{{{}}}", shown.join(" "))
+    }
+
+    fn show_one(name: &str, value: &AttributeValue) -> String {
+        match value {
+            AttributeValue::M(members) => format!("{name}={}", show(Some(members))),
+            AttributeValue::S(text) => format!("{name}=`{text}`"),
+            AttributeValue::N(number) => format!("{name}={number}"),
+            _ => format!("{name}=?"),
+        }
+    }
+
+    fn show_error(error: &PartError) -> String {
+        format!("`{}` `{}` {}", error.code, error.message, show(error.item.as_ref()))
+    }
+
+    #[test]
+    #[expect(clippy::needless_pass_by_value, reason = "`expect!` is written in place")]
+    fn statements_are_answered_one_by_one() {
+        #[track_caller]
+        fn check(body: &str, expected: Expect) {
+            let shown = match statements(body.as_bytes()) {
+                Some(answers) => {
+                    let show = |it: &Option<PartError>| {
+                        it.as_ref().map_or_else(|| "applied".to_owned(), show_error)
+                    };
+                    answers.iter().map(show).collect::<Vec<_>>().join("\n")
+                }
+                None => "unreadable".to_owned(),
+            };
+            expected.assert_eq(&shown);
+        }
+
+        let p = |error: &str, expected| {
+            check(&format!(r#"{{"Responses":[{{"TableName":"t","Error":{error}}}]}}"#), expected);
+        };
+        check(
+            r#"{"Responses":[{"TableName":"t"},{},{"Error":null}],"ConsumedCapacity":[{"a":1e999}]}"#,
+            expect![[r"
+                applied
+                applied
+                applied"]],
+        );
+        check(r#"{"Responses":[]}"#, expect![""]);
+        check("{}", expect![""]);
+        check("[]", expect!["unreadable"]);
+        check(r#"{"Responses":[{"#, expect!["unreadable"]);
+        check("", expect!["unreadable"]);
+        check(r#"{"Responses":[]} x"#, expect!["unreadable"]);
+        check(r#"{"Responses":[{} {}]}"#, expect!["unreadable"]);
+        check(r#"{"Responses":7}"#, expect!["unreadable"]);
+        check(
+            " { \"Responses\" : [ { } , {\"Error\" : {} } ] } ",
+            expect![[r"
+            applied
+            `` `` no item"]],
+        );
+        p(
+            r#"{"Code":"DuplicateItem","Message":"a \"key\" exists"}"#,
+            expect![[r#"`DuplicateItem` `a "key" exists` no item"#]],
+        );
+        p("{}", expect!["`` `` no item"]);
+        p(r#"{"Code":null,"Message":null,"Item":null}"#, expect!["`` `` no item"]);
+        p(
+            r#"{"Code":"ConditionalCheckFailed","Item":{"PK":{"S":"k"},"payload":{"M":{"version":{"S":"x"}}}}}"#,
+            expect!["`ConditionalCheckFailed` `` {}"],
+        );
+        p(
+            r#"{"Item":{"payload":{"L":[{"B":"}\\\"]\ud800"},[{}],1e999]},"_\u0073ink":{"M":{"version":{"S":"0\u0031"},
+                "offset":{"N":"7"},"topic":{"BOOL":true},"later":{"SS":["a"]}}}}}"#,
+            expect!["`` `` {_sink={offset=7 topic=? version=`01`}}"],
+        );
+        p(
+            r#"{"Item":{"version":{"S":"01"},"partition":{"N":"0"},"_sink":{"S":"x"}}}"#,
+            expect!["`` `` {_sink=`x` partition=0 version=`01`}"],
+        );
+        p(r#"{"Item":{"_sink":7}}"#, expect!["unreadable"]);
+    }
+
+    #[test]
+    #[expect(clippy::needless_pass_by_value, reason = "`expect!` is written in place")]
+    fn errors_are_read_as_far_as_they_can_be() {
+        #[track_caller]
+        fn check(body: &str, expected: Expect) {
+            let answer = error(body.as_bytes());
+            let mut shown =
+                format!("`{}` `{}` {}", answer.code, answer.message, show(answer.item.as_ref()));
+            for reason in &answer.cancellation_reasons {
+                shown += "\n";
+                shown += &show_error(reason);
+            }
+            expected.assert_eq(&shown);
+        }
+
+        check("<html>", expect!["`` `` no item"]);
+        check(
+            r#"{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no table"}"#,
+            expect!["`ResourceNotFoundException` `no table` no item"],
+        );
+        check(
+            r#"{"__type":"com.amazon.coral.service#AccessDeniedException","Message":"no","message":null}"#,
+            expect!["`AccessDeniedException` `no` no item"],
+        );
+        check(
+            r#"{"__type":"x#ConditionalCheckFailedException","Item":{"_sink":{"M":{"shape":{"S":"s"}}}}}"#,
+            expect!["`ConditionalCheckFailedException` `` {_sink={shape=`s`}}"],
+        );
+        check(
+            r#"{"__type":"x#TransactionCanceledException","Message":"Transaction cancelled","CancellationReasons":[
+                {"Code":"None"},{"Code":"ConditionalCheckFailed","Message":"no","Item":{"offset":{"N":"1"}}}]}"#,
+            expect![[r"
+                `TransactionCanceledException` `Transaction cancelled` no item
+                `None` `` no item
+                `ConditionalCheckFailed` `no` {offset=1}"]],
+        );
+    }
+
+    #[test]
+    fn answers_that_say_nothing_are_objects_all_the_same() {
+        for (body, expected) in [
+            ("{}", true),
+            (r#"{"Attributes":{}}"#, true),
+            ("", false),
+            ("[]", false),
+            ("{", false),
+            (r#"{"a":}"#, false),
+            (r#"{"a":"b}"#, false),
+            (r#"{"a":[{}}"#, false),
+        ] {
+            assert_eq!(is_object(body.as_bytes()), expected, "{body}");
+        }
+    }
+}
