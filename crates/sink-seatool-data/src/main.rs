@@ -1,5 +1,8 @@
 //! The Lambda function sinkSeatoolData.
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     dynamo_sink::run(sink_seatool_data::SINK).await
