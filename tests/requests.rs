@@ -151,7 +151,7 @@ async fn keys_that_are_new_are_learnt_and_inserted_first() {
     let value = json!({"a": 1});
     let state = || seatool_state(Some(&value));
     let new = counted.send(&new_thousand(0, state()), Outcome::Written).await;
-    assert_eq!(operations(&new), [(STATEMENTS, 40), (TRANSACTION, 20)]);
+    check_transactions(&new);
     for round in [1, 2] {
         let new = counted.send(&new_thousand(round, state()), Outcome::Written).await;
         assert_eq!(operations(&new), [(TRANSACTION, 20)]);
@@ -163,6 +163,15 @@ async fn keys_that_are_new_are_learnt_and_inserted_first() {
     assert_eq!(operations(&duplicates), [(TRANSACTION, 1)]);
     let duplicates = counted.send(&new_thousand(1, state()), Outcome::Duplicate).await;
     assert_eq!(operations(&duplicates), [(STATEMENTS, 40)]);
+}
+
+/// Most of a thousand new keys were looked for first, and all inserted by full transactions.
+#[track_caller]
+fn check_transactions(requests: &[Arc<Request>]) {
+    let [(STATEMENTS, n_statements), (TRANSACTION, 20)] = operations(requests)[..] else {
+        panic!("{:?}", operations(requests));
+    };
+    assert!((30..=40).contains(&n_statements), "{n_statements} requests");
 }
 
 /// There are statements only, in 40 full requests at least.
@@ -180,7 +189,7 @@ async fn a_thousand_states_of_seatool_share_their_requests() {
     let value = json!({"STATE_PLAN": {"ID_NUMBER": "MD-22-0001", "MEMO": "n".repeat(4000)}});
     let state = || seatool_state(Some(&value));
     let new = counted.send(&thousand(0, state()), Outcome::Written).await;
-    assert_eq!(operations(&new), [(STATEMENTS, 40), (TRANSACTION, 20)]);
+    check_transactions(&new);
     // What is inserted in vain says that the keys are known.
     counted.send(&thousand(0, state()), Outcome::Duplicate).await;
     let duplicates = counted.send(&thousand(0, state()), Outcome::Duplicate).await;

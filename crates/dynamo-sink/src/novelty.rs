@@ -17,7 +17,7 @@ const BY_STATEMENTS: Rule = Rule { weight: 1.0 / 64.0, least_share: 0.6 };
 
 /// Where inserts share transactions, one key that is not new cancels its whole transaction, which is charged and sent
 /// again.
-const BY_TRANSACTIONS: Rule = Rule { weight: 1.0 / 256.0, least_share: 0.998 };
+const BY_TRANSACTIONS: Rule = Rule { weight: 1.0 / 128.0, least_share: 0.996 };
 
 /// What an environment has learnt of its keys.
 #[derive(Debug)]
