@@ -221,3 +221,96 @@ fn fault(source: Box<dyn std::error::Error + Send + Sync>) -> Trouble {
 fn unusable(error: &(dyn std::error::Error + 'static)) -> Trouble {
     Trouble::Transient(format!("no usable answer from DynamoDB: {}", chain(error)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+        thread,
+    };
+
+    use aws_config::{BehaviorVersion, Region};
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+
+    const BODY: &str = r#"{"TableName":"plans"}"#;
+
+    #[tokio::test]
+    async fn a_request_has_the_signature_that_dynamodb_computes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let request = thread::spawn(move || answer_one(&listener));
+
+        let token = Some("session/token=".to_owned());
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(format!("http://{host}"))
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(Credentials::new("AKID", "secret", token, None, "tests"));
+        let connection = Connection::new(config).await.unwrap();
+        let answer = connection.call("PutItem", BODY.into()).await.unwrap();
+        assert_eq!((answer.status, answer.body.as_slice()), (400, b"{}".as_slice()));
+
+        let request = request.join().unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        let header = |name: &str| {
+            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+            let found = lines.find(|(found, _)| found.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value.to_owned()).unwrap_or_default()
+        };
+        assert!(head.starts_with("POST / HTTP/1.1\r\n"), "{head}");
+        assert_eq!(body, BODY);
+        let (time, expected_target) = (header("x-amz-date"), "DynamoDB_20120810.PutItem");
+        assert_eq!(header("x-amz-target"), expected_target);
+
+        // As the documentation of AWS tells it, step by step.
+        let names = "content-type;host;x-amz-date;x-amz-security-token;x-amz-target";
+        let canonical = format!(
+            "POST\n/\n\ncontent-type:application/x-amz-json-1.0\nhost:{host}\nx-amz-date:{time}\n\
+             x-amz-security-token:session/token=\nx-amz-target:{expected_target}\n\n{names}\n{}",
+            hex(&Sha256::digest(BODY))
+        );
+        let day = &time[..8];
+        let scope = format!("{day}/eu-west-1/dynamodb/aws4_request");
+        let canonical = hex(&Sha256::digest(canonical));
+        let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{canonical}");
+        let key = [day, "eu-west-1", "dynamodb", "aws4_request"]
+            .iter()
+            .fold(b"AWS4secret".to_vec(), |key, text| hmac(&key, text));
+        let signature = hex(&hmac(&key, &to_sign));
+        assert_eq!(
+            header("authorization"),
+            format!(
+                "AWS4-HMAC-SHA256 Credential=AKID/{scope}, SignedHeaders={names}, Signature={signature}"
+            )
+        );
+    }
+
+    /// Reads one request, refuses it, and returns its text.
+    fn answer_one(listener: &TcpListener) -> String {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(BODY.as_bytes()) {
+            let mut part = [0; 1024];
+            let length = stream.read(&mut part).unwrap();
+            request.extend_from_slice(&part[..length]);
+        }
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+        String::from_utf8(request).unwrap()
+    }
+
+    fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+        let padded = |pad: u8| {
+            let mut block = [pad; 64];
+            block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+            block
+        };
+        let inner = Sha256::new().chain_update(padded(0x36)).chain_update(text).finalize();
+        Sha256::new().chain_update(padded(0x5c)).chain_update(inner).finalize().to_vec()
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    }
+}

@@ -29,8 +29,6 @@ pub use self::{
     string::{decode_json_string, json_string},
 };
 
-pub(crate) use self::string::find_special;
-
 mod encoder;
 mod error;
 mod number;

@@ -7,11 +7,9 @@
 use std::borrow::Cow;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use memchr::memchr2;
 
-use crate::{
-    item::find_special,
-    stored::{Attributes, STATE_ATTRIBUTES},
-};
+use crate::stored::{Attributes, STATE_ATTRIBUTES};
 
 /// Why a statement or an action of a transaction failed. What the answer does not say is empty.
 #[derive(Debug, Default)]
@@ -245,15 +243,14 @@ impl<'a> Scanner<'a> {
     fn skip_string(&mut self) -> Option<()> {
         self.take(b'"')?;
         loop {
-            self.at = find_special(self.json, self.at);
-            match self.json.get(self.at)? {
-                b'"' => break,
-                b'\\' => self.at += 2,
-                _ => self.at += 1,
+            let length = memchr2(b'"', b'\\', self.json.get(self.at..)?)?;
+            self.at += length + 1;
+            if self.json[self.at - 1] == b'"' {
+                return Some(());
             }
+            // Whatever is escaped, even a quote, ends nothing.
+            self.at += 1;
         }
-        self.at += 1;
-        Some(())
     }
 }
 

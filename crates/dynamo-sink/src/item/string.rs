@@ -40,7 +40,7 @@ pub(super) fn escape(text: &str, mut push: impl FnMut(&str)) {
 
 /// The position, from `at` on, of the first byte that can't stand for itself in a JSON string: a quote, a backslash
 /// or a control character. Without one it is the length.
-pub(crate) fn find_special(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn find_special(bytes: &[u8], mut at: usize) -> usize {
     while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
         let found = mark_special(u128::from_le_bytes(*word));
         if found != 0 {
