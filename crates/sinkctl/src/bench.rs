@@ -1,11 +1,16 @@
 //! The benchmark: what a program costs that lands events in `DynamoDB`, behind an endpoint whose latency is fixed.
 
+mod record;
+pub mod workload;
+
+pub mod stub;
+
 mod lane;
 mod process;
-mod record;
+
+mod chart;
 mod report;
-pub mod stub;
-pub mod workload;
+mod targets;
 
 use std::{
     collections::BTreeMap,
@@ -14,8 +19,10 @@ use std::{
     time::Duration,
 };
 
+pub use report::{EndpointMeasurement, Measurement, Report, Spread};
+pub use targets::Target;
+
 use lane::{Lane, LaneSettings};
-pub use report::{Measurement, Report, Spread};
 use stub::{Faults, Stub, StubSettings};
 use workload::{Kind, Mix, State, Workload};
 
@@ -25,8 +32,8 @@ use crate::{
     template::{Function, LOCAL_STAGE, Template, TemplateError},
 };
 
-/// The program that everything is compared with.
-const BASELINE: &str = "naiveSink";
+/// The binary that everything is compared with.
+const BASELINE_BINARY: &str = "naiveSink";
 /// The name of the variable that chooses between batches and single-item calls.
 const STATEMENTS_PER_REQUEST: &str = "DYNAMODB_STATEMENTS_PER_REQUEST";
 /// Where Lambda looks for programs.
@@ -49,6 +56,8 @@ pub struct Bench {
     pub dynamodb_endpoint: Option<String>,
     /// The stub's latency.
     pub latency: Duration,
+    /// Whether the stub speaks TLS.
+    pub tls: bool,
     /// What the stub does not let through.
     pub faults: Faults,
     /// What the records look like.
@@ -162,7 +171,9 @@ pub async fn run(bench: &Bench, progress: &mut dyn Write) -> Result<Report, Benc
             measurements.extend(lanes.iter().map(Measurement::of));
         }
     }
-    Ok(Report { measurements })
+    let latency_millis =
+        bench.dynamodb_endpoint.is_none().then(|| bench.latency.as_secs_f64() * 1e3);
+    Ok(Report { rounds: bench.rounds, latency_millis, mix: bench.mix, measurements })
 }
 
 async fn lane(
@@ -180,22 +191,21 @@ async fn lane(
                 latency: bench.latency,
                 faults: bench.faults,
                 seed: bench.mix.seed,
+                tls: bench.tls,
             })
             .map_err(BenchError::Stub)?,
         ),
     };
-    let endpoint = match (&stub, &bench.dynamodb_endpoint) {
-        (Some(stub), _) => stub.endpoint(),
-        (None, endpoint) => endpoint.clone().unwrap_or_default(),
-    };
+    let endpoint = bench.dynamodb_endpoint.as_deref().unwrap_or_default();
     let (executable, arguments) = program.commands[&function.binary].clone();
-    let mut settings = FunctionSettings::local(function, executable, &endpoint);
+    let mut settings = FunctionSettings::local(function, executable, endpoint);
     settings.arguments = arguments;
+    settings.variables.extend(stub.as_ref().map(Stub::variables).unwrap_or_default());
     settings.variables.extend(program.variables.clone());
     let Mix { duplicates, deletes, .. } = bench.mix;
     let is_predictable = [duplicates, deletes, bench.faults.refused, bench.faults.throttled]
         .iter()
-        .all(|share| *share == 0.0);
+        .all(|share| *share <= 0.0);
     Lane::start(LaneSettings {
         workload,
         program: program.name.clone(),
@@ -232,7 +242,7 @@ fn programs(bench: &Bench, template: &Template) -> Result<Vec<Program>, BenchErr
         (None, left @ Programs::SamBuild(_)) => built = left.find(root, &functions)?,
     }
     if bench.baseline {
-        to_build.push(BASELINE);
+        to_build.push(BASELINE_BINARY);
     }
     if !to_build.is_empty() {
         built.extend(build::build(root, &to_build, profile)?);
@@ -260,8 +270,8 @@ fn programs(bench: &Bench, template: &Template) -> Result<Vec<Program>, BenchErr
     }
     if bench.baseline {
         programs.push(Program {
-            name: "naive".to_owned(),
-            commands: commands(&|_| (built[BASELINE].clone(), Vec::new())),
+            name: report::BASELINE.to_owned(),
+            commands: commands(&|_| (built[BASELINE_BINARY].clone(), Vec::new())),
             variables: BTreeMap::new(),
         });
     }

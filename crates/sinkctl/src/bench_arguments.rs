@@ -1,6 +1,12 @@
 //! The command line of `sinkctl bench`.
 
-use std::{error::Error, io, path::PathBuf, time::Duration};
+use std::{
+    error::Error,
+    fs,
+    io::{self, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Args;
 use sinkctl::{
@@ -71,6 +77,9 @@ pub(crate) struct BenchArguments {
     /// How long the stand-in takes for an answer.
     #[arg(long, value_name = "N", default_value_t = 4)]
     latency_ms: u64,
+    /// Speak HTTP without TLS: a start then costs far less than in front of the real service.
+    #[arg(long)]
+    plain: bool,
     /// The share of requests, and of statements in them, that fail without a reason.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     refuse: f64,
@@ -78,8 +87,14 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     throttle: f64,
     /// A real DynamoDB with the tables instead of the stand-in, such as `http://127.0.0.1:8000`.
-    #[arg(long, value_name = "URL", conflicts_with_all = ["latency_ms", "refuse", "throttle"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["latency_ms", "plain", "refuse", "throttle"])]
     dynamodb_endpoint: Option<String>,
+    /// Write all numbers as JSON to this file; `-` is standard output, instead of the table.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw time and memory by batch size into this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
 pub(crate) async fn run(
@@ -97,6 +112,7 @@ pub(crate) async fn run(
         baseline: arguments.baseline,
         dynamodb_endpoint: arguments.dynamodb_endpoint,
         latency: Duration::from_millis(arguments.latency_ms),
+        tls: !arguments.plain,
         faults: Faults { refused: arguments.refuse, throttled: arguments.throttle },
         kinds: arguments.workload,
         states: arguments.state,
@@ -112,7 +128,21 @@ pub(crate) async fn run(
         warm_up: arguments.warm_up,
     };
     let report = bench::run(&bench, &mut io::stderr()).await?;
-    report.write_table(&mut io::stdout())?;
+    if let Some(file) = arguments.svg {
+        fs::write(file, report.to_svg())?;
+    }
+    let is_stdout = |file: &PathBuf| file.as_os_str() == "-";
+    if let Some(file) = &arguments.json {
+        let mut json = serde_json::to_vec_pretty(&report)?;
+        json.push(b'\n');
+        if is_stdout(file) { io::stdout().write_all(&json)? } else { fs::write(file, json)? }
+    }
+    if !arguments.json.as_ref().is_some_and(is_stdout) {
+        report.write_table(&mut io::stdout())?;
+        if bench.baseline {
+            report.write_targets(&mut io::stdout())?;
+        }
+    }
     Ok(())
 }
 

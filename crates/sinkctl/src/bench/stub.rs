@@ -5,8 +5,10 @@ mod condition;
 mod operation;
 mod statement;
 mod tables;
+mod tls;
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, mpsc},
@@ -22,14 +24,15 @@ use axum::{
     response::{IntoResponse, Response},
     serve::ListenerExt as _,
 };
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 
 pub use operation::Faults;
 pub use tables::Counts;
 
 use operation::{Answer, Operations};
+use tls::{Identity, TlsListener};
 
-use crate::{lock::lock, template};
+use crate::{function::local_variables, lock::lock, template};
 
 /// The largest request that DynamoDB takes.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
@@ -41,6 +44,8 @@ const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 pub struct Stub {
     address: SocketAddr,
     shared: Arc<Shared>,
+    /// None where it speaks HTTP without TLS.
+    identity: Option<Identity>,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -55,6 +60,8 @@ pub struct StubSettings {
     pub faults: Faults,
     /// What is drawn depends on it.
     pub seed: u64,
+    /// Whether it speaks TLS, as the real service does.
+    pub tls: bool,
 }
 
 /// How the stub itself did.
@@ -66,6 +73,10 @@ pub struct Punctuality {
     pub busy: Duration,
     /// How much later than the latency asks for they were answered, in sum.
     pub late: Duration,
+    /// How many connections were set up, where that takes a handshake.
+    pub connections: u64,
+    /// The time that this took in sum.
+    pub connecting: Duration,
 }
 
 #[derive(Debug)]
@@ -89,7 +100,7 @@ struct Known {
 impl Stub {
     /// Starts a stub on a free port of this machine only, on threads of its own.
     pub fn start(settings: StubSettings) -> io::Result<Self> {
-        let StubSettings { tables, latency, faults, seed } = settings;
+        let StubSettings { tables, latency, faults, seed, tls } = settings;
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -102,16 +113,31 @@ impl Stub {
         let shared = Arc::new(Shared { latency, known: Mutex::new(known), delays });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
+        let identity = if tls { Some(Identity::create()?) } else { None };
+        let acceptor = identity.as_ref().map(Identity::acceptor);
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let observer = Arc::clone(&shared);
         thread::Builder::new().name("stub".to_owned()).spawn(move || {
+            let serve = async move {
+                let listener = TcpListener::from_std(listener)?;
+                let Some(acceptor) = acceptor else {
+                    let listener = listener.tap_io(|stream| {
+                        let _: io::Result<()> = stream.set_nodelay(true);
+                    });
+                    return axum::serve(listener, router).await;
+                };
+                let connected = move |took| {
+                    let punctuality = &mut lock(&observer.known).punctuality;
+                    punctuality.connections += 1;
+                    punctuality.connecting += took;
+                };
+                let handshakes = JoinSet::new();
+                let listener = TlsListener { listener, acceptor, handshakes, connected };
+                axum::serve(listener, router).await
+            };
             runtime.block_on(async move {
-                let Ok(listener) = TcpListener::from_std(listener) else { return };
-                let listener = listener.tap_io(|stream| {
-                    // Without it answers would wait for more of them.
-                    let _: io::Result<()> = stream.set_nodelay(true);
-                });
                 tokio::select! {
-                    _ = axum::serve(listener, router) => {}
+                    _ = serve => {}
                     _ = stopped => {}
                 }
             });
@@ -124,12 +150,21 @@ impl Stub {
                 let _: Result<(), ()> = waiter.send(());
             }
         })?;
-        Ok(Self { address, shared, stop: Some(stop) })
+        Ok(Self { address, shared, identity, stop: Some(stop) })
     }
 
-    /// Where it is: the value of `AWS_ENDPOINT_URL_DYNAMODB`.
-    pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+    /// The variables by which programs find and trust it.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        let Some(identity) = &self.identity else {
+            return local_variables(&format!("http://{}", self.address));
+        };
+        let mut variables = local_variables(&format!("https://localhost:{}", self.address.port()));
+        let trust = identity.trust().display().to_string();
+        // The system's libraries, the SDKs of Python and others, and Node.
+        for name in ["SSL_CERT_FILE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"] {
+            variables.insert(name.to_owned(), trust.clone());
+        }
+        variables
     }
 
     /// What was done to the tables since the last call.

@@ -289,3 +289,37 @@ fn single_or(mut parts: Vec<Condition>, join: fn(Vec<Condition>) -> Condition) -
         None => join(parts),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_read() {
+        #[track_caller]
+        fn check(text: &str, expected: &Result<Condition, &str>) {
+            let names = HashMap::from([("#a".to_owned(), "A".to_owned())]);
+            let read = Condition::of_expression(text, &names);
+            assert_eq!(read.as_ref().map_err(String::as_str), expected.as_ref().map_err(|it| *it));
+        }
+
+        let path = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Path>();
+        let a = || Condition::Exists(path(&["A"]));
+        let b = || {
+            let value = Operand::Placeholder(":v".to_owned());
+            Condition::Compare(path(&["b", "A"]), Operator::LessOrEqual, value)
+        };
+        check("attribute_exists(#a)", &Ok(a()));
+        check("b.#a <= :v", &Ok(b()));
+        check("not (attribute_exists ( #a ))", &Ok(Condition::Not(Box::new(a()))));
+        check(
+            "attribute_exists(#a) AND b.#a <= :v or attribute_exists(#a)",
+            &Ok(Condition::Any(vec![Condition::All(vec![a(), b()]), a()])),
+        );
+        check("#b = :v", &Err("the name `#b` is not given"));
+        check("b = ", &Err("a value was expected, not None"));
+        check("b = :v :w", &Err(r#"Value(":w") is one too many"#));
+        check("size(#a) > :v", &Err(r#"a comparison was expected, not Some(Sign("("))"#));
+        check("(b = :v", &Err("`)` was expected"));
+    }
+}

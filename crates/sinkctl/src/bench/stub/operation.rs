@@ -509,3 +509,6 @@ fn part_error(code: &str, item: Option<&Item>, answers: &mut String) {
     }
     answers.push_str("},");
 }
+
+#[cfg(test)]
+mod tests;
