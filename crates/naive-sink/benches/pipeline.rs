@@ -5,7 +5,10 @@
 use std::{cell::RefCell, hint::black_box};
 
 use aws_lambda_events::kafka::KafkaEvent;
-use divan::{Bencher, counter::{BytesCount, ItemsCount}};
+use divan::{
+    Bencher,
+    counter::{BytesCount, ItemsCount},
+};
 use dynamo_sink::{settings::Settings, sink::Sink};
 use kafka_event::Event;
 use sinkctl::bench::workload::{BenchEvent, Kind, Mix, State, Workload};
@@ -28,14 +31,18 @@ fn event_sink(bencher: Bencher<'_, '_>, kind: Kind) {
 /// Reading the event alone, into owned strings.
 #[divan::bench(args = KINDS)]
 fn event_naive(bencher: Bencher<'_, '_>, kind: Kind) {
-    measure(bencher, kind, |payload| black_box(serde_json::from_slice::<KafkaEvent>(payload)).is_ok());
+    measure(bencher, kind, |payload| {
+        black_box(serde_json::from_slice::<KafkaEvent>(payload)).is_ok()
+    });
 }
 
 /// To items, checked against all limits, as they stand in a request.
 #[divan::bench(args = KINDS)]
 fn items_sink(bencher: Bencher<'_, '_>, kind: Kind) {
     let (sink, settings) = sink(kind);
-    measure(bencher, kind, |payload| each_item(&sink, &settings, payload, |json| _ = black_box(json)));
+    measure(bencher, kind, |payload| {
+        each_item(&sink, &settings, payload, |json| _ = black_box(json))
+    });
 }
 
 /// To maps of attributes.

@@ -172,7 +172,7 @@ pub async fn run(bench: &Bench, progress: &mut dyn Write) -> Result<Report, Benc
         }
     }
     let latency_millis =
-        bench.dynamodb_endpoint.is_none().then(|| bench.latency.as_secs_f64() * 1e3);
+        bench.dynamodb_endpoint.is_none().then_some(bench.latency.as_secs_f64() * 1e3);
     Ok(Report { rounds: bench.rounds, latency_millis, mix: bench.mix, measurements })
 }
 
@@ -252,20 +252,19 @@ fn programs(bench: &Bench, template: &Template) -> Result<Vec<Program>, BenchErr
         binaries.iter().map(|binary| ((*binary).to_owned(), program(binary))).collect()
     };
     let mut programs = Vec::new();
-    match bench.bootstrap.as_deref() {
-        Some([executable, arguments @ ..]) => programs.push(Program {
+    if let Some([executable, arguments @ ..]) = bench.bootstrap.as_deref() {
+        programs.push(Program {
             name: "bootstrap".to_owned(),
             commands: commands(&|_| (executable.into(), arguments.to_vec())),
             variables: [("PATH".to_owned(), LAMBDA_PATH.to_owned())].into(),
-        }),
-        _ => {
-            let commands = commands(&|binary| (built[binary].clone(), Vec::new()));
-            let single = [(STATEMENTS_PER_REQUEST.to_owned(), "1".to_owned())].into();
-            let name = "sink".to_owned();
-            programs.push(Program { name, commands: commands.clone(), variables: BTreeMap::new() });
-            if bench.single {
-                programs.push(Program { name: "single".to_owned(), commands, variables: single });
-            }
+        });
+    } else {
+        let commands = commands(&|binary| (built[binary].clone(), Vec::new()));
+        let single = [(STATEMENTS_PER_REQUEST.to_owned(), "1".to_owned())].into();
+        let name = "sink".to_owned();
+        programs.push(Program { name, commands: commands.clone(), variables: BTreeMap::new() });
+        if bench.single {
+            programs.push(Program { name: "single".to_owned(), commands, variables: single });
         }
     }
     if bench.baseline {

@@ -28,6 +28,7 @@ Examples:
 Both the functions and the baseline are built as they are deployed, unless a directory is named.";
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches of a command line")]
 pub(crate) struct BenchArguments {
     /// Measure the usual way of writing such a function beside, and compare.
     #[arg(long)]

@@ -350,7 +350,8 @@ pub(super) mod tests {
         report.write_table(&mut table).unwrap();
         let table = String::from_utf8(table).unwrap();
         let lines: Vec<_> = table.lines().take(5).map(str::split_whitespace).collect();
-        let lines: Vec<_> = lines.into_iter().map(|line| line.collect::<Vec<_>>().join(" ")).collect();
+        let lines: Vec<_> =
+            lines.into_iter().map(|line| line.collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(
             lines,
             [

@@ -180,7 +180,8 @@ mod tests {
         fn check(own: f64, baseline: f64, expected: Option<bool>) {
             let lane = |program, cpu| measurement(Kind::Appian, 500, State::New, program, cpu);
             let targets = report(vec![lane("sink", own), lane(BASELINE, baseline)]).targets();
-            let target = targets.iter().find(|it| it.name.starts_with("CPU a record, 500 appian new"));
+            let target =
+                targets.iter().find(|it| it.name.starts_with("CPU a record, 500 appian new"));
             assert_eq!(target.unwrap().is_met(), expected);
         }
 

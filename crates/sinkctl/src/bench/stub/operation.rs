@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
+    attribute::Scalar,
     condition::{Condition, Operand},
     statement::{Statement, Verb},
     tables::{Change, Counts, Item, Tables, Write},
@@ -281,17 +282,17 @@ impl Operations {
 
     fn statement(&mut self, request: &StatementRequest<'_>) -> Result<Arc<Statement>, String> {
         let text = request.statement.as_ref();
-        let statement = match self.statements.get(text) {
-            Some(known) => Arc::clone(known),
-            None => {
-                if text.chars().count() > MAX_STATEMENT_CHARS {
-                    return Err("a statement is too long".to_owned());
-                }
-                let statement = Arc::new(Statement::read(text)?);
-                self.statements.insert(text.to_owned(), Arc::clone(&statement));
-                statement
+        let known = self.statements.get(text).map(Arc::clone);
+        let statement = match known {
+            Some(known) => known,
+            None if text.chars().count() > MAX_STATEMENT_CHARS => {
+                return Err("a statement is too long".to_owned());
             }
+            None => Arc::new(Statement::read(text)?),
         };
+        if !self.statements.contains_key(text) {
+            self.statements.insert(text.to_owned(), Arc::clone(&statement));
+        }
         if statement.parameters == request.parameters.len() {
             return Ok(statement);
         }
@@ -336,7 +337,7 @@ impl Operations {
         let holds = condition.is_none_or(|condition| {
             let operand = |operand: &Operand| match operand {
                 Operand::Parameter(position) => {
-                    parameters.get(*position).map(|it| super::attribute::Scalar::read(it))
+                    parameters.get(*position).copied().map(Scalar::read)
                 }
                 Operand::Placeholder(_) => None,
             };
@@ -470,7 +471,7 @@ impl Operations {
         let operand = |operand: &Operand| match operand {
             Operand::Placeholder(name) => {
                 let value = call.expression_attribute_values.get(name.as_str());
-                value.map(|value| super::attribute::Scalar::read(value))
+                value.copied().map(Scalar::read)
             }
             Operand::Parameter(_) => None,
         };

@@ -1,4 +1,4 @@
-//! The PartiQL statements that write.
+//! The `PartiQL` statements that write.
 
 use super::condition::{Condition, Operand, Operator, Token, tokens};
 
@@ -89,8 +89,11 @@ fn members(tokens: &[Token]) -> Result<Vec<(String, usize)>, String> {
     Ok(members)
 }
 
+/// What is set to which parameter, and what is removed.
+type Assignments = (Vec<(String, usize)>, Vec<String>);
+
 /// `SET "name"=? … REMOVE "name" …`
-fn assignments(mut tokens: &[Token]) -> Result<(Vec<(String, usize)>, Vec<String>), String> {
+fn assignments(mut tokens: &[Token]) -> Result<Assignments, String> {
     let mut set = Vec::new();
     let mut remove = Vec::new();
     while !tokens.is_empty() {

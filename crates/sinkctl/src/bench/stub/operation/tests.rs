@@ -13,7 +13,11 @@ fn operations(faults: Faults) -> Operations {
 }
 
 /// The answer of a request, or what is wrong with it.
-fn answer(operations: &mut Operations, operation: &str, body: &Value) -> Result<(u16, Value), String> {
+fn answer(
+    operations: &mut Operations,
+    operation: &str,
+    body: &Value,
+) -> Result<(u16, Value), String> {
     let answer = operations.answer(operation, body.to_string().as_bytes())?;
     Ok((answer.status, serde_json::from_str(&answer.body).unwrap()))
 }
@@ -55,7 +59,7 @@ fn remove(key: &str, version: &str) -> Value {
 #[test]
 fn each_statement_has_its_own_answer() {
     #[track_caller]
-    fn check(statement: Value, code: Option<&str>, has_item: bool) {
+    fn check(statement: &Value, code: Option<&str>, has_item: bool) {
         let mut operations = operations(Faults::default());
         answer(&mut operations, "PutItem", &put("stands", "3")).unwrap();
         let statements = json!({"Statements": [statement, replace("absent", "1")]});
@@ -70,14 +74,14 @@ fn each_statement_has_its_own_answer() {
         assert_eq!(answer[1]["Error"].get("Item"), None);
     }
 
-    check(replace("stands", "4"), None, false);
-    check(replace("stands", "3"), Some("ConditionalCheckFailed"), true);
-    check(replace("stands", "2"), Some("ConditionalCheckFailed"), true);
-    check(insert("stands"), Some("DuplicateItem"), false);
-    check(insert("new"), None, false);
-    check(remove("stands", "4"), None, false);
-    check(remove("stands", "3"), Some("ConditionalCheckFailed"), false);
-    check(remove("none", "3"), None, false);
+    check(&replace("stands", "4"), None, false);
+    check(&replace("stands", "3"), Some("ConditionalCheckFailed"), true);
+    check(&replace("stands", "2"), Some("ConditionalCheckFailed"), true);
+    check(&insert("stands"), Some("DuplicateItem"), false);
+    check(&insert("new"), None, false);
+    check(&remove("stands", "4"), None, false);
+    check(&remove("stands", "3"), Some("ConditionalCheckFailed"), false);
+    check(&remove("none", "3"), None, false);
 }
 
 #[test]
@@ -88,7 +92,8 @@ fn conditions_of_calls_are_held() {
         answer(&mut operations, "PutItem", &put("stands", "3")).unwrap();
         let mut call = put(key, "4");
         call["ConditionExpression"] = condition.into();
-        call["ExpressionAttributeNames"] = json!({"#pk": "PK", "#sink": "_sink", "#version": "version"});
+        call["ExpressionAttributeNames"] =
+            json!({"#pk": "PK", "#sink": "_sink", "#version": "version"});
         call["ExpressionAttributeValues"] = json!({":version": text("4"), ":number": {"N": "4"}});
         call["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD".into();
         let (status, answer) = answer(&mut operations, "PutItem", &call).unwrap();
@@ -106,8 +111,16 @@ fn conditions_of_calls_are_held() {
     check("#sink.#version = :version", "stands", false);
     check("NOT #sink.#version >= :version", "stands", true);
     check("#sink.#version < :number", "stands", false);
-    check("attribute_not_exists(#pk) OR (#sink.#version < :version AND #pk <> :version)", "stands", true);
-    check("attribute_not_exists(#pk) OR (#sink.#version > :version AND #pk <> :version)", "stands", false);
+    check(
+        "attribute_not_exists(#pk) OR (#sink.#version < :version AND #pk <> :version)",
+        "stands",
+        true,
+    );
+    check(
+        "attribute_not_exists(#pk) OR (#sink.#version > :version AND #pk <> :version)",
+        "stands",
+        false,
+    );
 }
 
 #[test]
@@ -127,7 +140,8 @@ fn a_transaction_is_all_or_nothing() {
         let (status, answer) = answer(&mut operations, "TransactWriteItems", &actions).unwrap();
         assert_eq!(status == 200, reasons.is_none());
         let found = answer["CancellationReasons"].as_array();
-        let found = found.map(|reasons| reasons.iter().map(|reason| reason["Code"].as_str().unwrap()));
+        let found =
+            found.map(|reasons| reasons.iter().map(|reason| reason["Code"].as_str().unwrap()));
         assert_eq!(found.map(Iterator::collect::<Vec<_>>), reasons.map(|reasons| reasons.to_vec()));
         assert_eq!(operations.take_counts().created, created);
     }
@@ -139,58 +153,66 @@ fn a_transaction_is_all_or_nothing() {
 #[test]
 fn write_units_follow_the_larger_item() {
     #[track_caller]
-    fn check(operation: &str, body: Value, units: u64) {
+    fn check(operation: &str, body: &Value, units: u64) {
         let mut operations = operations(Faults::default());
         let mut large = put("large", "3");
         large["Item"]["a"] = text(&"x".repeat(3000));
         answer(&mut operations, "PutItem", &large).unwrap();
         assert_eq!(operations.take_counts().write_units, 3);
-        answer(&mut operations, operation, &body).unwrap();
+        answer(&mut operations, operation, body).unwrap();
         assert_eq!(operations.take_counts().write_units, units);
     }
 
     let statements = |statement: Value| json!({ "Statements": [statement] });
     let batch = "BatchExecuteStatement";
-    check("PutItem", put("new", "1"), 1);
-    check("PutItem", put("large", "1"), 3);
-    check(batch, statements(replace("large", "4")), 3);
-    check(batch, statements(replace("large", "2")), 3);
-    check(batch, statements(replace("none", "2")), 1);
-    check(batch, statements(insert("large")), 3);
-    check(batch, statements(remove("large", "4")), 3);
-    check("TransactWriteItems", json!({"TransactItems": [{"Put": put("large", "1")}]}), 6);
+    check("PutItem", &put("new", "1"), 1);
+    check("PutItem", &put("large", "1"), 3);
+    check(batch, &statements(replace("large", "4")), 3);
+    check(batch, &statements(replace("large", "2")), 3);
+    check(batch, &statements(replace("none", "2")), 1);
+    check(batch, &statements(insert("large")), 3);
+    check(batch, &statements(remove("large", "4")), 3);
+    check("TransactWriteItems", &json!({"TransactItems": [{"Put": put("large", "1")}]}), 6);
     let requests = json!({ TABLE: [{"PutRequest": {"Item": put("new", "1")["Item"]}}] });
-    check("BatchWriteItem", json!({ "RequestItems": requests }), 1);
+    check("BatchWriteItem", &json!({ "RequestItems": requests }), 1);
     let key = json!({"PK": text("large"), "SK": text("large")});
-    check("DeleteItem", json!({"TableName": TABLE, "Key": key}), 3);
+    check("DeleteItem", &json!({"TableName": TABLE, "Key": key}), 3);
 }
 
 #[test]
 fn a_wrong_request_is_told() {
     #[track_caller]
-    fn check(operation: &str, body: Value, expected: &str) {
+    fn check(operation: &str, body: &Value, expected: &str) {
         let mut operations = operations(Faults::default());
-        assert_eq!(answer(&mut operations, operation, &body).unwrap_err(), expected);
+        assert_eq!(answer(&mut operations, operation, body).unwrap_err(), expected);
     }
 
     let batch = "BatchExecuteStatement";
-    check("Query", json!({}), "the stub doesn't know the operation `Query`: try a real endpoint");
-    check(batch, json!({}), "a request's body is malformed at line 1, column 2");
-    check(batch, json!({"Statements": []}), "a batch has 0 statements");
-    check(batch, json!({"Statements": vec![insert("a"); 26]}), "a batch has 26 statements");
-    check(batch, json!({"Statements": [insert("a"), insert("a")]}), "a batch has two statements for one key");
+    check("Query", &json!({}), "the stub doesn't know the operation `Query`: try a real endpoint");
+    check(batch, &json!({}), "a request's body is malformed at line 1, column 2");
+    check(batch, &json!({"Statements": []}), "a batch has 0 statements");
+    check(batch, &json!({"Statements": vec![insert("a"); 26]}), "a batch has 26 statements");
+    check(
+        batch,
+        &json!({"Statements": [insert("a"), insert("a")]}),
+        "a batch has two statements for one key",
+    );
     let mut few = insert("a");
     few["Parameters"].as_array_mut().unwrap().pop();
-    check(batch, json!({"Statements": [few]}), "a statement has 3 question marks and 2 parameters");
+    check(
+        batch,
+        &json!({"Statements": [few]}),
+        "a statement has 3 question marks and 2 parameters",
+    );
     let mut malformed = insert("a");
     malformed["Parameters"][2] = json!({"S": 1});
-    check(batch, json!({"Statements": [malformed]}), "an attribute's value is malformed");
-    check("PutItem", json!({"TableName": "t", "Item": {}}), "there is no table `t`");
-    check("PutItem", json!({"TableName": TABLE, "Item": {}}), "the key attribute `PK` is missing");
-    check("PutItem", put("", "1"), "the key attribute `PK` is no filled string");
+    check(batch, &json!({"Statements": [malformed]}), "an attribute's value is malformed");
+    check("PutItem", &json!({"TableName": "t", "Item": {}}), "there is no table `t`");
+    check("PutItem", &json!({"TableName": TABLE, "Item": {}}), "the key attribute `PK` is missing");
+    check("PutItem", &put("", "1"), "the key attribute `PK` is no filled string");
     let mut large = put("a", "1");
     large["Item"]["a"] = text(&"x".repeat(400 * 1024));
-    check("PutItem", large, "an item has 409635 bytes: 409600 are allowed");
+    check("PutItem", &large, "an item has 409635 bytes: 409600 are allowed");
 }
 
 #[test]
