@@ -1,6 +1,6 @@
 //! Events from a seed: the same seed gives the same bytes.
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::{collections::BTreeMap, fmt};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fastrand::Rng;
@@ -155,15 +155,12 @@ impl Workload {
 
     /// The number of a record's key, and the record as it stands in an event.
     fn record(&self, generation: usize, position: usize) -> (usize, String) {
-        let Mix { seed, duplicates, repeated, deletes, .. } = self.mix;
+        let Mix { seed, duplicates, deletes, .. } = self.mix;
         let mut choices = Rng::with_seed(mixed(seed, generation, position));
         let is_duplicate = generation > 0 && choices.f64() < duplicates;
         let generation = if is_duplicate { generation - 1 } else { generation };
-        // Whether a key is repeated is the same in each event, so that all of them have the same keys.
-        let mut choices = Rng::with_seed(mixed(seed, 0, position) ^ 1);
-        let is_repeated = position > 0 && choices.f64() < repeated;
-        let place =
-            if is_repeated { choices.usize(Range { start: 0, end: position }) } else { position };
+        let place = self.place(position);
+        let mut choices = Rng::with_seed(mixed(seed, generation, position) ^ 2);
         let is_delete = self.kind == Kind::Seatool && choices.f64() < deletes;
 
         let key = if self.state == State::New { generation * self.records + place } else { place };
@@ -190,6 +187,18 @@ impl Workload {
         );
         (key, record)
     }
+
+    /// The first record of an event that has the key of the one at `position`. It is the same in each event, so that all
+    /// of them have the same keys.
+    fn place(&self, mut position: usize) -> usize {
+        loop {
+            let mut choices = Rng::with_seed(mixed(self.mix.seed, 0, position) ^ 1);
+            if position == 0 || choices.f64() >= self.mix.repeated {
+                return position;
+            }
+            position = choices.usize(0..position);
+        }
+    }
 }
 
 /// A seed for each place, far from those of its neighbours.
@@ -200,6 +209,8 @@ fn mixed(seed: u64, first: usize, second: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use serde_json::Value;
 
     use super::*;

@@ -212,7 +212,7 @@ fn a_wrong_request_is_told() {
     check("PutItem", &put("", "1"), "the key attribute `PK` is no filled string");
     let mut large = put("a", "1");
     large["Item"]["a"] = text(&"x".repeat(400 * 1024));
-    check("PutItem", &large, "an item has 409635 bytes: 409600 are allowed");
+    check("PutItem", &large, "an item has 409624 bytes: 409600 are allowed");
 }
 
 #[test]
