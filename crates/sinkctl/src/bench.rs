@@ -9,6 +9,7 @@ mod lane;
 mod process;
 
 mod chart;
+mod cost;
 mod report;
 mod targets;
 

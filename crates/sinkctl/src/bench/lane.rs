@@ -97,6 +97,11 @@ impl Lane {
         self.process.peak_memory()
     }
 
+    /// The memory in MB that the function has on Lambda.
+    pub(super) fn memory_size(&self) -> u64 {
+        self.settings.memory_size
+    }
+
     /// How the endpoint did, where it is a stub.
     pub(super) fn punctuality(&self) -> Option<Punctuality> {
         self.stub.as_ref().map(Stub::punctuality)

@@ -8,6 +8,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
+    cost,
     lane::{Lane, Round},
     workload::{Kind, Mix, State},
 };
@@ -61,6 +62,10 @@ pub struct Measurement {
     pub requests_per_thousand: Option<Spread>,
     /// Write units for 1,000 records.
     pub write_units_per_thousand: Option<Spread>,
+    /// What Lambda takes for a million records, in dollars.
+    pub lambda_dollars_per_million: Option<f64>,
+    /// What DynamoDB takes for writing a million records, in dollars.
+    pub dynamodb_dollars_per_million: Option<f64>,
     /// How the endpoint itself did.
     pub endpoint: Option<EndpointMeasurement>,
 }
@@ -127,16 +132,24 @@ impl Measurement {
                 connection_millis: each(it.connecting, it.connections),
             }
         });
+        let cpu_micros_per_record =
+            known(&|round| round.warm.cpu.map(|cpu| millis(cpu) * 1e3 * per_record));
+        let wall_millis = spread(&|round| millis(round.warm.wall));
+        let write_units_per_thousand =
+            known(&|round| round.counts.map(|counts| count(counts.write_units) * 1e3 * per_record));
+        let lambda_dollars_per_million = cpu_micros_per_record.map(|cpu| {
+            let cpu_seconds = cpu.median / 1e6 / per_record;
+            let wall_seconds = wall_millis.median / 1e3;
+            cost::lambda(1.0 / per_record, cpu_seconds, wall_seconds, count(lane.memory_size()))
+        });
         Self {
             workload: lane.workload.kind,
             state: lane.workload.state,
             program: lane.program.clone(),
             records,
             event_bytes: rounds.first().map_or(0, |round| round.event_bytes),
-            cpu_micros_per_record: known(&|round| {
-                round.warm.cpu.map(|cpu| millis(cpu) * 1e3 * per_record)
-            }),
-            wall_millis: spread(&|round| millis(round.warm.wall)),
+            cpu_micros_per_record,
+            wall_millis,
             start_wall_millis: spread(&|round| millis(round.start.wall)),
             start_cpu_millis: known(&|round| round.start.cpu.map(millis)),
             first_wall_millis: spread(&|round| millis(round.first.wall)),
@@ -145,9 +158,10 @@ impl Measurement {
             requests_per_thousand: known(&|round| {
                 round.counts.map(|counts| count(counts.requests) * 1e3 * per_record)
             }),
-            write_units_per_thousand: known(&|round| {
-                round.counts.map(|counts| count(counts.write_units) * 1e3 * per_record)
-            }),
+            write_units_per_thousand,
+            lambda_dollars_per_million,
+            dynamodb_dollars_per_million: write_units_per_thousand
+                .map(|units| cost::dynamodb(units.median)),
             endpoint,
         }
     }
@@ -188,6 +202,8 @@ impl Report {
             "MB",
             "requests",
             "units",
+            "Lambda $",
+            "DynamoDB $",
         ];
         let mut rows = vec![header.map(str::to_owned)];
         rows.extend(self.measurements.iter().map(|it| self.row(it)));
@@ -208,7 +224,7 @@ impl Report {
              start: median CPU / wall from a process's start until it asks for its first invocation; first: that \
              invocation.\nMB: the most memory held. Requests and write units: for 1,000 records, as DynamoDB's published \
              rules count them:\n1 for each KB of 1,024 bytes, rounded up, of the larger of the old and the new item, also \
-             where a condition is\nfalse; 2 in a transaction.",
+             where a condition is\nfalse; 2 in a transaction. Dollars: for a million records, with the memory that the template gives.",
             self.rounds
         )?;
         let endpoints = || self.measurements.iter().filter_map(|it| it.endpoint);
@@ -226,7 +242,7 @@ impl Report {
         Ok(())
     }
 
-    fn row(&self, it: &Measurement) -> [String; 12] {
+    fn row(&self, it: &Measurement) -> [String; 14] {
         let baseline = self
             .find(it.workload, it.records, it.state, BASELINE)
             .filter(|_| it.program != BASELINE);
@@ -243,6 +259,9 @@ impl Report {
             let cpu = cpu.map_or_else(unknown, |cpu| format!("{:.1}", cpu.median));
             format!("{cpu} / {:.1}", wall.median)
         };
+        let dollars = |dollars: Option<f64>, digits| {
+            dollars.map_or_else(unknown, |dollars| format!("{dollars:.digits$}"))
+        };
         let median =
             |spread: Option<Spread>| spread.map_or_else(unknown, |it| format!("{:.0}", it.median));
         [
@@ -258,6 +277,8 @@ impl Report {
             it.peak_megabytes().map_or_else(unknown, |megabytes| format!("{megabytes:.1}")),
             median(it.requests_per_thousand),
             median(it.write_units_per_thousand),
+            dollars(it.lambda_dollars_per_million, 4),
+            dollars(it.dynamodb_dollars_per_million, 2),
         ]
     }
 }
@@ -321,6 +342,8 @@ pub(super) mod tests {
             peak_memory_bytes: Some(5 << 20),
             requests_per_thousand: Some(spread),
             write_units_per_thousand: None,
+            lambda_dollars_per_million: Some(0.5),
+            dynamodb_dollars_per_million: None,
             endpoint: None,
         }
     }
@@ -357,9 +380,9 @@ pub(super) mod tests {
             [
                 "",
                 "appian",
-                "records state program CPU µs/record x wall ms x start ms first ms MB requests units",
-                "500 existing sink 10.0 / 10.0 / 10.0 0.10 10.0 / 10.0 / 10.0 0.10 - / 10.0 10.0 / 10.0 5.0 10 -",
-                "500 existing naive 100.0 / 100.0 / 100.0 100.0 / 100.0 / 100.0 - / 100.0 100.0 / 100.0 5.0 100 -",
+                "records state program CPU µs/record x wall ms x start ms first ms MB requests units Lambda $ DynamoDB $",
+                "500 existing sink 10.0 / 10.0 / 10.0 0.10 10.0 / 10.0 / 10.0 0.10 - / 10.0 10.0 / 10.0 5.0 10 - 0.5000 -",
+                "500 existing naive 100.0 / 100.0 / 100.0 100.0 / 100.0 / 100.0 - / 100.0 100.0 / 100.0 5.0 100 - 0.5000 -",
             ]
         );
 

@@ -3,6 +3,7 @@
 mod attribute;
 mod condition;
 mod operation;
+mod request;
 mod statement;
 mod tables;
 mod tls;

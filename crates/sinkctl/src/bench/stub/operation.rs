@@ -1,18 +1,20 @@
 //! The operations that write: what their requests must look like, and what they are answered.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
 use fastrand::Rng;
-use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 
 use super::{
     attribute::Scalar,
     condition::{Condition, Operand},
+    request::{
+        Action, Attributes, Batch, BatchWrite, Call, Describe, StatementRequest, Transaction,
+        WriteRequest, read,
+    },
     statement::{Statement, Verb},
     tables::{Change, Counts, Item, Tables, Write},
 };
@@ -71,96 +73,6 @@ impl Answer {
 enum Fault {
     Refused,
     Throttled,
-}
-
-type Attributes<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Batch<'a> {
-    #[serde(borrow)]
-    statements: Vec<StatementRequest<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct StatementRequest<'a> {
-    #[serde(borrow)]
-    statement: Cow<'a, str>,
-    #[serde(borrow, default)]
-    parameters: Vec<&'a RawValue>,
-    #[serde(borrow, default)]
-    return_values_on_condition_check_failure: Cow<'a, str>,
-    #[serde(default, rename = "ConsistentRead")]
-    _consistent_read: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Transaction<'a> {
-    #[serde(borrow)]
-    transact_items: Vec<Action<'a>>,
-}
-
-#[derive(Deserialize)]
-enum Action<'a> {
-    #[serde(borrow)]
-    Put(Call<'a>),
-    #[serde(borrow)]
-    Delete(Call<'a>),
-    #[serde(borrow)]
-    ConditionCheck(Call<'a>),
-}
-
-/// The members of `PutItem`, `DeleteItem` and a transaction's actions.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Call<'a> {
-    #[serde(borrow)]
-    table_name: Cow<'a, str>,
-    #[serde(borrow)]
-    item: Option<Attributes<'a>>,
-    #[serde(borrow)]
-    key: Option<Attributes<'a>>,
-    condition_expression: Option<String>,
-    #[serde(default)]
-    expression_attribute_names: HashMap<String, String>,
-    #[serde(borrow, default)]
-    expression_attribute_values: Attributes<'a>,
-    #[serde(default)]
-    return_values_on_condition_check_failure: String,
-    #[serde(default, rename = "ReturnValues")]
-    _return_values: String,
-    #[serde(default, rename = "ReturnConsumedCapacity")]
-    _return_consumed_capacity: String,
-    #[serde(default, rename = "ReturnItemCollectionMetrics")]
-    _return_item_collection_metrics: String,
-}
-
-#[derive(Deserialize)]
-struct BatchWrite<'a> {
-    #[serde(borrow, rename = "RequestItems")]
-    tables: HashMap<Cow<'a, str>, Vec<WriteRequest<'a>>>,
-}
-
-#[derive(Deserialize)]
-enum WriteRequest<'a> {
-    #[serde(rename = "PutRequest")]
-    Put {
-        #[serde(borrow, rename = "Item")]
-        item: Attributes<'a>,
-    },
-    #[serde(rename = "DeleteRequest")]
-    Delete {
-        #[serde(borrow, rename = "Key")]
-        key: Attributes<'a>,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Describe {
-    table_name: String,
 }
 
 impl Operations {
@@ -482,13 +394,6 @@ impl Operations {
         let is_asked = call.return_values_on_condition_check_failure == "ALL_OLD";
         is_asked.then(|| self.tables.find(&write.table, &write.key)).flatten()
     }
-}
-
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(body).map_err(|error| {
-        // Serde's own words may quote a record.
-        format!("a request's body is malformed at line {}, column {}", error.line(), error.column())
-    })
 }
 
 fn item_of(attributes: &Attributes<'_>) -> Result<Item, String> {
