@@ -101,7 +101,7 @@ fn built(
 /// Builds these binaries of the workspace at `root` and returns their programs by name.
 ///
 /// They are chosen by name from the whole workspace, as SAM's builder does, so features are unified as in a deployment.
-fn build(
+pub(crate) fn build(
     root: &Path,
     binaries: &[&str],
     profile: Profile,

@@ -14,7 +14,7 @@ use std::{
 use axum::body::Bytes;
 use tokio::sync::{Notify, Semaphore};
 
-use environment::Environment;
+pub(crate) use environment::Environment;
 
 use crate::{
     lock::lock,
@@ -45,6 +45,8 @@ pub struct FunctionSettings {
     pub name: String,
     /// The program that its environments run.
     pub executable: PathBuf,
+    /// The program's arguments.
+    pub arguments: Vec<String>,
     /// The environment variables, beside those that Lambda sets.
     pub variables: BTreeMap<String, String>,
     /// The memory in MB that the function is told; it is not enforced.
@@ -112,6 +114,7 @@ impl FunctionSettings {
         Self {
             name: function.name.clone(),
             executable,
+            arguments: Vec::new(),
             variables,
             memory_size: function.memory_size,
             timeout: function.timeout,
@@ -215,7 +218,7 @@ impl fmt::Debug for LocalFunction {
 
 /// The processes of a function's environments, by the addresses of their Runtime APIs.
 #[derive(Debug, Default)]
-struct Processes {
+pub(crate) struct Processes {
     by_address: Mutex<BTreeMap<SocketAddr, Process>>,
 }
 

@@ -12,6 +12,7 @@ pub mod function;
 #[cfg(feature = "kafka")]
 pub mod esm;
 
+pub mod bench;
 pub mod demo;
 pub mod serve;
 

@@ -1,5 +1,6 @@
 //! The command line: reads the arguments and passes them on.
 
+mod bench_arguments;
 #[cfg(feature = "kafka")]
 mod esm_arguments;
 
@@ -40,6 +41,9 @@ enum Command {
     /// Sends all sample events through the functions' binaries, twice, and shows the tables.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArguments),
+    /// Measures what the functions cost, behind a stand-in for DynamoDB with a fixed latency.
+    #[command(after_help = bench_arguments::EXAMPLES)]
+    Bench(Box<bench_arguments::BenchArguments>),
     #[command(
         about = "Serves an embedded DynamoDB with the template's tables until Ctrl-C",
         after_help = DYNAMODB_EXAMPLES
@@ -158,7 +162,7 @@ fn main() -> ExitCode {
     let failure = match arguments.command {
         #[cfg(feature = "kafka")]
         Command::Audit(_) | Command::Esm(_) => ExitCode::from(NOT_DONE),
-        Command::Demo(_) | Command::Dynamodb(_) => ExitCode::FAILURE,
+        Command::Bench(_) | Command::Demo(_) | Command::Dynamodb(_) => ExitCode::FAILURE,
     };
     let result = Runtime::new().map_err(Box::from).and_then(|runtime| {
         let result = runtime.block_on(run(arguments));
@@ -187,6 +191,7 @@ async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box
     };
     let directory = template.parent().map_or_else(PathBuf::new, PathBuf::from);
     match command {
+        Command::Bench(arguments) => bench_arguments::run(*arguments, template).await?,
         Command::Demo(DemoArguments { release, build_dir, environments, events }) => {
             let events = events.unwrap_or_else(|| directory.join("events"));
             let programs = programs(release, build_dir);

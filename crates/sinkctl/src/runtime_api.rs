@@ -21,7 +21,7 @@ use axum::{
 use serde::Deserialize;
 use tokio::{
     net::TcpListener,
-    sync::{Notify, oneshot},
+    sync::{Notify, oneshot, watch},
     task::JoinHandle,
     time::timeout,
 };
@@ -92,7 +92,12 @@ impl RuntimeApi {
         let address = listener.local_addr()?;
         let function_arn =
             format!("arn:aws:lambda:us-east-1:000000000000:function:{function_name}");
-        let slot = Arc::new(Slot { function_arn, state: Mutex::default(), offered: Notify::new() });
+        let slot = Arc::new(Slot {
+            function_arn,
+            state: Mutex::default(),
+            offered: Notify::new(),
+            asked: watch::Sender::new(0),
+        });
         let router = router(Arc::clone(&slot));
         let server = tokio::spawn(async move {
             // It serves until it is aborted.
@@ -104,6 +109,12 @@ impl RuntimeApi {
     /// Where the environment finds it: the value of `AWS_LAMBDA_RUNTIME_API`.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Waits until the environment has asked for an invocation so many times.
+    pub async fn asked(&self, times: u64) {
+        // The sender lives as long as this.
+        let _ = self.slot.asked.subscribe().wait_for(|&asked| asked >= times).await;
     }
 
     /// Hands the environment an invocation as soon as it asks for one, and waits for the answer.
@@ -148,6 +159,8 @@ struct Slot {
     function_arn: String,
     state: Mutex<SlotState>,
     offered: Notify,
+    /// How often the environment asked for an invocation.
+    asked: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -175,6 +188,7 @@ impl Slot {
     ///
     /// Nothing is taken before the last await, so an environment that hangs up while it waits loses nothing.
     async fn next(&self) -> Result<(u64, Bytes, Limits), Refusal> {
+        self.asked.send_modify(|asked| *asked += 1);
         loop {
             {
                 let mut state = lock(&self.state);

@@ -55,6 +55,7 @@ fn settings(variables: &[(&str, &str)]) -> FunctionSettings {
     FunctionSettings {
         name: "f".to_owned(),
         executable: env::current_exe().unwrap(),
+        arguments: Vec::new(),
         variables: variables
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))

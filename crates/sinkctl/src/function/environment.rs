@@ -24,7 +24,7 @@ use crate::{
 
 /// A running environment; its process is killed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Environment {
+pub(crate) struct Environment {
     child: Child,
     process: u32,
     api: RuntimeApi,
@@ -34,7 +34,7 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub(super) async fn start(
+    pub(crate) async fn start(
         settings: &FunctionSettings,
         processes: Arc<Processes>,
     ) -> Result<Self, LocalFunctionError> {
@@ -48,6 +48,7 @@ impl Environment {
         let errors = output.try_clone().map_err(keep_log)?;
         // As on Lambda nothing of the caller's own environment reaches the function.
         let child = Command::new(&settings.executable)
+            .args(&settings.arguments)
             .env_clear()
             .envs(&settings.variables)
             .env("AWS_LAMBDA_FUNCTION_NAME", &settings.name)
@@ -74,15 +75,24 @@ impl Environment {
         Ok(Self { child, process, api, log, kill_switch, processes })
     }
 
-    pub(super) fn process(&self) -> u32 {
+    pub(crate) fn process(&self) -> u32 {
         self.process
     }
 
-    pub(super) fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    pub(super) async fn invoke(&mut self, payload: Bytes, limits: Limits) -> Answer {
+    /// Waits until the process has asked for an invocation so many times; `false` if it ended before.
+    pub(crate) async fn asked(&mut self, times: u64) -> bool {
+        tokio::select! {
+            biased;
+            () = self.api.asked(times) => true,
+            _ = self.child.wait() => false,
+        }
+    }
+
+    pub(crate) async fn invoke(&mut self, payload: Bytes, limits: Limits) -> Answer {
         tokio::select! {
             // An answer counts also when the process ended right after it.
             biased;
@@ -94,7 +104,7 @@ impl Environment {
     }
 
     /// Kills the process and waits for its end, whose kind it returns in words.
-    pub(super) async fn kill(&mut self) -> String {
+    pub(crate) async fn kill(&mut self) -> String {
         // Only a process that ended already can't be killed.
         let _: io::Result<()> = self.child.start_kill();
         end_of(self.child.wait().await)
@@ -103,12 +113,12 @@ impl Environment {
     /// What the process wrote since the last call.
     ///
     /// All that was written before an answer is there when the answer is.
-    pub(super) fn read_log(&mut self) -> io::Result<Vec<String>> {
+    pub(crate) fn read_log(&mut self) -> io::Result<Vec<String>> {
         self.log.read()
     }
 
     /// The most memory in bytes that the process held so far; `None` where the system does not say.
-    pub(super) fn peak_memory(&self) -> Option<u64> {
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -1,0 +1,279 @@
+//! The benchmark: what a program costs that lands events in `DynamoDB`, behind an endpoint whose latency is fixed.
+
+mod record;
+pub mod workload;
+
+pub mod stub;
+
+mod lane;
+mod process;
+
+mod chart;
+mod cost;
+mod report;
+mod targets;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use report::{EndpointMeasurement, Measurement, Report, Spread};
+pub use targets::Target;
+
+use lane::{Lane, LaneSettings};
+use stub::{Faults, Stub, StubSettings};
+use workload::{Kind, Mix, State, Workload};
+
+use crate::{
+    build::{self, BuildError, Profile, Programs},
+    function::{FunctionSettings, LocalFunctionError},
+    template::{Function, LOCAL_STAGE, Template, TemplateError},
+};
+
+/// The binary that everything is compared with.
+const BASELINE_BINARY: &str = "naiveSink";
+/// The name of the variable that chooses between batches and single-item calls.
+const STATEMENTS_PER_REQUEST: &str = "DYNAMODB_STATEMENTS_PER_REQUEST";
+/// Where Lambda looks for programs.
+const LAMBDA_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/opt/bin";
+
+/// What to measure.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bench {
+    /// The template; the workspace is its directory.
+    pub template: PathBuf,
+    /// The functions' programs.
+    pub programs: Programs,
+    /// Another program to measure instead of the functions, with its arguments.
+    pub bootstrap: Option<Vec<String>>,
+    /// Whether the functions are measured with single-item calls too.
+    pub single: bool,
+    /// Whether the baseline is measured too.
+    pub baseline: bool,
+    /// A real endpoint instead of the stub.
+    pub dynamodb_endpoint: Option<String>,
+    /// The stub's latency.
+    pub latency: Duration,
+    /// Whether the stub speaks TLS.
+    pub tls: bool,
+    /// What the stub does not let through.
+    pub faults: Faults,
+    /// What the records look like.
+    pub kinds: Vec<Kind>,
+    /// What stands in the tables.
+    pub states: Vec<State>,
+    /// How many records an event has.
+    pub records: Vec<usize>,
+    /// What else is to be known of the records.
+    pub mix: Mix,
+    /// How often everything is measured.
+    pub rounds: usize,
+    /// How many events a process has had before it counts as warm, beside the first.
+    pub warm_up: usize,
+}
+
+/// Why a benchmark failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// Occurs when the template cannot be read.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// Occurs when the programs cannot be built, or were not.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// Occurs when a process cannot be started at all.
+    #[error(transparent)]
+    Start(#[from] LocalFunctionError),
+    /// Occurs when the template has no function for a workload.
+    #[error("the template has no function of the binary `{binary}`")]
+    NoFunction {
+        /// The binary's name.
+        binary: String,
+    },
+    /// Occurs when the stub cannot listen.
+    #[error("cannot start the endpoint")]
+    Stub(#[source] io::Error),
+    /// Occurs when a function does not start or does not succeed.
+    #[error("`{function}` failed: {problem}; the end of its log:\n{log}")]
+    Function {
+        /// The function's name.
+        function: String,
+        /// What happened.
+        problem: String,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// Occurs when a request is not as `DynamoDB` wants it.
+    #[error("`{program}` sent a wrong request: {problem}")]
+    Request {
+        /// The program.
+        program: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Occurs when a program succeeds, but did not write what it should have written.
+    #[error("`{program}` created {created} and replaced {replaced} items, of {keys} {state} ones")]
+    Work {
+        /// The program.
+        program: String,
+        /// How many different items the event was about.
+        keys: u64,
+        /// What stood there before.
+        state: State,
+        /// How many items it created.
+        created: u64,
+        /// How many it replaced.
+        replaced: u64,
+    },
+    /// Occurs when the report cannot be written.
+    #[error("cannot write the report")]
+    Write(#[from] io::Error),
+}
+
+/// A program that is measured.
+#[derive(Clone, Debug)]
+struct Program {
+    name: String,
+    /// The program and its arguments, by the function's binary.
+    commands: BTreeMap<String, (PathBuf, Vec<String>)>,
+    variables: BTreeMap<String, String>,
+}
+
+/// Measures everything, and reports on `progress` what is being done.
+pub async fn run(bench: &Bench, progress: &mut dyn Write) -> Result<Report, BenchError> {
+    let template = Template::read(&bench.template, &[("Stage", LOCAL_STAGE)])?;
+    let programs = programs(bench, &template)?;
+    let mut measurements = Vec::new();
+    for &kind in &bench.kinds {
+        let function = template.functions.iter().find(|it| it.binary == kind.binary());
+        let function =
+            function.ok_or_else(|| BenchError::NoFunction { binary: kind.binary().to_owned() })?;
+        for &records in &bench.records {
+            writeln!(progress, "{kind}, {records} records")?;
+            let mut lanes = Vec::new();
+            for &state in &bench.states {
+                for program in &programs {
+                    let workload = Workload { kind, state, records, mix: bench.mix };
+                    lanes.push(lane(bench, &template, function, program, workload).await?);
+                }
+            }
+            for round in 0..bench.rounds {
+                // Whoever comes first in one round does not in the next.
+                let first = round % lanes.len();
+                let (left, right) = lanes.split_at_mut(first);
+                for lane in right.iter_mut().chain(left) {
+                    lane.round().await?;
+                }
+            }
+            measurements.extend(lanes.iter().map(Measurement::of));
+        }
+    }
+    let latency_millis =
+        bench.dynamodb_endpoint.is_none().then_some(bench.latency.as_secs_f64() * 1e3);
+    Ok(Report { rounds: bench.rounds, latency_millis, mix: bench.mix, measurements })
+}
+
+async fn lane(
+    bench: &Bench,
+    template: &Template,
+    function: &Function,
+    program: &Program,
+    workload: Workload,
+) -> Result<Lane, BenchError> {
+    let stub = match &bench.dynamodb_endpoint {
+        Some(_) => None,
+        None => Some(
+            Stub::start(StubSettings {
+                tables: template.tables.clone(),
+                latency: bench.latency,
+                faults: bench.faults,
+                seed: bench.mix.seed,
+                tls: bench.tls,
+            })
+            .map_err(BenchError::Stub)?,
+        ),
+    };
+    let endpoint = bench.dynamodb_endpoint.as_deref().unwrap_or_default();
+    let (executable, arguments) = program.commands[&function.binary].clone();
+    let mut settings = FunctionSettings::local(function, executable, endpoint);
+    settings.arguments = arguments;
+    settings.variables.extend(stub.as_ref().map(Stub::variables).unwrap_or_default());
+    settings.variables.extend(program.variables.clone());
+    let Mix { duplicates, deletes, .. } = bench.mix;
+    let is_predictable = [duplicates, deletes, bench.faults.refused, bench.faults.throttled]
+        .iter()
+        .all(|share| *share <= 0.0);
+    Lane::start(LaneSettings {
+        workload,
+        program: program.name.clone(),
+        is_predictable,
+        function: settings,
+        stub,
+        warm_up: bench.warm_up,
+    })
+    .await
+}
+
+/// The programs to measure; Cargo builds at once all that it builds.
+fn programs(bench: &Bench, template: &Template) -> Result<Vec<Program>, BenchError> {
+    let root = bench.template.parent().unwrap_or(Path::new("."));
+    let mut binaries: Vec<&str> = bench.kinds.iter().map(|kind| kind.binary()).collect();
+    binaries.sort_unstable();
+    binaries.dedup();
+    let functions: Vec<_> = template
+        .functions
+        .iter()
+        .filter(|function| binaries.contains(&function.binary.as_str()))
+        .cloned()
+        .collect();
+
+    let mut built = BTreeMap::new();
+    let mut to_build = Vec::new();
+    let mut profile = Profile::Release;
+    match (&bench.bootstrap, &bench.programs) {
+        (Some(_), _) => {}
+        (None, Programs::Cargo(chosen)) => {
+            to_build.clone_from(&binaries);
+            profile = *chosen;
+        }
+        (None, left @ Programs::SamBuild(_)) => built = left.find(root, &functions)?,
+    }
+    if bench.baseline {
+        to_build.push(BASELINE_BINARY);
+    }
+    if !to_build.is_empty() {
+        built.extend(build::build(root, &to_build, profile)?);
+    }
+
+    let commands = |program: &dyn Fn(&str) -> (PathBuf, Vec<String>)| {
+        binaries.iter().map(|binary| ((*binary).to_owned(), program(binary))).collect()
+    };
+    let mut programs = Vec::new();
+    if let Some([executable, arguments @ ..]) = bench.bootstrap.as_deref() {
+        programs.push(Program {
+            name: "bootstrap".to_owned(),
+            commands: commands(&|_| (executable.into(), arguments.to_vec())),
+            variables: [("PATH".to_owned(), LAMBDA_PATH.to_owned())].into(),
+        });
+    } else {
+        let commands = commands(&|binary| (built[binary].clone(), Vec::new()));
+        let single = [(STATEMENTS_PER_REQUEST.to_owned(), "1".to_owned())].into();
+        let name = "sink".to_owned();
+        programs.push(Program { name, commands: commands.clone(), variables: BTreeMap::new() });
+        if bench.single {
+            programs.push(Program { name: "single".to_owned(), commands, variables: single });
+        }
+    }
+    if bench.baseline {
+        programs.push(Program {
+            name: report::BASELINE.to_owned(),
+            commands: commands(&|_| (built[BASELINE_BINARY].clone(), Vec::new())),
+            variables: BTreeMap::new(),
+        });
+    }
+    Ok(programs)
+}

@@ -1,0 +1,403 @@
+//! What was measured, and how it is shown.
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use serde::Serialize;
+
+use super::{
+    cost,
+    lane::{Lane, Round},
+    workload::{Kind, Mix, State},
+};
+
+/// The name of the program that others are compared with.
+pub(super) const BASELINE: &str = "naive";
+
+/// An endpoint that answers later than this on average is part of what is measured.
+const MOST_LATE_MICROS: f64 = 500.0;
+
+/// All measurements of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// How often everything was measured.
+    pub rounds: usize,
+    /// How long the stub takes for an answer, in milliseconds; `None` where the endpoint is a real one.
+    pub latency_millis: Option<f64>,
+    /// What the records have in common.
+    pub mix: Mix,
+    /// One for each configuration.
+    pub measurements: Vec<Measurement>,
+}
+
+/// What one program did with one workload.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Measurement {
+    /// What the records look like.
+    pub workload: Kind,
+    /// What stood in the table.
+    pub state: State,
+    /// The program's name.
+    pub program: String,
+    /// How many records an event had.
+    pub records: usize,
+    /// How large an event was.
+    pub event_bytes: usize,
+    /// The processor time of the process, user and system, in microseconds a record.
+    pub cpu_micros_per_record: Option<Spread>,
+    /// From the event's delivery until the answer, in milliseconds.
+    pub wall_millis: Spread,
+    /// From the process's start until it asked for its first invocation, in milliseconds.
+    pub start_wall_millis: Spread,
+    /// The processor time of that.
+    pub start_cpu_millis: Option<Spread>,
+    /// The first invocation, in milliseconds.
+    pub first_wall_millis: Spread,
+    /// The processor time of that.
+    pub first_cpu_millis: Option<Spread>,
+    /// The most memory that the process held, in bytes.
+    pub peak_memory_bytes: Option<u64>,
+    /// Requests for 1,000 records.
+    pub requests_per_thousand: Option<Spread>,
+    /// Write units for 1,000 records.
+    pub write_units_per_thousand: Option<Spread>,
+    /// What Lambda takes for a million records, in dollars.
+    pub lambda_dollars_per_million: Option<f64>,
+    /// What DynamoDB takes for writing a million records, in dollars.
+    pub dynamodb_dollars_per_million: Option<f64>,
+    /// How the endpoint itself did.
+    pub endpoint: Option<EndpointMeasurement>,
+}
+
+/// What the stub took for itself: it must not be what is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointMeasurement {
+    /// What it computed for a request, in microseconds, within the latency.
+    pub busy_micros: f64,
+    /// How much later than its latency it answered, in microseconds.
+    pub late_micros: f64,
+    /// What setting up a connection took, in milliseconds.
+    pub connection_millis: f64,
+}
+
+/// How a measure was spread over the rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// The least.
+    pub min: f64,
+    /// The one in the middle.
+    pub median: f64,
+    /// The greatest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// The spread of these values; `None` if there are none.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let median = match values.as_slice() {
+            [] => return None,
+            values if values.len() % 2 == 1 => values[middle],
+            values => f64::midpoint(values[middle - 1], values[middle]),
+        };
+        Some(Self { min: values[0], median, max: values[values.len() - 1] })
+    }
+
+    /// Only if all values are known.
+    fn of_known(values: impl Iterator<Item = Option<f64>>) -> Option<Self> {
+        Self::of(values.collect::<Option<Vec<_>>>()?)
+    }
+}
+
+impl Measurement {
+    pub(super) fn of(lane: &Lane) -> Self {
+        let rounds = &lane.rounds;
+        let records = rounds.first().map_or(0, |round| round.records);
+        let per_record = 1.0 / count(records.max(1) as u64);
+        let spread = |value: &dyn Fn(&Round) -> f64| {
+            let nothing = Spread { min: 0.0, median: 0.0, max: 0.0 };
+            Spread::of(rounds.iter().map(value)).unwrap_or(nothing)
+        };
+        let known =
+            |value: &dyn Fn(&Round) -> Option<f64>| Spread::of_known(rounds.iter().map(value));
+        let endpoint = lane.punctuality().map(|it| {
+            let each = |time: Duration, times: u64| millis(time) / count(times.max(1));
+            EndpointMeasurement {
+                busy_micros: each(it.busy, it.requests) * 1e3,
+                late_micros: each(it.late, it.requests) * 1e3,
+                connection_millis: each(it.connecting, it.connections),
+            }
+        });
+        let cpu_micros_per_record =
+            known(&|round| round.warm.cpu.map(|cpu| millis(cpu) * 1e3 * per_record));
+        let wall_millis = spread(&|round| millis(round.warm.wall));
+        let write_units_per_thousand =
+            known(&|round| round.counts.map(|counts| count(counts.write_units) * 1e3 * per_record));
+        let lambda_dollars_per_million = cpu_micros_per_record.map(|cpu| {
+            let cpu_seconds = cpu.median / 1e6 / per_record;
+            let wall_seconds = wall_millis.median / 1e3;
+            cost::lambda(1.0 / per_record, cpu_seconds, wall_seconds, count(lane.memory_size()))
+        });
+        Self {
+            workload: lane.workload.kind,
+            state: lane.workload.state,
+            program: lane.program.clone(),
+            records,
+            event_bytes: rounds.first().map_or(0, |round| round.event_bytes),
+            cpu_micros_per_record,
+            wall_millis,
+            start_wall_millis: spread(&|round| millis(round.start.wall)),
+            start_cpu_millis: known(&|round| round.start.cpu.map(millis)),
+            first_wall_millis: spread(&|round| millis(round.first.wall)),
+            first_cpu_millis: known(&|round| round.first.cpu.map(millis)),
+            peak_memory_bytes: lane.peak_memory(),
+            requests_per_thousand: known(&|round| {
+                round.counts.map(|counts| count(counts.requests) * 1e3 * per_record)
+            }),
+            write_units_per_thousand,
+            lambda_dollars_per_million,
+            dynamodb_dollars_per_million: write_units_per_thousand
+                .map(|units| cost::dynamodb(units.median)),
+            endpoint,
+        }
+    }
+
+    /// The most memory that the process held, in MB of 2^20 bytes.
+    pub(super) fn peak_megabytes(&self) -> Option<f64> {
+        self.peak_memory_bytes.map(|bytes| count(bytes) / f64::from(1 << 20))
+    }
+}
+
+impl Report {
+    /// The measurement of one configuration, if it was made.
+    pub(super) fn find(
+        &self,
+        workload: Kind,
+        records: usize,
+        state: State,
+        program: &str,
+    ) -> Option<&Measurement> {
+        self.measurements.iter().find(|it| {
+            (it.workload, it.records, it.state, it.program.as_str())
+                == (workload, records, state, program)
+        })
+    }
+
+    /// Writes the measurements as a table.
+    pub fn write_table(&self, out: &mut dyn Write) -> io::Result<()> {
+        let header = [
+            "records",
+            "state",
+            "program",
+            "CPU µs/record",
+            "x",
+            "wall ms",
+            "x",
+            "start ms",
+            "first ms",
+            "MB",
+            "requests",
+            "units",
+            "Lambda $",
+            "DynamoDB $",
+        ];
+        let mut rows = vec![header.map(str::to_owned)];
+        rows.extend(self.measurements.iter().map(|it| self.row(it)));
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+        let widths: Vec<_> =
+            (0..header.len()).map(|column| width(column).unwrap_or_default()).collect();
+        let mut workload = None;
+        for (row, measurement) in rows[1..].iter().zip(&self.measurements) {
+            if workload.replace(measurement.workload) != Some(measurement.workload) {
+                writeln!(out, "\n{}", measurement.workload)?;
+                write_row(&rows[0], &widths, out)?;
+            }
+            write_row(row, &widths, out)?;
+        }
+        writeln!(
+            out,
+            "\nCPU and wall: minimum / median / maximum of {} warm invocations; x: as a share of the baseline.\n\
+             start: median CPU / wall from a process's start until it asks for its first invocation; first: that \
+             invocation.\nMB: the most memory held. Requests and write units: for 1,000 records, as DynamoDB's published \
+             rules count them:\n1 for each KB of 1,024 bytes, rounded up, of the larger of the old and the new item, also \
+             where a condition is\nfalse; 2 in a transaction. Dollars: for a million records, with the memory that the template gives.",
+            self.rounds
+        )?;
+        let endpoints = || self.measurements.iter().filter_map(|it| it.endpoint);
+        let worst =
+            |value: fn(EndpointMeasurement) -> f64| endpoints().map(value).fold(0.0, f64::max);
+        if endpoints().next().is_some() {
+            writeln!(
+                out,
+                "The endpoint computed {:.0} µs at most for a request, within its latency, and answered {:.0} µs late at \
+                 most\n(both means of a configuration).",
+                worst(|it| it.busy_micros),
+                worst(|it| it.late_micros)
+            )?;
+            if worst(|it| it.late_micros) > MOST_LATE_MICROS {
+                writeln!(
+                    out,
+                    "That late it was short of a processor itself: the wall times say little."
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn row(&self, it: &Measurement) -> [String; 14] {
+        let baseline = self
+            .find(it.workload, it.records, it.state, BASELINE)
+            .filter(|_| it.program != BASELINE);
+        let share = |value: fn(&Measurement) -> Option<f64>| {
+            let share = baseline.and_then(value).zip(value(it)).map(|(base, own)| own / base);
+            share.map(|share| format!("{share:.2}")).unwrap_or_default()
+        };
+        let spread = |spread: Option<Spread>| {
+            spread.map_or_else(unknown, |it| {
+                format!("{:.1} / {:.1} / {:.1}", it.min, it.median, it.max)
+            })
+        };
+        let pair = |cpu: Option<Spread>, wall: Spread| {
+            let cpu = cpu.map_or_else(unknown, |cpu| format!("{:.1}", cpu.median));
+            format!("{cpu} / {:.1}", wall.median)
+        };
+        let dollars = |dollars: Option<f64>, digits| {
+            dollars.map_or_else(unknown, |dollars| format!("{dollars:.digits$}"))
+        };
+        let median =
+            |spread: Option<Spread>| spread.map_or_else(unknown, |it| format!("{:.0}", it.median));
+        [
+            it.records.to_string(),
+            it.state.to_string(),
+            it.program.clone(),
+            spread(it.cpu_micros_per_record),
+            share(|it| it.cpu_micros_per_record.map(|cpu| cpu.median)),
+            spread(Some(it.wall_millis)),
+            share(|it| Some(it.wall_millis.median)),
+            pair(it.start_cpu_millis, it.start_wall_millis),
+            pair(it.first_cpu_millis, it.first_wall_millis),
+            it.peak_megabytes().map_or_else(unknown, |megabytes| format!("{megabytes:.1}")),
+            median(it.requests_per_thousand),
+            median(it.write_units_per_thousand),
+            dollars(it.lambda_dollars_per_million, 4),
+            dollars(it.dynamodb_dollars_per_million, 2),
+        ]
+    }
+}
+
+fn write_row(row: &[String], widths: &[usize], out: &mut dyn Write) -> io::Result<()> {
+    let mut line = String::new();
+    for (position, (cell, width)) in row.iter().zip(widths).enumerate() {
+        // The state and the program are words, all else is numbers.
+        let cell = if matches!(position, 1 | 2) {
+            format!("{cell:width$}")
+        } else {
+            format!("{cell:>width$}")
+        };
+        line.push_str(&cell);
+        line.push_str("  ");
+    }
+    writeln!(out, "{}", line.trim_end())
+}
+
+fn unknown() -> String {
+    "-".to_owned()
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Exact for all that is counted here.
+#[expect(clippy::cast_precision_loss, reason = "no count here comes near 2^52")]
+fn count(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// A measurement of made-up numbers.
+    pub(in crate::bench) fn measurement(
+        workload: Kind,
+        records: usize,
+        state: State,
+        program: &str,
+        cpu: f64,
+    ) -> Measurement {
+        let spread = Spread { min: cpu, median: cpu, max: cpu };
+        Measurement {
+            workload,
+            state,
+            program: program.to_owned(),
+            records,
+            event_bytes: 1000 * records,
+            cpu_micros_per_record: Some(spread),
+            wall_millis: spread,
+            start_wall_millis: spread,
+            start_cpu_millis: None,
+            first_wall_millis: spread,
+            first_cpu_millis: Some(spread),
+            peak_memory_bytes: Some(5 << 20),
+            requests_per_thousand: Some(spread),
+            write_units_per_thousand: None,
+            lambda_dollars_per_million: Some(0.5),
+            dynamodb_dollars_per_million: None,
+            endpoint: None,
+        }
+    }
+
+    #[test]
+    fn spreads_know_their_middle() {
+        #[track_caller]
+        fn check(values: &[f64], expected: Option<(f64, f64, f64)>) {
+            let spread = Spread::of(values.iter().copied());
+            assert_eq!(spread.map(|it| (it.min, it.median, it.max)), expected);
+        }
+
+        check(&[], None);
+        check(&[2.0], Some((2.0, 2.0, 2.0)));
+        check(&[3.0, 1.0], Some((1.0, 2.0, 3.0)));
+        check(&[5.0, 1.0, 2.0], Some((1.0, 2.0, 5.0)));
+    }
+
+    #[test]
+    fn a_report_is_a_table_and_json() {
+        let mix = Mix { seed: 1, schema: false, repeated: 0.0, duplicates: 0.0, deletes: 0.0 };
+        let lane = |program, cpu| measurement(Kind::Appian, 500, State::Existing, program, cpu);
+        let measurements = vec![lane("sink", 10.0), lane(BASELINE, 100.0)];
+        let report = Report { rounds: 3, latency_millis: Some(4.0), mix, measurements };
+
+        let mut table = Vec::new();
+        report.write_table(&mut table).unwrap();
+        let table = String::from_utf8(table).unwrap();
+        let lines: Vec<_> = table.lines().take(5).map(str::split_whitespace).collect();
+        let lines: Vec<_> =
+            lines.into_iter().map(|line| line.collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            lines,
+            [
+                "",
+                "appian",
+                "records state program CPU µs/record x wall ms x start ms first ms MB requests units Lambda $ DynamoDB $",
+                "500 existing sink 10.0 / 10.0 / 10.0 0.10 10.0 / 10.0 / 10.0 0.10 - / 10.0 10.0 / 10.0 5.0 10 - 0.5000 -",
+                "500 existing naive 100.0 / 100.0 / 100.0 100.0 / 100.0 / 100.0 - / 100.0 100.0 / 100.0 5.0 100 - 0.5000 -",
+            ]
+        );
+
+        let json: Value = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["measurements"][0]["cpuMicrosPerRecord"]["median"], 10.0);
+        assert_eq!(json["measurements"][1]["workload"], "appian");
+        assert_eq!(json["latencyMillis"], 4.0);
+    }
+}

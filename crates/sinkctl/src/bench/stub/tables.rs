@@ -1,0 +1,226 @@
+//! What stands in the stub's tables, and what writing costs.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+
+use super::attribute::{Scalar, Size, member};
+use crate::template;
+
+/// The bytes that one write unit pays for.
+const UNIT_BYTES: usize = 1024;
+/// The largest item that DynamoDB stores.
+const MAX_ITEM_BYTES: usize = 400 * 1024;
+
+/// The tables, and what was done to them.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    by_name: HashMap<String, Table>,
+    pub(super) counts: Counts,
+}
+
+/// What was done since the last look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests that write.
+    pub requests: u64,
+    /// Write units by DynamoDB's published rules: one for each 1,024 bytes, rounded up, of the larger of the old and the
+    /// new item; the same for a condition that is false, by the item that stands; twice as many in a transaction.
+    pub write_units: u64,
+    /// Items that were put where none stood.
+    pub created: u64,
+    /// Items that took another's place.
+    pub replaced: u64,
+    /// Items that were deleted.
+    pub deleted: u64,
+    /// Conditions that were false.
+    pub refused: u64,
+    /// Requests and parts of requests that were throttled.
+    pub throttled: u64,
+    /// Requests and parts of requests that failed without a reason.
+    pub failed: u64,
+}
+
+#[derive(Debug)]
+struct Table {
+    keys: Vec<String>,
+    items: HashMap<String, Item>,
+}
+
+/// An item as it came.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Item {
+    members: Vec<Member>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    name: String,
+    value: Box<RawValue>,
+    size: usize,
+}
+
+/// A write of one item.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) table: String,
+    /// Of the partition key and of the sort key, if there is one, with a separator that keys don't hold.
+    pub(super) key: String,
+    pub(super) change: Change,
+    pub(super) is_transactional: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Change {
+    Put(Item),
+    Update { set: Item, remove: Vec<String> },
+    Delete,
+    Check,
+}
+
+impl Tables {
+    pub(super) fn new(tables: &[template::Table]) -> Self {
+        let table = |table: &template::Table| {
+            let keys = table.key_schema.iter().map(|key| key.attribute_name.clone()).collect();
+            (table.name.clone(), Table { keys, items: HashMap::new() })
+        };
+        Self { by_name: tables.iter().map(table).collect(), counts: Counts::default() }
+    }
+
+    /// The names of a table's key attributes.
+    pub(super) fn keys(&self, table: &str) -> Result<&[String], String> {
+        let table =
+            self.by_name.get(table).ok_or_else(|| format!("there is no table `{table}`"))?;
+        Ok(&table.keys)
+    }
+
+    /// The key in `attributes`, which must have nothing else where `is_all` is set.
+    pub(super) fn key<'a>(
+        &self,
+        table: &str,
+        attribute: impl Fn(&str) -> Option<&'a RawValue>,
+    ) -> Result<String, String> {
+        let mut key = String::new();
+        for name in self.keys(table)? {
+            let value = attribute(name).map(Scalar::read);
+            match value {
+                Some(Scalar::Text(text)) if !text.is_empty() => key.push_str(&text),
+                Some(_) => return Err(format!("the key attribute `{name}` is no filled string")),
+                None => return Err(format!("the key attribute `{name}` is missing")),
+            }
+            key.push('\0');
+        }
+        Ok(key)
+    }
+
+    pub(super) fn find(&self, table: &str, key: &str) -> Option<&Item> {
+        self.by_name.get(table)?.items.get(key)
+    }
+
+    /// Applies a write whose condition holds.
+    pub(super) fn apply(&mut self, write: Write) -> Result<(), String> {
+        let Write { table, key, change, is_transactional } = write;
+        let Some(table) = self.by_name.get_mut(&table) else {
+            return Err(format!("there is no table `{table}`"));
+        };
+        let old_size = table.items.get(&key).map(Item::size);
+        let item = match change {
+            Change::Put(item) => Some(item),
+            Change::Update { set, remove } => {
+                let mut item = table.items.remove(&key).unwrap_or_default();
+                item.members.retain(|member| !remove.contains(&member.name));
+                for member in set.members {
+                    match item.members.iter_mut().find(|it| it.name == member.name) {
+                        Some(place) => *place = member,
+                        None => item.members.push(member),
+                    }
+                }
+                Some(item)
+            }
+            Change::Delete => None,
+            Change::Check => {
+                self.counts.pay(old_size.unwrap_or(0), is_transactional);
+                return Ok(());
+            }
+        };
+        let new_size = item.as_ref().map_or(0, Item::size);
+        if new_size > MAX_ITEM_BYTES {
+            return Err(format!("an item has {new_size} bytes: {MAX_ITEM_BYTES} are allowed"));
+        }
+        self.counts.pay(new_size.max(old_size.unwrap_or(0)), is_transactional);
+        match (item, old_size) {
+            (Some(item), old) => {
+                let count = if old.is_some() {
+                    &mut self.counts.replaced
+                } else {
+                    &mut self.counts.created
+                };
+                *count += 1;
+                table.items.insert(key, item);
+            }
+            (None, Some(_)) => {
+                self.counts.deleted += 1;
+                table.items.remove(&key);
+            }
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Pays for a write whose condition is false.
+    pub(super) fn refuse(&mut self, table: &str, key: &str, is_transactional: bool) {
+        let size = self.find(table, key).map_or(0, Item::size);
+        self.counts.refused += 1;
+        self.counts.pay(size, is_transactional);
+    }
+}
+
+impl Counts {
+    fn pay(&mut self, bytes: usize, is_transactional: bool) {
+        let units = bytes.div_ceil(UNIT_BYTES).max(1) * if is_transactional { 2 } else { 1 };
+        self.write_units += units as u64;
+    }
+}
+
+impl Item {
+    /// Adds an attribute, after a look at its shape.
+    pub(super) fn push(&mut self, name: &str, value: &RawValue) -> Result<(), String> {
+        let size: Size = serde_json::from_str(value.get())
+            .map_err(|_| "an attribute's value is malformed".to_owned())?;
+        let size = name.len() + size.0;
+        self.members.push(Member { name: name.to_owned(), value: value.to_owned(), size });
+        Ok(())
+    }
+
+    pub(super) fn attribute(&self, name: &str) -> Option<&RawValue> {
+        self.members.iter().find(|member| member.name == name).map(|member| &*member.value)
+    }
+
+    /// What stands at a path, for a condition.
+    pub(super) fn scalar(&self, path: &[String]) -> Option<Scalar> {
+        let (first, rest) = path.split_first()?;
+        let mut value = self.attribute(first)?.to_owned();
+        for name in rest {
+            value = member(&value, name)?;
+        }
+        Some(Scalar::read(&value))
+    }
+
+    /// Writes the item as it stands in an answer.
+    pub(super) fn write(&self, out: &mut String) {
+        out.push('{');
+        for (position, member) in self.members.iter().enumerate() {
+            if position > 0 {
+                out.push(',');
+            }
+            out.push_str(&serde_json::Value::from(member.name.as_str()).to_string());
+            out.push(':');
+            out.push_str(member.value.get());
+        }
+        out.push('}');
+    }
+
+    fn size(&self) -> usize {
+        self.members.iter().map(|member| member.size).sum()
+    }
+}

@@ -1,0 +1,330 @@
+//! Events from a seed: the same seed gives the same bytes.
+
+use std::{collections::BTreeMap, fmt};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use fastrand::Rng;
+use serde::Serialize;
+
+use super::record;
+
+/// The most bytes of an event that Lambda passes on.
+pub const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
+
+/// The partitions that a topic's records come from.
+const PARTITIONS: usize = 3;
+/// The time of the first records, in milliseconds since 1970.
+const EPOCH_MILLIS: u64 = 1_772_442_000_000;
+/// How much later the same record comes again in the next event, in milliseconds.
+const GENERATION_MILLIS: u64 = 3_600_000;
+
+/// What records look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Rows of 50 columns, about 1.6 KB of JSON, without a key.
+    Appian,
+    /// Nested objects of about 4 KB with a key.
+    Seatool,
+    /// Rows of 8 columns, about 0.2 KB, so that 10,000 of them fit an event.
+    Small,
+}
+
+/// What stands in the table before an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// An older state of each item, with the same attribute names.
+    Existing,
+    /// No item.
+    New,
+    /// What the event's records say.
+    Duplicate,
+}
+
+/// What the records of a run have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Mix {
+    /// What all random choices depend on.
+    pub seed: u64,
+    /// Whether the values carry Kafka Connect's `schema`.
+    pub schema: bool,
+    /// The share of records whose key an earlier one of the event has.
+    pub repeated: f64,
+    /// The share of records that the event before had already.
+    pub duplicates: f64,
+    /// The share of records that delete their item, where the sink has deletes.
+    pub deletes: f64,
+}
+
+/// A sequence of events.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Workload {
+    /// What its records look like.
+    pub kind: Kind,
+    /// What stands in the table before each event.
+    pub state: State,
+    /// How many records an event has, unless they don't fit.
+    pub records: usize,
+    /// What else is to be known of the records.
+    pub mix: Mix,
+}
+
+/// One event of a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BenchEvent {
+    /// The event as Lambda passes it on.
+    pub payload: Vec<u8>,
+    /// How many records it has.
+    pub records: usize,
+    /// How many different keys they have.
+    pub keys: usize,
+}
+
+impl Kind {
+    /// The binary of the function that reads these records.
+    pub fn binary(self) -> &'static str {
+        match self {
+            Self::Appian | Self::Small => "sinkAppianData",
+            Self::Seatool => "sinkSeatoolData",
+        }
+    }
+
+    fn topic(self) -> &'static str {
+        match self {
+            Self::Appian | Self::Small => "aws.appian.cmcs.MCP_SPA_PCKG",
+            Self::Seatool => "aws.ksqldb.seatool.agg.State_Plan",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Appian => "appian",
+            Self::Seatool => "seatool",
+            Self::Small => "small",
+        })
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Existing => "existing",
+            Self::New => "new",
+            Self::Duplicate => "duplicate",
+        })
+    }
+}
+
+impl Workload {
+    /// The event of that number; number 0 comes first and makes what stands in the table before the others.
+    ///
+    /// It ends before the record that would make it larger than Lambda allows.
+    pub fn event(&self, number: usize) -> BenchEvent {
+        let topic = self.kind.topic();
+        let generation = if self.state == State::Duplicate { 0 } else { number };
+        let mut partitions = [const { String::new() }; PARTITIONS];
+        let mut keys = BTreeMap::new();
+        let mut records = 0;
+        let mut size = 256 + PARTITIONS * (topic.len() + 16);
+        for position in 0..self.records {
+            let (key, record) = self.record(generation, position);
+            if size + record.len() + 1 > MAX_EVENT_BYTES {
+                break;
+            }
+            size += record.len() + 1;
+            let partition = &mut partitions[key % PARTITIONS];
+            if !partition.is_empty() {
+                partition.push(',');
+            }
+            partition.push_str(&record);
+            *keys.entry(key).or_insert(0) += 1;
+            records += 1;
+        }
+        let lists = partitions.iter().enumerate().filter(|(_, list)| !list.is_empty());
+        let lists: Vec<_> =
+            lists.map(|(partition, list)| format!(r#""{topic}-{partition}":[{list}]"#)).collect();
+        let payload = format!(
+            r#"{{"eventSource":"SelfManagedKafka","bootstrapServers":"b-1.kafka.example.com:9094","records":{{{}}}}}"#,
+            lists.join(",")
+        );
+        BenchEvent { payload: payload.into_bytes(), records, keys: keys.len() }
+    }
+
+    /// The number of a record's key, and the record as it stands in an event.
+    fn record(&self, generation: usize, position: usize) -> (usize, String) {
+        let Mix { seed, duplicates, deletes, .. } = self.mix;
+        let mut choices = Rng::with_seed(mixed(seed, generation, position));
+        let is_duplicate = generation > 0 && choices.f64() < duplicates;
+        let generation = if is_duplicate { generation - 1 } else { generation };
+        let place = self.place(position);
+        let mut choices = Rng::with_seed(mixed(seed, generation, position) ^ 2);
+        let is_delete = self.kind == Kind::Seatool && choices.f64() < deletes;
+
+        let key = if self.state == State::New { generation * self.records + place } else { place };
+        let offset = generation * self.records + position;
+        let time = EPOCH_MILLIS + generation as u64 * GENERATION_MILLIS + position as u64;
+        let row = record::Row { key, version: generation, time, schema: self.mix.schema };
+        let mut values = Rng::with_seed(mixed(seed, 1, key));
+        let (key_json, value) = match self.kind {
+            Kind::Appian => (None, record::appian(&row, &mut values)),
+            Kind::Small => (None, record::small(&row, &mut values)),
+            Kind::Seatool => (Some(record::seatool_key(&row)), record::seatool(&row, &mut values)),
+        };
+        let key_member =
+            key_json.map(|key| format!(r#""key":"{}","#, STANDARD.encode(key))).unwrap_or_default();
+        let value_member = if is_delete {
+            String::new()
+        } else {
+            format!(r#""value":"{}","#, STANDARD.encode(value))
+        };
+        let record = format!(
+            r#"{{"topic":"{}","partition":{},"offset":{offset},"timestamp":{time},"timestampType":"CREATE_TIME",{key_member}{value_member}"headers":[]}}"#,
+            self.kind.topic(),
+            key % PARTITIONS,
+        );
+        (key, record)
+    }
+
+    /// The first record of an event that has the key of the one at `position`. It is the same in each event, so that all
+    /// of them have the same keys.
+    fn place(&self, mut position: usize) -> usize {
+        loop {
+            let mut choices = Rng::with_seed(mixed(self.mix.seed, 0, position) ^ 1);
+            if position == 0 || choices.f64() >= self.mix.repeated {
+                return position;
+            }
+            position = choices.usize(0..position);
+        }
+    }
+}
+
+/// A seed for each place, far from those of its neighbours.
+fn mixed(seed: u64, first: usize, second: usize) -> u64 {
+    let place = (first as u64) << 40 | second as u64;
+    (seed ^ place.wrapping_mul(0x9E37_79B9_7F4A_7C15)).wrapping_mul(0xD134_2543_DE82_EF95)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    const MIX: Mix = Mix { seed: 1, schema: false, repeated: 0.0, duplicates: 0.0, deletes: 0.0 };
+
+    fn workload(kind: Kind, records: usize, mix: Mix) -> Workload {
+        Workload { kind, state: State::Existing, records, mix }
+    }
+
+    fn records(event: &BenchEvent) -> Vec<Value> {
+        let event: Value = serde_json::from_slice(&event.payload).unwrap();
+        let partitions = event["records"].as_object().unwrap().values();
+        partitions.flat_map(|list| list.as_array().unwrap().clone()).collect()
+    }
+
+    fn value(record: &Value) -> Option<Vec<u8>> {
+        Some(STANDARD.decode(record.get("value")?.as_str()?).unwrap())
+    }
+
+    #[test]
+    fn values_have_their_size_and_are_json() {
+        #[track_caller]
+        fn check(kind: Kind, schema: bool, members: usize, sizes: Range<usize>) {
+            let event = workload(kind, 60, Mix { schema, ..MIX }).event(3);
+            assert_eq!((event.records, event.keys), (60, 60));
+            for record in records(&event) {
+                let value = value(&record).unwrap();
+                assert!(sizes.contains(&value.len()), "{kind}: {}", value.len());
+                let value: Value = serde_json::from_slice(&value).unwrap();
+                let object = value.get("payload").unwrap_or(&value).as_object().unwrap();
+                assert_eq!(object.len(), members);
+                assert_eq!(value.get("schema").is_some(), schema);
+                assert_eq!(record.get("key").is_some(), kind == Kind::Seatool);
+            }
+        }
+
+        check(Kind::Appian, false, 50, 1500..1750);
+        check(Kind::Appian, true, 50, 5000..7000);
+        check(Kind::Seatool, false, 9, 3700..4300);
+        check(Kind::Small, false, 8, 180..260);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes() {
+        #[track_caller]
+        fn check(kind: Kind, state: State, first: (u64, usize), second: (u64, usize), same: bool) {
+            let event = |(seed, number)| {
+                let mix = Mix { seed, ..MIX };
+                Workload { kind, state, records: 20, mix }.event(number)
+            };
+            assert_eq!(event(first) == event(second), same);
+        }
+
+        for kind in [Kind::Appian, Kind::Seatool, Kind::Small] {
+            for state in [State::Existing, State::New] {
+                check(kind, state, (1, 2), (1, 2), true);
+                check(kind, state, (1, 2), (2, 2), false);
+                check(kind, state, (1, 2), (1, 3), false);
+            }
+            check(kind, State::Duplicate, (1, 0), (1, 3), true);
+        }
+    }
+
+    #[test]
+    fn shares_are_about_what_was_asked() {
+        #[track_caller]
+        fn check(mix: Mix, share: impl Fn(&BenchEvent) -> usize, expected: Range<usize>) {
+            let event = workload(Kind::Seatool, 1000, mix).event(4);
+            assert!(expected.contains(&share(&event)), "{}", share(&event));
+        }
+
+        let deleted = |event: &BenchEvent| {
+            records(event).iter().filter(|record| record.get("value").is_none()).count()
+        };
+        let of_the_event_before = |event: &BenchEvent| {
+            records(event).iter().filter(|record| record["offset"].as_u64().unwrap() < 4000).count()
+        };
+        check(MIX, |event| event.keys, 1000..1001);
+        check(MIX, deleted, 0..1);
+        check(MIX, of_the_event_before, 0..1);
+        check(Mix { repeated: 0.3, ..MIX }, |event| event.keys, 650..750);
+        check(Mix { deletes: 0.1, ..MIX }, deleted, 70..130);
+        check(Mix { duplicates: 0.2, ..MIX }, of_the_event_before, 160..240);
+    }
+
+    #[test]
+    fn an_event_is_never_larger_than_lambda_allows() {
+        #[track_caller]
+        fn check(kind: Kind, records: usize, expected: Range<usize>) {
+            let event = workload(kind, records, MIX).event(1);
+            assert!(event.payload.len() <= MAX_EVENT_BYTES);
+            assert!(expected.contains(&event.records), "{}", event.records);
+        }
+
+        check(Kind::Small, 10_000, 10_000..10_001);
+        check(Kind::Appian, 10_000, 2_300..2_900);
+        check(Kind::Seatool, 10_000, 900..1_300);
+    }
+
+    #[test]
+    fn new_events_share_no_keys_and_existing_ones_all() {
+        #[track_caller]
+        fn check(state: State, expected: usize) {
+            let workload = Workload { kind: Kind::Seatool, state, records: 10, mix: MIX };
+            let mut keys: Vec<_> =
+                (0..3).flat_map(|number| records(&workload.event(number))).collect();
+            keys.sort_by_key(|record| record["key"].to_string());
+            keys.dedup_by_key(|record| record["key"].to_string());
+            assert_eq!(keys.len(), expected);
+        }
+
+        check(State::New, 30);
+        check(State::Existing, 10);
+        check(State::Duplicate, 10);
+    }
+}
