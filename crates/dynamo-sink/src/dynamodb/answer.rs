@@ -1,8 +1,8 @@
 //! The texts of DynamoDB's answers, of which only what the writer compares is kept.
 //!
 //! An item that refused a write is shown whole, and there is one for each duplicate. So an answer is read by a scanner
-//! of its own: what nobody asks for is passed over by its brackets and quotes alone, at several times the speed of a
-//! parser that checks it, and nothing in it can make an answer unreadable.
+//! of its own: what nobody asks for is passed over by its brackets and quotes alone, which costs least, and nothing in
+//! it can make an answer unreadable.
 
 use std::borrow::Cow;
 
