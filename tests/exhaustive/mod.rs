@@ -30,8 +30,8 @@
 //! and its first request are one move. The attributes' names are alike too, so of two logs that differ in them only one
 //! is explored.
 //!
-//! These are 26 million states of the promise, and 7 million of its borders and the planted faults. Unoptimised, they
-//! take half a minute of processor time and 200 MB.
+//! These are 58 million states of the promise, beside those of its borders and the planted faults. Unoptimised, they
+//! take 80 seconds of processor time and 400 MB.
 
 mod borders;
 mod explore;
@@ -99,20 +99,20 @@ fn holds(worlds: impl IntoIterator<Item = World>, at_least: usize, fates: &[Fate
 #[test]
 fn four_keyed_records_that_begin_with_a_put() {
     let states = all_states(4, "ab-").into_iter().filter(|states| states.starts_with('a'));
-    holds(states.map(|states| World::new(Log::keyed(&states))), 7_800_000, KEYED);
+    holds(states.map(|states| World::new(Log::keyed(&states))), 9_700_000, KEYED);
 }
 
 #[test]
 fn four_keyed_records_that_begin_with_a_delete() {
     let states = all_states(4, "ab-").into_iter().filter(|states| states.starts_with('-'));
-    holds(states.map(|states| World::new(Log::keyed(&states))), 6_200_000, KEYED);
+    holds(states.map(|states| World::new(Log::keyed(&states))), 6_700_000, KEYED);
 }
 
 #[test]
 fn four_keyed_records_until_all_are_delivered() {
     holds(
         all_states(4, "ab-").iter().map(|states| World::counted(Log::keyed(states))),
-        2_600_000,
+        3_000_000,
         KEYED,
     );
 }
@@ -121,7 +121,7 @@ fn four_keyed_records_until_all_are_delivered() {
 fn keyed_records_in_a_sink_without_deletes() {
     let without_deletes = |states: &String| Log { deletes: false, ..Log::keyed(states) };
     let all = all_states(4, "ab");
-    holds(all.iter().map(|states| World::new(without_deletes(states))), 960_000, PUTS);
+    holds(all.iter().map(|states| World::new(without_deletes(states))), 4_800_000, PUTS);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn four_records_by_the_sources_clock() {
         worlds.extend(overlapping.iter().map(|places| World::new(clocked(places))));
         worlds.extend(overlapping.iter().chain(&tied).map(|it| World::counted(clocked(it))));
     }
-    holds(worlds, 6_100_000, PUTS);
+    holds(worlds, 31_500_000, PUTS);
 }
 
 #[test]
@@ -166,5 +166,5 @@ fn an_unwritable_record_leaves_its_place_to_the_next_older() {
             worlds.push(World::counted(log));
         }
     }
-    holds(worlds, 1_900_000, &[KEYED, &[Unwritable]].concat());
+    holds(worlds, 2_200_000, &[KEYED, &[Unwritable]].concat());
 }
