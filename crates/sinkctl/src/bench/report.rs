@@ -158,7 +158,7 @@ impl Measurement {
             start_cpu_millis: known(&|round| round.start.cpu.map(millis)),
             first_wall_millis: spread(&|round| millis(round.first.wall)),
             first_cpu_millis: known(&|round| round.first.cpu.map(millis)),
-            peak_memory_bytes: lane.peak_memory(),
+            peak_memory_bytes: rounds.iter().filter_map(|round| round.peak_memory).max(),
             requests_per_thousand: known(&|round| {
                 round.counts.map(|counts| each(1e3 * count(counts.requests), round))
             }),
@@ -224,7 +224,7 @@ impl Report {
         }
         writeln!(
             out,
-            "\nCPU and wall: minimum / median / maximum of {} warm invocations; x: as a share of the baseline.\n\
+            "\nCPU and wall: minimum / median / maximum of {} warm processes; x: as a share of the baseline.\n\
              start: median CPU / wall from a process's start until it asks for its first invocation; first: that \
              invocation.\nMB: the most memory held. Requests and write units: for 1,000 records, as DynamoDB's published \
              rules count them:\n1 for each KB of 1,024 bytes, rounded up, of the larger of the old and the new item, also \
