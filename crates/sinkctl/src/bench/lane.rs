@@ -80,7 +80,7 @@ impl Lane {
     }
 
     /// Measures a new process: its start, its first invocation, and one when it is warm. Each round has a process of its
-    /// own, since some programs are fast or slow for as long as they live.
+    /// own, since a program can be fast or slow for much of a process's life.
     pub(super) async fn round(&mut self) -> Result<(), BenchError> {
         let (mut process, start) = Process::start(&self.settings).await?;
         let (_, first, _) = self.invoke(&mut process).await?;
