@@ -71,7 +71,7 @@ pub struct Bench {
     pub mix: Mix,
     /// How often everything is measured.
     pub rounds: usize,
-    /// How many events a process has had before it counts as warm, beside the first.
+    /// How many events a process has had, beside its first, before it counts as warm.
     pub warm_up: usize,
 }
 

@@ -72,7 +72,7 @@ pub(crate) struct BenchArguments {
     /// How often everything is measured.
     #[arg(long, value_name = "N", default_value_t = 10)]
     rounds: usize,
-    /// How many events come before those that are measured.
+    /// How many events a process gets, beside its first, before it is measured.
     #[arg(long, value_name = "N", default_value_t = 3)]
     warm_up: usize,
     /// How long the stand-in takes for an answer.

@@ -10,11 +10,11 @@ const WRITE_UNIT: f64 = 0.000_000_625;
 const MEMORY_OF_A_PROCESSOR: f64 = 1769.0;
 const MILLION: f64 = 1_000_000.0;
 
-/// What batches like this cost on Lambda, in dollars for a million records. A function with less memory has a share of a
-/// processor only, so that its own time can be what a batch takes.
-pub(super) fn lambda(records: f64, cpu_seconds: f64, wall_seconds: f64, memory_mb: f64) -> f64 {
+/// What a batch costs on Lambda, in dollars. A function with less memory has a share of a processor only, so that its own
+/// time can be what a batch takes.
+pub(super) fn lambda(cpu_seconds: f64, wall_seconds: f64, memory_mb: f64) -> f64 {
     let seconds = wall_seconds.max(cpu_seconds * MEMORY_OF_A_PROCESSOR / memory_mb);
-    (seconds * memory_mb / 1024.0 * GB_SECOND + INVOCATION) * MILLION / records
+    seconds * memory_mb / 1024.0 * GB_SECOND + INVOCATION
 }
 
 /// What writing costs, in dollars for a million records.
@@ -33,16 +33,10 @@ mod tests {
             assert!((found / expected - 1.0).abs() < 0.001, "{found}");
         }
 
-        // 2,000 invocations of 100 ms at a quarter of a GB.
-        check(
-            lambda(500.0, 0.001, 0.1, 256.0),
-            2000.0 * (0.1 * 0.25 * 0.000_013_333_4 + 0.000_000_2),
-        );
+        // 100 ms at a quarter of a GB.
+        check(lambda(0.001, 0.1, 256.0), 0.1 * 0.25 * 0.000_013_333_4 + 0.000_000_2);
         // 10 ms of a whole processor are 69 ms of the share that comes with 256 MB.
-        check(
-            lambda(500.0, 0.01, 0.02, 256.0),
-            2000.0 * (0.069_102 * 0.25 * 0.000_013_333_4 + 0.000_000_2),
-        );
+        check(lambda(0.01, 0.02, 256.0), 0.069_102 * 0.25 * 0.000_013_333_4 + 0.000_000_2);
         check(dynamodb(2000.0), 1.25);
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::function::FunctionSettings;
 
-/// A program that stands ready for the next event of its workload.
+/// A program, and the endpoint where its items stand.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) workload: Workload,
@@ -18,7 +18,7 @@ pub(super) struct Lane {
     settings: FunctionSettings,
     /// Without one the endpoint is a real one, and what it does is not seen.
     stub: Option<Stub>,
-    process: Process,
+    warm_up: usize,
     next: usize,
     pub(super) rounds: Vec<Round>,
 }
@@ -31,7 +31,7 @@ pub(super) struct LaneSettings {
     pub(super) is_predictable: bool,
     pub(super) function: FunctionSettings,
     pub(super) stub: Option<Stub>,
-    /// How many events come before those that are measured.
+    /// How many events a process has had, beside its first, before it counts as warm.
     pub(super) warm_up: usize,
 }
 
@@ -44,57 +44,63 @@ pub(super) struct Round {
     pub(super) start: Spent,
     /// Its first invocation.
     pub(super) first: Spent,
-    /// An invocation of a process that has had some.
+    /// An invocation after some.
     pub(super) warm: Spent,
+    /// The most memory in bytes that the process held; `None` where the system does not say.
+    pub(super) peak_memory: Option<u64>,
     /// What the warm invocation did to the tables.
     pub(super) counts: Option<Counts>,
 }
 
+/// What is told of an event that was handed to a process.
+#[derive(Clone, Copy, Debug)]
+struct Handed {
+    records: usize,
+    keys: usize,
+    bytes: usize,
+}
+
 impl Lane {
-    /// Starts the process that stays, and has it write what is to stand in the tables.
+    /// Has the program write what is to stand in the tables.
     pub(super) async fn start(settings: LaneSettings) -> Result<Self, BenchError> {
         let LaneSettings { workload, program, is_predictable, function, stub, warm_up } = settings;
-        let (process, _) = Process::start(&function).await?;
         let mut lane = Self {
             workload,
             program,
             is_predictable,
             settings: function,
             stub,
-            process,
+            warm_up,
             next: 0,
             rounds: Vec::new(),
         };
-        for _ in 0..=warm_up {
-            let event = lane.event();
-            lane.process.invoke(event.payload).await?;
-            lane.look()?;
-        }
+        let (mut process, _) = Process::start(&lane.settings).await?;
+        lane.invoke(&mut process).await?;
         Ok(lane)
     }
 
-    /// Measures a new process's start and first invocation, then a warm invocation of the one that stays.
+    /// Measures a new process: its start, its first invocation, and one when it is warm. Each round has a process of its
+    /// own, since a program can be fast or slow for much of a process's life.
     pub(super) async fn round(&mut self) -> Result<(), BenchError> {
-        let event = self.event();
         let (mut process, start) = Process::start(&self.settings).await?;
-        let first = process.invoke(event.payload).await?;
-        drop(process);
-        self.look()?;
-
-        let event = self.event();
-        let (records, event_bytes, keys) = (event.records, event.payload.len(), event.keys);
-        let warm = self.process.invoke(event.payload).await?;
-        let counts = self.look()?;
-        if let Some(counts) = counts.filter(|_| self.is_predictable) {
-            self.check(counts, keys as u64)?;
+        let (_, first, _) = self.invoke(&mut process).await?;
+        for _ in 0..self.warm_up {
+            self.invoke(&mut process).await?;
         }
-        self.rounds.push(Round { records, event_bytes, start, first, warm, counts });
+        let (event, warm, counts) = self.invoke(&mut process).await?;
+        if let Some(counts) = counts.filter(|_| self.is_predictable) {
+            self.check(counts, event.keys as u64)?;
+        }
+        self.rounds.push(Round {
+            records: event.records,
+            event_bytes: event.bytes,
+            start,
+            first,
+            warm,
+            peak_memory: process.peak_memory(),
+            counts,
+        });
         Ok(())
-    }
-
-    /// The most memory in bytes that the process that stays held so far.
-    pub(super) fn peak_memory(&self) -> Option<u64> {
-        self.process.peak_memory()
     }
 
     /// The memory in MB that the function has on Lambda.
@@ -107,10 +113,16 @@ impl Lane {
         self.stub.as_ref().map(Stub::punctuality)
     }
 
-    fn event(&mut self) -> BenchEvent {
-        let event = self.workload.event(self.next);
+    /// Hands a process the next event, and says what came of it.
+    async fn invoke(
+        &mut self,
+        process: &mut Process,
+    ) -> Result<(Handed, Spent, Option<Counts>), BenchError> {
+        let BenchEvent { payload, records, keys } = self.workload.event(self.next);
         self.next += 1;
-        event
+        let handed = Handed { records, keys, bytes: payload.len() };
+        let spent = process.invoke(payload).await?;
+        Ok((handed, spent, self.look()?))
     }
 
     /// What was done to the tables since the last look, if all requests were as they should be.

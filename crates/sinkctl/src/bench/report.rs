@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{
     cost,
     lane::{Lane, Round},
+    process::Spent,
     workload::{Kind, Mix, State},
 };
 
@@ -119,8 +120,8 @@ impl Spread {
 impl Measurement {
     pub(super) fn of(lane: &Lane) -> Self {
         let rounds = &lane.rounds;
-        let records = rounds.first().map_or(0, |round| round.records);
-        let per_record = 1.0 / count(records.max(1) as u64);
+        // Events that end at 6 MB don't all have the same number of records.
+        let each = |total: f64, round: &Round| total / count(round.records.max(1) as u64);
         let spread = |value: &dyn Fn(&Round) -> f64| {
             let nothing = Spread { min: 0.0, median: 0.0, max: 0.0 };
             Spread::of(rounds.iter().map(value)).unwrap_or(nothing)
@@ -128,41 +129,41 @@ impl Measurement {
         let known =
             |value: &dyn Fn(&Round) -> Option<f64>| Spread::of_known(rounds.iter().map(value));
         let endpoint = lane.punctuality().map(|it| {
-            let each = |time: Duration, times: u64| millis(time) / count(times.max(1));
+            let mean = |time: Duration, times: u64| millis(time) / count(times.max(1));
             EndpointMeasurement {
-                busy_micros: each(it.busy, it.requests) * 1e3,
-                late_micros: each(it.late, it.requests) * 1e3,
-                connection_millis: each(it.connecting, it.connections),
+                busy_micros: mean(it.busy, it.requests) * 1e3,
+                late_micros: mean(it.late, it.requests) * 1e3,
+                connection_millis: mean(it.connecting, it.connections),
             }
         });
-        let cpu_micros_per_record =
-            known(&|round| round.warm.cpu.map(|cpu| millis(cpu) * 1e3 * per_record));
-        let wall_millis = spread(&|round| millis(round.warm.wall));
         let write_units_per_thousand =
-            known(&|round| round.counts.map(|counts| count(counts.write_units) * 1e3 * per_record));
-        let lambda_dollars_per_million = cpu_micros_per_record.map(|cpu| {
-            let cpu_seconds = cpu.median / 1e6 / per_record;
-            let wall_seconds = wall_millis.median / 1e3;
-            cost::lambda(1.0 / per_record, cpu_seconds, wall_seconds, count(lane.memory_size()))
+            known(&|round| round.counts.map(|counts| each(1e3 * count(counts.write_units), round)));
+        let memory_size = count(lane.memory_size());
+        let lambda_dollars_per_million = known(&|round| {
+            let Spent { wall, cpu } = round.warm;
+            let cost = cost::lambda(cpu?.as_secs_f64(), wall.as_secs_f64(), memory_size);
+            Some(each(cost, round) * 1e6)
         });
         Self {
             workload: lane.workload.kind,
             state: lane.workload.state,
             program: lane.program.clone(),
-            records,
+            records: rounds.first().map_or(0, |round| round.records),
             event_bytes: rounds.first().map_or(0, |round| round.event_bytes),
-            cpu_micros_per_record,
-            wall_millis,
+            cpu_micros_per_record: known(&|round| {
+                round.warm.cpu.map(|cpu| each(1e3 * millis(cpu), round))
+            }),
+            wall_millis: spread(&|round| millis(round.warm.wall)),
             start_wall_millis: spread(&|round| millis(round.start.wall)),
             start_cpu_millis: known(&|round| round.start.cpu.map(millis)),
             first_wall_millis: spread(&|round| millis(round.first.wall)),
             first_cpu_millis: known(&|round| round.first.cpu.map(millis)),
-            peak_memory_bytes: lane.peak_memory(),
+            peak_memory_bytes: rounds.iter().filter_map(|round| round.peak_memory).max(),
             requests_per_thousand: known(&|round| {
-                round.counts.map(|counts| count(counts.requests) * 1e3 * per_record)
+                round.counts.map(|counts| each(1e3 * count(counts.requests), round))
             }),
             write_units_per_thousand,
-            lambda_dollars_per_million,
+            lambda_dollars_per_million: lambda_dollars_per_million.map(|dollars| dollars.median),
             dynamodb_dollars_per_million: write_units_per_thousand
                 .map(|units| cost::dynamodb(units.median)),
             endpoint,
@@ -223,7 +224,7 @@ impl Report {
         }
         writeln!(
             out,
-            "\nCPU and wall: minimum / median / maximum of {} warm invocations; x: as a share of the baseline.\n\
+            "\nCPU and wall: minimum / median / maximum of {} warm processes; x: as a share of the baseline.\n\
              start: median CPU / wall from a process's start until it asks for its first invocation; first: that \
              invocation.\nMB: the most memory held. Requests and write units: for 1,000 records, as DynamoDB's published \
              rules count them:\n1 for each KB of 1,024 bytes, rounded up, of the larger of the old and the new item, also \
