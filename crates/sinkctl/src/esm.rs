@@ -452,11 +452,11 @@ fn invoker(
         Runner::Here(_) => {
             let executable = executables.get(&function.binary).cloned().unwrap_or_default();
             let settings = FunctionSettings::local(function, executable, &esm.dynamodb_endpoint);
-            Ok(Invoker::Local(LocalFunction::new(FunctionSettings {
+            Ok(Invoker::Local(Box::new(LocalFunction::new(FunctionSettings {
                 timeout: esm.timeout.unwrap_or(settings.timeout),
                 max_environments: esm.environments.max(1),
                 ..settings
-            })))
+            }))))
         }
         Runner::Address(address) => {
             let timeout = esm.timeout.unwrap_or(REMOTE_TIMEOUT);

@@ -21,7 +21,7 @@ use crate::{chain::chain, function::LocalFunction, runtime_api::Answer};
 #[derive(Debug)]
 pub enum Invoker {
     /// Its binary runs here.
-    Local(LocalFunction),
+    Local(Box<LocalFunction>),
     /// Something else runs it.
     Remote(Box<RemoteFunction>),
 }
