@@ -330,3 +330,32 @@ pub(super) fn record(
         headers: &headers,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Were the brokers asked where to begin, there would be no answer for a minute, and the partition would be taken.
+    #[test]
+    fn a_client_that_closes_takes_no_partitions() {
+        let context = Assignments {
+            function: "f".to_owned(),
+            starting_position: StartingPosition::TrimHorizon,
+            is_cooperative: false,
+            is_closing: AtomicBool::new(false),
+            changes: Mutex::default(),
+            report: Arc::new(Report::new(false)),
+        };
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.0.0.1:1").set("group.id", "g");
+        let consumer: BaseConsumer<Assignments> = config.create_with_context(context).unwrap();
+        let assignments = consumer.context();
+        assignments.close();
+
+        let mut partitions = list("t", [(0, Offset::Invalid)]).unwrap();
+        let come = RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        assignments.rebalance(&consumer, come, &mut partitions);
+        assert_eq!(assignments.next_change(), None);
+        assert_eq!(consumer.assignment().unwrap().count(), 0);
+    }
+}
