@@ -21,7 +21,8 @@ pub const EPOCH: &str = "EPOCH";
 pub const RESPONSE_MODE: &str = "RESPONSE_MODE";
 /// Conditional statements in one request, 1 to 25; 1 means single-item calls only. Default: 25.
 pub const DYNAMODB_STATEMENTS_PER_REQUEST: &str = "DYNAMODB_STATEMENTS_PER_REQUEST";
-/// Requests in flight at most, 1 to 256; throttling lowers it for a while. Default: 8.
+/// Requests in flight at most, 1 to 256; throttling lowers it for a while. Default: 8, or 32 where each is for a single
+/// item.
 pub const DYNAMODB_MAX_CONCURRENCY: &str = "DYNAMODB_MAX_CONCURRENCY";
 /// Days until a tombstone expires, or `unlimited`. It must outlive the retention of the topic, of the quarantine and of
 /// the on-failure destination. Default: 365. Read where the sink has deletes, unknown elsewhere.
@@ -151,6 +152,14 @@ impl Settings {
         lookup: impl Fn(&'static str) -> Result<Option<String>, SettingsError>,
     ) -> Result<Self, SettingsError> {
         let variables = Variables { lookup };
+        let statements_per_request = variables.number(
+            DYNAMODB_STATEMENTS_PER_REQUEST,
+            25,
+            1..=25,
+            "a whole number from 1 to 25",
+        )?;
+        // What one such request asks of DynamoDB is a fraction of what a batch does, and many at once share a wake-up.
+        let default_concurrency = if statements_per_request == 1 { 32 } else { 8 };
         let settings = Self {
             table: variables.required(TABLE_NAME)?,
             tombstone_table: if sink.deletes {
@@ -172,15 +181,10 @@ impl Settings {
                 &[("batch", ResponseMode::Batch), ("partial", ResponseMode::Partial)],
                 "`batch` or `partial`",
             )?,
-            statements_per_request: variables.number(
-                DYNAMODB_STATEMENTS_PER_REQUEST,
-                25,
-                1..=25,
-                "a whole number from 1 to 25",
-            )?,
+            statements_per_request,
             max_concurrency: variables.number(
                 DYNAMODB_MAX_CONCURRENCY,
-                8,
+                default_concurrency,
                 1..=256,
                 "a whole number from 1 to 256",
             )?,

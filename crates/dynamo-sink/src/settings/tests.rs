@@ -150,6 +150,24 @@ fn numbers_have_bounds() {
 }
 
 #[test]
+fn single_item_calls_have_more_in_flight() {
+    #[track_caller]
+    fn check(statements: &str, concurrency: &str, expected: usize) {
+        let changes = [
+            (DYNAMODB_STATEMENTS_PER_REQUEST, statements),
+            (DYNAMODB_MAX_CONCURRENCY, concurrency),
+        ];
+        assert_eq!(read(&WITHOUT_DELETES, &changes).unwrap().max_concurrency, expected);
+    }
+
+    check("", "", 8);
+    check("2", "", 8);
+    check("1", "", 32);
+    check("1", "8", 8);
+    check("25", "32", 32);
+}
+
+#[test]
 fn choices_are_spelled_in_any_case() {
     use ResponseMode::{Batch, Partial};
     check(

@@ -58,7 +58,7 @@ fn the_workspace_template_declares_the_functions() {
         "compare-connector-local-sinkAppianData",
         "sinkAppianData",
         &[
-            ("DYNAMODB_MAX_CONCURRENCY", "8"),
+            ("DYNAMODB_MAX_CONCURRENCY", ""),
             ("DYNAMODB_STATEMENTS_PER_REQUEST", "25"),
             ("EPOCH", "0"),
             ("KAFKA_TOPIC", "aws.appian.cmcs.MCP_SPA_PCKG"),
@@ -75,7 +75,7 @@ fn the_workspace_template_declares_the_functions() {
         "compare-connector-local-sinkSeatoolData",
         "sinkSeatoolData",
         &[
-            ("DYNAMODB_MAX_CONCURRENCY", "8"),
+            ("DYNAMODB_MAX_CONCURRENCY", ""),
             ("DYNAMODB_STATEMENTS_PER_REQUEST", "25"),
             ("EPOCH", "0"),
             ("KAFKA_TOPIC", "aws.ksqldb.seatool.agg.State_Plan"),
