@@ -28,7 +28,7 @@ use crate::{
 const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a statement, or an insert of a transaction, takes beside the item: this much or a little less, most times.
-const PART_ROOM: usize = 1280;
+pub(crate) const PART_ROOM: usize = 1280;
 
 /// Inserts in one transaction: each takes two of the hundred actions that DynamoDB allows.
 const INSERTS_PER_TRANSACTION: usize = 50;
@@ -199,8 +199,13 @@ impl Landing<'_> {
             self.wake();
             while self.concurrency.admits(self.flights.len())
                 && self.time_left() > LEAST_TIME
-                && self.start_one()
-            {}
+                && let Some(transport) = self.start_one()
+            {
+                // It goes out while the next large one is rendered. Small ones share their wake-ups.
+                if transport != Transport::Single {
+                    tokio::task::yield_now().await;
+                }
+            }
 
             let next_retry = self.waiting.peek().map(|Reverse((at, _))| *at);
             let last_start =
@@ -296,32 +301,32 @@ impl Landing<'_> {
         }
     }
 
-    /// Starts one request; false where there is none to start now.
+    /// Starts one request and says how it goes; `None` where there is none to start now.
     ///
     /// A request that is not full waits for the answers in flight that may bring it more, unless some of its jobs were
     /// never sent: those have waited for nothing.
-    fn start_one(&mut self) -> bool {
+    fn start_one(&mut self) -> Option<Transport> {
         if self.report.fault.is_some() {
-            return false;
+            return None;
         }
         if let Some(job) = self.singles.pop_front() {
             self.start_single(job);
-            return true;
+            return Some(Transport::Single);
         }
         let is_fresh = self.statements.front().is_some_and(|&job| self.jobs[job].is_fresh);
         let is_full = self.statements.len() >= self.context.statements_per_request;
         if is_full || is_fresh || (!self.statements.is_empty() && self.statements_in_flight == 0) {
             self.start_statements();
-            return true;
+            return Some(Transport::Statement);
         }
         let may_bring_more = self.statements_in_flight + self.inserts_in_flight > 0;
         if self.inserts.len() >= INSERTS_PER_TRANSACTION
             || (!self.inserts.is_empty() && !may_bring_more)
         {
             self.start_inserts();
-            return true;
+            return Some(Transport::Transaction);
         }
-        false
+        None
     }
 
     fn start_single(&mut self, id: JobId) {

@@ -12,6 +12,7 @@ pub mod version;
 pub mod write;
 
 mod backoff;
+pub mod bodies;
 pub mod connection;
 mod dynamodb;
 mod land;

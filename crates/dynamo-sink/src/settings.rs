@@ -152,14 +152,6 @@ impl Settings {
         lookup: impl Fn(&'static str) -> Result<Option<String>, SettingsError>,
     ) -> Result<Self, SettingsError> {
         let variables = Variables { lookup };
-        let statements_per_request = variables.number(
-            DYNAMODB_STATEMENTS_PER_REQUEST,
-            25,
-            1..=25,
-            "a whole number from 1 to 25",
-        )?;
-        // What one such request asks of DynamoDB is a fraction of what a batch does, and many at once share a wake-up.
-        let default_concurrency = if statements_per_request == 1 { 32 } else { 8 };
         let settings = Self {
             table: variables.required(TABLE_NAME)?,
             tombstone_table: if sink.deletes {
@@ -181,13 +173,8 @@ impl Settings {
                 &[("batch", ResponseMode::Batch), ("partial", ResponseMode::Partial)],
                 "`batch` or `partial`",
             )?,
-            statements_per_request,
-            max_concurrency: variables.number(
-                DYNAMODB_MAX_CONCURRENCY,
-                default_concurrency,
-                1..=256,
-                "a whole number from 1 to 256",
-            )?,
+            statements_per_request: variables.statements_per_request()?,
+            max_concurrency: variables.max_concurrency()?,
             tombstone_retention: if sink.deletes {
                 variables.retention(TOMBSTONE_RETENTION_DAYS, 365)?
             } else {
@@ -264,6 +251,17 @@ impl<F: Fn(&'static str) -> Result<Option<String>, SettingsError>> Variables<F> 
         }
         let accepted = "the name of a DynamoDB table: 3 to 255 of a-z, A-Z, 0-9, `_`, `-` and `.`";
         Err(SettingsError::Malformed { variable, found: value, accepted })
+    }
+
+    fn statements_per_request(&self) -> Result<usize, SettingsError> {
+        let accepted = "a whole number from 1 to 25";
+        self.number(DYNAMODB_STATEMENTS_PER_REQUEST, 25, 1..=25, accepted)
+    }
+
+    fn max_concurrency(&self) -> Result<usize, SettingsError> {
+        // A call for one item asks a fraction of DynamoDB of what a batch does, and many at once share a wake-up.
+        let default = if self.statements_per_request()? == 1 { 32 } else { 8 };
+        self.number(DYNAMODB_MAX_CONCURRENCY, default, 1..=256, "a whole number from 1 to 256")
     }
 
     fn text(&self, variable: &'static str, default: &str) -> Result<String, SettingsError> {

@@ -1,5 +1,7 @@
 //! JSON strings: finding their end, and writing and reading them whole.
 
+use wide::u8x16;
+
 use super::{error::ItemError, reader::Reader};
 
 /// Appends `text` as a JSON string literal.
@@ -41,10 +43,10 @@ pub(super) fn escape(text: &str, mut push: impl FnMut(&str)) {
 /// The position, from `at` on, of the first byte that can't stand for itself in a JSON string: a quote, a backslash
 /// or a control character. Without one it is the length.
 pub(super) fn find_special(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-        let found = mark_special(u128::from_le_bytes(*word));
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let found = mark_special(u8x16::new(*chunk));
         if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
+            return at + found.trailing_zeros() as usize;
         }
         at += 16;
     }
@@ -54,15 +56,12 @@ pub(super) fn find_special(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Sets the highest bit of the lowest byte that is special; bits above it mean nothing, since a borrow may set them.
-fn mark_special(word: u128) -> u128 {
-    const ONES: u128 = u128::from_le_bytes([1; 16]);
-    const HIGH_BITS: u128 = ONES << 7;
-    let quote = word ^ u128::from_le_bytes([b'"'; 16]);
-    let backslash = word ^ u128::from_le_bytes([b'\\'; 16]);
-    let is_zero = quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash;
-    let is_control = word.wrapping_sub(u128::from_le_bytes([b' '; 16])) & !word;
-    (is_zero | is_control) & HIGH_BITS
+/// Has a bit for each byte that is special, the lowest for the first byte.
+fn mark_special(chunk: u8x16) -> u32 {
+    let is_quote = chunk.simd_eq(u8x16::splat(b'"'));
+    let is_backslash = chunk.simd_eq(u8x16::splat(b'\\'));
+    let is_control = chunk.min(u8x16::splat(b' ' - 1)).simd_eq(chunk);
+    (is_quote | is_backslash | is_control).to_bitmask()
 }
 
 #[cfg(test)]

@@ -1,0 +1,69 @@
+//! An event's requests without what sends them, for benchmarks: the same steps as in an invocation, up to the bodies.
+
+use kafka_event::Event;
+
+use crate::{
+    chain::{Candidate, chains},
+    item::Item,
+    land::PART_ROOM,
+    mutation::Mutation,
+    settings::Settings,
+    sink::Sink,
+    wire::{LIST_END, Op, STATEMENTS_START, Wire},
+};
+
+/// Renders the first requests for events whose items all stand in the table.
+#[derive(Debug)]
+pub struct Bodies {
+    sink: Sink,
+    settings: Settings,
+    wire: Wire,
+}
+
+impl Bodies {
+    /// The statements that a sink with these settings sends.
+    pub fn new(sink: Sink, settings: Settings) -> Self {
+        let wire = Wire::new(
+            sink.order,
+            settings.table.clone(),
+            settings.tombstone_table.clone(),
+            settings.statements_per_request > 1,
+        );
+        Self { sink, settings, wire }
+    }
+
+    /// Hands `take` the body of each `BatchExecuteStatement` for an event; false if a record can't be written by one.
+    pub fn write(&mut self, payload: &[u8], mut take: impl FnMut(&[u8])) -> bool {
+        let Ok(event) = Event::read(payload) else { return false };
+        let records = event.partitions.iter().flat_map(|partition| &partition.records);
+        let mut items: Vec<Option<Item>> = Vec::new();
+        let mut writes = Vec::new();
+        for (record, encoded) in records.enumerate() {
+            let Ok(decoded) = encoded.decode() else { return false };
+            let Ok(mutation) = self.sink.mutation(&decoded, &self.settings) else { return false };
+            let Mutation { key, stamp, item, .. } = mutation;
+            writes.push((key, Candidate { record, stamp, is_delete: item.is_none() }));
+            items.push(item);
+        }
+        let chains = chains(self.sink.order, self.sink.deletes, writes);
+        for part in chains.chunks(self.settings.statements_per_request) {
+            let room = |item: &Option<Item>| item.as_ref().map_or(0, |item| item.json().len());
+            let room: usize = items.iter().take(part.len()).map(room).sum();
+            let mut body = Vec::with_capacity(room + part.len() * PART_ROOM);
+            body.extend_from_slice(STATEMENTS_START);
+            for (position, (key, chain)) in part.iter().enumerate() {
+                let Some((candidate, request)) = chain.request() else { return false };
+                if position > 0 {
+                    body.push(b',');
+                }
+                let item = items.get(candidate.record).and_then(Option::as_ref);
+                let stamp = &candidate.stamp;
+                let op = Op { request, key, stamp, item, tombstone_expires_at: None };
+                self.wire.statement(op, &mut body);
+            }
+            body.extend_from_slice(LIST_END);
+            take(&body);
+        }
+        true
+    }
+}
