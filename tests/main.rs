@@ -63,3 +63,6 @@ mod declared;
 
 /// What the README says of the settings.
 mod readme;
+
+/// The README's recipe of a third sink.
+mod third_sink;
