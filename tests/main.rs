@@ -46,6 +46,9 @@ mod answers;
 /// What faults of DynamoDB, and of the way to it, do to a batch.
 mod faults;
 
+/// What holds for any bytes, held to what the fuzzers found worth keeping.
+mod fuzz;
+
 /// The promise of idempotence, held to generated logs and deliveries.
 mod property;
 
