@@ -52,6 +52,9 @@ mod fuzz;
 /// The promise of idempotence, held to generated logs and deliveries.
 mod property;
 
+/// How far someone comes who means harm.
+mod hostile;
+
 /// The functions' real binaries behind Lambda's Runtime API: start, answers, metrics, panics and kills.
 mod binaries;
 
