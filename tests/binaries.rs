@@ -9,5 +9,8 @@ mod answers;
 /// The line of each batch, which is its metrics too.
 mod metrics;
 
+/// What X-Ray is told of a batch.
+mod traces;
+
 /// Environments that end in the middle of a batch.
 mod kills;

@@ -46,8 +46,14 @@ mod answers;
 /// What faults of DynamoDB, and of the way to it, do to a batch.
 mod faults;
 
+/// What holds for any bytes, held to what the fuzzers found worth keeping.
+mod fuzz;
+
 /// The promise of idempotence, held to generated logs and deliveries.
 mod property;
+
+/// How far someone comes who means harm.
+mod hostile;
 
 /// The functions' real binaries behind Lambda's Runtime API: start, answers, metrics, panics and kills.
 mod binaries;
@@ -63,3 +69,6 @@ mod declared;
 
 /// What the README says of the settings.
 mod readme;
+
+/// The README's recipe of a third sink.
+mod third_sink;

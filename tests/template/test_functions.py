@@ -51,14 +51,15 @@ def test_the_functions_follow_their_parameters():
         ReservedConcurrency="5",
         LogLevel="DEBUG",
         LogRetentionDays="30",
-        Tracing="PassThrough",
+        Tracing="Active",
     )
     for function in SINKS.values():
         properties = stack.properties(function)
         assert properties["Architectures"] == ["x86_64"]
         assert (properties["MemorySize"], properties["Timeout"]) == ("512", "90")
         assert properties["ReservedConcurrentExecutions"] == "5"
-        assert properties["TracingConfig"] == {"Mode": "PassThrough"}
+        assert properties["TracingConfig"] == {"Mode": "Active"}
+        assert properties["Environment"]["Variables"]["TRACE_BATCHES"] == "true"
         group_id = f"{function.removesuffix('Function')}LogGroup"
         assert properties["LoggingConfig"] == {
             "LogFormat": "JSON",
@@ -76,7 +77,8 @@ def test_the_defaults_are_what_the_readme_says():
         properties = stack.properties(function)
         assert properties["Runtime"] == "provided.al2023"
         assert properties["Architectures"] == ["arm64"]
-        assert properties["TracingConfig"] == {"Mode": "Active"}
+        assert properties["TracingConfig"] == {"Mode": "PassThrough"}
+        assert properties["Environment"]["Variables"]["TRACE_BATCHES"] == "false"
         assert "ReservedConcurrentExecutions" not in properties
         assert "VpcConfig" not in properties
 

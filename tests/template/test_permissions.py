@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from combinations import KEY, ROOT_CA, SECRET, SECRETS_KEY, TABLE_KEYS, table_arn
-from stack import SINKS, Stack
+from stack import SINKS, Stack, transform
 
 ITEM_ACTIONS = {
     "Appian": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:PutItem"},
@@ -104,3 +104,10 @@ def test_a_boundary_is_absent_unless_given():
     for role in Stack().of_type("AWS::IAM::Role").values():
         assert "PermissionsBoundary" not in role
         assert role["Path"] == "/"
+
+
+def test_nobody_is_let_in_to_invoke_the_functions():
+    """Event source mappings need no such resource, so whoever else may invoke them is allowed to by the account."""
+    openings = {"AWS::Lambda::Permission", "AWS::Lambda::Url", "AWS::Lambda::LayerVersionPermission"}
+    types = {resource["Type"] for resource in transform({})["Resources"].values()}
+    assert not openings & types

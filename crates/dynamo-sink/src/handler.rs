@@ -3,6 +3,7 @@
 use std::{
     cell::OnceCell,
     collections::{BTreeSet, HashMap},
+    mem,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -22,6 +23,7 @@ use crate::{
     quarantine::Quarantine,
     settings::{ResponseMode, Settings},
     sink::{Rejection, Sink},
+    trace::RequestSpan,
     wire::Wire,
     write::Landed,
 };
@@ -46,6 +48,8 @@ pub struct Handled {
     pub summary: Summary,
     /// What Lambda is answered.
     pub answer: Result<Response, InvocationError>,
+    /// The requests to DynamoDB, where batches are traced.
+    pub(crate) spans: Vec<RequestSpan>,
 }
 
 /// What Lambda is answered when an invocation succeeds.
@@ -199,13 +203,14 @@ impl Handler {
                 .tombstone_retention
                 .map(|retention| now.as_secs() + retention.as_secs()),
             deadline,
+            is_traced: self.settings.xray_daemon.is_some(),
         };
         let batch = Batch {
             items: &items,
             chains: chains(self.sink.order, self.sink.deletes, writes),
             rejections,
         };
-        let report = land(batch, context).await;
+        let mut report = land(batch, context).await;
 
         let summary = summary(records.len(), &report);
         let batch_report = BatchReport {
@@ -217,8 +222,9 @@ impl Handler {
             duration: start.elapsed(),
         };
         batch_report.log();
+        let spans = mem::take(&mut report.spans);
         let answer = self.respond(&event, &records, &summary.outcomes, report);
-        Ok(Handled { summary, answer })
+        Ok(Handled { summary, answer, spans })
     }
 
     /// A record of another topic is a fault of the mapping: rejecting it would empty that topic into the quarantine.

@@ -4,7 +4,7 @@ mod answers;
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, VecDeque},
+    collections::{BTreeSet, BinaryHeap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -19,6 +19,7 @@ use crate::{
     novelty::Novelty,
     quarantine::Quarantine,
     sink::Rejection,
+    trace::RequestSpan,
     version::Stamp,
     wire::{Call, LIST_END, Op, Operation, STATEMENTS_START, TRANSACTION_START, Transport, Wire},
     write::Request,
@@ -65,6 +66,8 @@ pub(crate) struct Context<'a> {
     /// When a tombstone that is written now expires, in seconds since 1970.
     pub(crate) tombstone_expires_at: Option<u64>,
     pub(crate) deadline: Instant,
+    /// Whether the report is to tell of each request.
+    pub(crate) is_traced: bool,
 }
 
 /// What became of a batch.
@@ -88,6 +91,8 @@ pub(crate) struct Report {
     pub(crate) retries: u64,
     /// Requests and parts of requests that DynamoDB throttled.
     pub(crate) throttles: u64,
+    /// The requests that were answered, where batches are traced.
+    pub(crate) spans: Vec<RequestSpan>,
 }
 
 /// Sends everything that `batch` needs until all is decided, the deadline is near, or the system is found at fault.
@@ -179,7 +184,7 @@ enum Work {
 }
 
 /// One of the sink's tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Table {
     Items,
     Tombstones,
@@ -191,6 +196,7 @@ struct Flight {
     jobs: Vec<JobId>,
     transport: Transport,
     result: Result<Reply, Trouble>,
+    span: Option<RequestSpan>,
 }
 
 impl Landing<'_> {
@@ -446,10 +452,27 @@ impl Landing<'_> {
         self.report.requests += 1;
         let connection = self.context.connection.clone();
         let timeout = REQUEST_TIMEOUT.min(self.time_left().saturating_sub(ANSWER_TIME));
+        let span = self.context.is_traced.then(|| self.span(&jobs, transport, call.operation));
         self.flights.spawn(async move {
             let result = dynamodb::send(connection, call, timeout).await;
-            Flight { jobs, transport, result }
+            let span = span.map(|span| span.ended(&result));
+            Flight { jobs, transport, result, span }
         });
+    }
+
+    fn span(&self, jobs: &[JobId], transport: Transport, operation: Operation) -> RequestSpan {
+        let mut tables: BTreeSet<Table> = jobs.iter().map(|&id| self.asked_table(id)).collect();
+        if transport == Transport::Transaction {
+            tables.insert(Table::Tombstones);
+        }
+        let name = |table| match table {
+            Table::Items => self.context.wire.table(),
+            Table::Tombstones => self.context.wire.tombstone_table(),
+            Table::Quarantine => self.context.quarantine.table,
+        };
+        let tables = tables.into_iter().map(|table| name(table).to_owned()).collect();
+        let retries = jobs.iter().map(|&id| self.jobs[id].attempts).max().unwrap_or(0);
+        RequestSpan::begin(operation.name(), tables, jobs.len(), retries)
     }
 
     /// Only the first fault that is found is told.

@@ -23,5 +23,6 @@ mod wire;
 pub mod handler;
 pub mod outcome;
 mod run;
+mod trace;
 
 pub use run::{StartError, run};

@@ -30,6 +30,7 @@ use crate::{
     handler::{Handler, InvocationError, Response},
     settings::{Settings, SettingsError},
     sink::Sink,
+    trace::Tracer,
 };
 
 /// Why a function does not start.
@@ -78,7 +79,7 @@ pub enum StartError {
 /// API, to standard error, and back to the caller.
 pub async fn run(sink: Sink) -> Result<(), lambda_runtime::Error> {
     match start(sink).await {
-        Ok(handler) => {
+        Ok((handler, tracer)) => {
             let handler = Mutex::new(handler);
             // The payload is set aside before the runtime sees it, which would check and copy it to hand over a value
             // of serde's; the event reads it itself, and once.
@@ -88,7 +89,7 @@ pub async fn run(sink: Sink) -> Result<(), lambda_runtime::Error> {
                 invocation
             };
             let service = service_fn(|event: LambdaEvent<()>| {
-                invoke(&handler, payload.take(), event.context)
+                invoke(&handler, tracer.as_ref(), payload.take(), event.context)
             });
             Runtime::new(service).layer(MapRequestLayer::new(set_aside)).run().await
         }
@@ -99,7 +100,7 @@ pub async fn run(sink: Sink) -> Result<(), lambda_runtime::Error> {
     }
 }
 
-async fn start(sink: Sink) -> Result<Handler, StartError> {
+async fn start(sink: Sink) -> Result<(Handler, Option<Tracer>), StartError> {
     let settings = Settings::from_env(&sink)?;
     start_logging(settings.log_level);
     panic::set_hook(Box::new(log_panic));
@@ -111,7 +112,13 @@ async fn start(sink: Sink) -> Result<Handler, StartError> {
     if !has_runtime_api() {
         return Err(StartError::NoRuntimeApi);
     }
-    Ok(Handler::new(sink, settings, connection))
+    let tracer = settings.xray_daemon.and_then(|daemon| {
+        // Records matter more than traces.
+        let warn =
+            |error| tracing::warn!(%error, "no way to X-Ray's daemon: batches are not traced");
+        Tracer::connect(daemon).map_err(warn).ok()
+    });
+    Ok((Handler::new(sink, settings, connection), tracer))
 }
 
 /// The runtime itself and its client panic without one.
@@ -122,6 +129,7 @@ fn has_runtime_api() -> bool {
 
 async fn invoke(
     handler: &Mutex<Handler>,
+    tracer: Option<&Tracer>,
     payload: impl AsRef<[u8]>,
     context: Context,
 ) -> Result<Response, InvocationError> {
@@ -130,9 +138,14 @@ async fn invoke(
     let time_left =
         Duration::from_millis(context.deadline).checked_sub(now).filter(|left| !left.is_zero());
     let span = tracing::info_span!("invocation", requestId = context.request_id);
+    let batch = tracer.and_then(|tracer| tracer.begin(context.xray_trace_id.as_deref()));
     let mut handler = handler.lock().await;
-    let answer = handler.handle(payload.as_ref(), time_left).instrument(span);
-    catch_panic(answer).await.unwrap_or(Err(InvocationError::Panicked))
+    let landing = handler.land(payload.as_ref(), time_left).instrument(span);
+    let result = catch_panic(landing).await.unwrap_or(Err(InvocationError::Panicked));
+    if let Some(batch) = batch {
+        batch.end(&result);
+    }
+    result?.answer
 }
 
 /// `None` where `future` panics. The runtime would catch it too, but report the panic's message.

@@ -255,8 +255,9 @@ async fn next(State(slot): State<Arc<Slot>>) -> Result<impl IntoResponse, Refusa
         Deadline::Real => (now + limits.timeout).as_millis().to_string(),
         Deadline::At(milliseconds) => milliseconds.to_string(),
     };
+    // Sampled, so that a function which traces its batches does.
     let trace =
-        format!("Root=1-{:08x}-{number:024x};Parent={number:016x};Sampled=0", now.as_secs());
+        format!("Root=1-{:08x}-{number:024x};Parent={number:016x};Sampled=1", now.as_secs());
     let headers = [
         ("Content-Type", "application/json".to_owned()),
         ("Lambda-Runtime-Aws-Request-Id", request_id(number)),

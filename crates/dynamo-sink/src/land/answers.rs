@@ -16,7 +16,8 @@ use crate::{
 impl Landing<'_> {
     /// Gives each job its part of an answer.
     pub(super) fn take(&mut self, flight: Flight) {
-        let Flight { jobs, transport, result } = flight;
+        let Flight { jobs, transport, result, span } = flight;
+        self.report.spans.extend(span);
         self.jitter = fastrand::f64();
         self.answered_at = Instant::now();
         match transport {

@@ -68,6 +68,7 @@ fn defaults_serve_where_nothing_is_required() {
         tombstone_retention: Some(days(365)),
         quarantine_retention: Some(days(90)),
         keep_connect_schema: false,
+        xray_daemon: None,
         stage: "local".to_owned(),
         log_level: LevelFilter::INFO,
         function_name: "sinkOfTests".to_owned(),
@@ -110,6 +111,25 @@ fn tables_have_names_that_dynamodb_allows() {
     check_name(TABLE_NAME, |settings| settings.table);
     check_name(TOMBSTONE_TABLE_NAME, |settings| settings.tombstone_table.unwrap_or_default());
     check_name(QUARANTINE_TABLE_NAME, |settings| settings.quarantine_table);
+}
+
+#[test]
+fn traces_go_to_the_daemon_only_where_they_are_asked_for() {
+    let daemon = |settings: Settings| settings.xray_daemon;
+    let default = Some("127.0.0.1:2000".parse().unwrap());
+    let accepted = [("true", default), ("false", None), ("", None)];
+    check(TRACE_BATCHES, daemon, &accepted, &["yes", "1"], "`true` or `false`");
+
+    let traced = |address| {
+        read(&WITH_DELETES, &[(TRACE_BATCHES, "true"), (AWS_XRAY_DAEMON_ADDRESS, address)])
+    };
+    let address = "169.254.79.129:2000";
+    assert_eq!(traced(address).unwrap().xray_daemon, Some(address.parse().unwrap()));
+    let expected = "environment variable `AWS_XRAY_DAEMON_ADDRESS` is `daemon`: expected an address and a port, such as \
+                    `127.0.0.1:2000`";
+    assert_eq!(traced("daemon").unwrap_err().to_string(), expected);
+    // Whatever stands there is of no use otherwise.
+    assert!(read(&WITH_DELETES, &[(AWS_XRAY_DAEMON_ADDRESS, "daemon")]).is_ok());
 }
 
 #[test]
@@ -259,7 +279,10 @@ fn tombstones_outlive_the_quarantine() {
 fn bytes_that_are_no_text_are_refused() {
     let lookup = |variable| Err(SettingsError::NotUnicode { variable });
     let error = Settings::read(&WITH_DELETES, lookup).unwrap_err();
-    assert_eq!(error.to_string(), "environment variable `TABLE_NAME` is not valid Unicode");
+    assert_eq!(
+        error.to_string(),
+        "environment variable `DYNAMODB_STATEMENTS_PER_REQUEST` is not valid Unicode"
+    );
 }
 
 #[test]

@@ -367,8 +367,22 @@ impl Finding {
             (None, None) => {}
         }
         parts.extend(self.key.as_ref().map(|key| format!("key {key:?}")));
-        parts.join(", ")
+        printable(&parts.join(", "))
     }
+}
+
+/// Topics, reasons and names come from the tables, and from whoever could write there: none may reach a terminal's own
+/// commands.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            printable.extend(character.escape_default());
+        } else {
+            printable.push(character);
+        }
+    }
+    printable
 }
 
 fn row(out: &mut dyn Write, name: &str, count: u64, words: &str) -> io::Result<()> {
@@ -392,4 +406,27 @@ fn count_of_each_kind<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     let count = |kind| (kind, counts.get(&kind).copied().unwrap_or_default());
     serializer.collect_map(Kind::ALL.map(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_told_nothing_by_the_data() {
+        let text = "\u{1b}[2Jé\u{9b}0m\r\n";
+        let mut finding = Finding::new(Kind::Different);
+        finding.found = Some(Coordinates {
+            topic: text.to_owned(),
+            partition: 0,
+            offset: 7,
+            timestamp: 0,
+            epoch: 0,
+        });
+        finding.attributes = Some(vec![text.to_owned()]);
+        finding.key = Some(text.to_owned());
+        let words = finding.words("topic");
+        assert!(!words.contains(char::is_control), "{words:?}");
+        assert!(words.contains(r"\u{1b}[2Jé\u{9b}0m\r\n"), "{words}");
+    }
 }

@@ -85,7 +85,7 @@ async fn an_invocation_carries_the_headers_that_runtimes_read() {
         let trace = invocation.header("Lambda-Runtime-Trace-Id");
         assert!(
             trace.starts_with("Root=1-")
-                && trace.ends_with(&format!(";Parent=0000{number};Sampled=0"))
+                && trace.ends_with(&format!(";Parent=0000{number};Sampled=1"))
         );
 
         let reply = post(&api, &invocation.path("response"), b"\"done\"").await;

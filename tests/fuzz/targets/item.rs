@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../item.rs"]
+mod item;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| item::check(bytes));
