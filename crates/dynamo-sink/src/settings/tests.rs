@@ -279,10 +279,7 @@ fn tombstones_outlive_the_quarantine() {
 fn bytes_that_are_no_text_are_refused() {
     let lookup = |variable| Err(SettingsError::NotUnicode { variable });
     let error = Settings::read(&WITH_DELETES, lookup).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "environment variable `DYNAMODB_STATEMENTS_PER_REQUEST` is not valid Unicode"
-    );
+    assert_eq!(error.to_string(), "environment variable `TABLE_NAME` is not valid Unicode");
 }
 
 #[test]
