@@ -180,15 +180,15 @@ mod tests {
     #[test]
     fn heads_and_parts_are_told_apart() {
         #[track_caller]
-        fn check(texts: &[(&str, &str)], numbers: &[(&str, &str)], expected: Option<Item>) {
-            assert_eq!(Item::read(&attributes(texts, numbers)), expected);
+        fn check(texts: &[(&str, &str)], numbers: &[(&str, &str)], expected: Option<&Item>) {
+            assert_eq!(Item::read(&attributes(texts, numbers)).as_ref(), expected);
         }
 
         let head = Head::example();
         let key = head.key.clone();
-        check(&TEXTS, &NUMBERS, Some(Item::Head(head.clone())));
+        check(&TEXTS, &NUMBERS, Some(&Item::Head(head.clone())));
         let endless = [&NUMBERS[..6], &NUMBERS[7..]].concat();
-        check(&TEXTS, &endless, Some(Item::Head(Head { expires_at: None, ..head })));
+        check(&TEXTS, &endless, Some(&Item::Head(Head { expires_at: None, ..head })));
         check(&TEXTS, &NUMBERS[..7], None);
         check(&TEXTS[..5], &NUMBERS, None);
 
@@ -199,7 +199,7 @@ mod tests {
             let texts = of(&part(number));
             let texts = texts.each_ref().map(|(name, it)| (*name, it.as_str()));
             let expected = expected.map(|number| Item::Part(Part { head: key.clone(), number }));
-            check(&texts, &[], expected);
+            check(&texts, &[], expected.as_ref());
         }
         check(&[("PK", "a")], &[], None);
     }

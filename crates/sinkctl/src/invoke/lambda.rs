@@ -63,3 +63,73 @@ impl LambdaFunction {
         Reply { outcome, log }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        Router,
+        http::{HeaderMap, StatusCode},
+        response::IntoResponse as _,
+        routing::{get, post},
+    };
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::tables;
+
+    /// A Lambda API whose functions answer what they are sent, and one that lacks a permission.
+    async fn function(name: &str) -> LambdaFunction {
+        let configuration = || async {
+            r#"{"FunctionName":"f","Environment":{"Variables":{"EPOCH":"3"}}}"#.into_response()
+        };
+        let invocation = |headers: HeaderMap, body: String| async move {
+            assert_eq!(headers["x-amz-log-type"], "Tail");
+            let log = [("x-amz-log-result", BASE64.encode("one\ntwo\n"))];
+            if body == "null" {
+                return (log, body).into_response();
+            }
+            let error = [("x-amz-function-error", "Unhandled")];
+            (error, log, r#"{"errorType":"E","errorMessage":"m"}"#).into_response()
+        };
+        let denied = || async {
+            let kind = [("x-amzn-errortype", "AccessDeniedException")];
+            (StatusCode::FORBIDDEN, kind, r#"{"Message":"no"}"#).into_response()
+        };
+        let router = Router::new()
+            .route("/2015-03-31/functions/f/configuration", get(configuration))
+            .route("/2015-03-31/functions/f/invocations", post(invocation))
+            .route("/2015-03-31/functions/denied/configuration", get(denied))
+            .route("/2015-03-31/functions/denied/invocations", post(denied));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let config = tables::config(Some(&endpoint)).load().await;
+        LambdaFunction::new(Client::new(&config), name)
+    }
+
+    #[tokio::test]
+    async fn a_deployed_function_is_asked_and_invoked() {
+        let deployed = function("f").await;
+        let variables = deployed.variables().await.unwrap();
+        assert_eq!(variables, HashMap::from([("EPOCH".to_owned(), "3".to_owned())]));
+        let log = vec!["one".to_owned(), "two".to_owned()];
+        let answered = Outcome::Answered(b"null".to_vec());
+        let reply = deployed.invoke("null".to_owned()).await;
+        assert_eq!(reply, Reply { outcome: answered, log: log.clone() });
+        let failed = Outcome::FunctionError("E: m".to_owned());
+        let reply = deployed.invoke("{}".to_owned()).await;
+        assert_eq!(reply, Reply { outcome: failed, log });
+    }
+
+    #[tokio::test]
+    async fn a_missing_permission_is_named() {
+        let deployed = function("denied").await;
+        let error = chain(&deployed.variables().await.unwrap_err());
+        assert!(error.contains("`denied`") && error.contains("AccessDenied"), "{error}");
+        let reply = deployed.invoke("null".to_owned()).await;
+        match reply.outcome {
+            Outcome::NotReached(reason) => assert!(reason.contains("AccessDenied"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}

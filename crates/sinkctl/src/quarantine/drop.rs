@@ -139,22 +139,22 @@ mod tests {
     #[test]
     fn items_are_written_in_dynamodbs_json() {
         #[track_caller]
-        fn check(attribute: AttributeValue, expected: &Value) {
-            assert_eq!(&value(&attribute), expected);
+        fn check(attribute: &AttributeValue, expected: &Value) {
+            assert_eq!(&value(attribute), expected);
         }
 
         let text = |text: &str| AttributeValue::S(text.to_owned());
-        check(text("a"), &json!({"S": "a"}));
-        check(AttributeValue::N("1.10".to_owned()), &json!({"N": "1.10"}));
-        check(AttributeValue::B(Blob::new([0, 255])), &json!({"B": "AP8="}));
-        check(AttributeValue::Null(true), &json!({"NULL": true}));
-        check(AttributeValue::Bool(false), &json!({"BOOL": false}));
-        check(AttributeValue::L(vec![text("a")]), &json!({"L": [{"S": "a"}]}));
+        check(&text("a"), &json!({"S": "a"}));
+        check(&AttributeValue::N("1.10".to_owned()), &json!({"N": "1.10"}));
+        check(&AttributeValue::B(Blob::new([0, 255])), &json!({"B": "AP8="}));
+        check(&AttributeValue::Null(true), &json!({"NULL": true}));
+        check(&AttributeValue::Bool(false), &json!({"BOOL": false}));
+        check(&AttributeValue::L(vec![text("a")]), &json!({"L": [{"S": "a"}]}));
         let members = Attributes::from([("b".to_owned(), text("c"))]);
-        check(AttributeValue::M(members), &json!({"M": {"b": {"S": "c"}}}));
-        check(AttributeValue::Ss(vec!["a".to_owned()]), &json!({"SS": ["a"]}));
-        check(AttributeValue::Ns(vec!["1".to_owned()]), &json!({"NS": ["1"]}));
-        check(AttributeValue::Bs(vec![Blob::new("a")]), &json!({"BS": ["YQ=="]}));
+        check(&AttributeValue::M(members), &json!({"M": {"b": {"S": "c"}}}));
+        check(&AttributeValue::Ss(vec!["a".to_owned()]), &json!({"SS": ["a"]}));
+        check(&AttributeValue::Ns(vec!["1".to_owned()]), &json!({"NS": ["1"]}));
+        check(&AttributeValue::Bs(vec![Blob::new("a")]), &json!({"BS": ["YQ=="]}));
     }
 
     #[test]

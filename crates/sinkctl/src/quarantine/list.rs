@@ -291,9 +291,9 @@ mod tests {
         check(
             Found::default(),
             20,
-            &expect![[r#"
+            &expect![[r"
             0 records in t
-        "#]],
+        "]],
         );
         let found = |entries: Vec<Listed>| Found { entries, ..Found::default() };
         let hour = 60 * 60 * 1000;
@@ -301,7 +301,7 @@ mod tests {
         check(
             found(vec![one()]),
             20,
-            &expect![[r#"
+            &expect![[r"
             1 record in t
 
             records  reason        oldest
@@ -315,7 +315,7 @@ mod tests {
 
             partition  offset  epoch   age  attempts  reason        message
             a-b-3           7      1  30 s         2  INVALID_JSON  no JSON
-        "#]],
+        "]],
         );
         let hostile =
             Head { topic: "\u{1b}[2J".to_owned(), message: "\u{7}".to_owned(), ..one().head };
@@ -329,7 +329,7 @@ mod tests {
         check(
             found.clone(),
             20,
-            &expect![[r#"
+            &expect![[r"
             4 records in t
             1 of them incomplete: parts of the record are missing, so they can only be dropped
             1 of them expired: they go at any time, and are not redriven
@@ -354,12 +354,12 @@ mod tests {
             a-b-3             8      1     5 h         2  MISSING_KEY   no JSON
             a-b-3             9      1  8 days         2  MISSING_KEY   (incomplete) no JSON
             \u{1b}[2J-3       7      1    30 s         2  INVALID_JSON  \u{7}
-        "#]],
+        "]],
         );
         check(
             found,
             1,
-            &expect![[r#"
+            &expect![[r"
             4 records in t
             1 of them incomplete: parts of the record are missing, so they can only be dropped
             1 of them expired: they go at any time, and are not redriven
@@ -382,7 +382,7 @@ mod tests {
             partition  offset  epoch   age  attempts  reason        message
             a-b-3           7      1  30 s         2  INVALID_JSON  no JSON
             and 3 more: `--limit` shows them, filters choose
-        "#]],
+        "]],
         );
     }
 

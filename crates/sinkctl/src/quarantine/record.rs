@@ -1,6 +1,6 @@
 //! An entry's record: as the function is to get it again, and decoded.
 
-use kafka_event::{Event, Record};
+use kafka_event::{EncodedRecord, Event, Record};
 
 use super::store::Entry;
 use crate::entry::Head;
@@ -78,7 +78,7 @@ pub fn decoded<T>(entry: &Entry, look: impl FnOnce(Result<&Record<'_>, &str>) ->
     let event = event(&entry.head.topic, &[(&entry.head, &redelivered)]);
     let event = Event::read(event.as_bytes());
     let record = event.iter().flat_map(|event| &event.partitions).flat_map(|it| &it.records).next();
-    match record.map(|record| record.decode()) {
+    match record.map(EncodedRecord::decode) {
         Some(Ok(record)) => look(Ok(&record)),
         Some(Err(error)) => look(Err(&error.kind.to_string())),
         None => look(Err("it is no record of this entry")),

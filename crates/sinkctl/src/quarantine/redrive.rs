@@ -232,10 +232,10 @@ impl Run<'_> {
     ) -> Result<(), TableError> {
         let Head { topic, partition, offset, .. } = &entry.head;
         let trouble = told.trouble(topic, *partition, *offset);
-        let message = trouble.map(|it| format!("{}: {}", it.reason, it.message));
+        let message = trouble.map(|it| it.words.clone());
         let why = if has_failed {
             Some(Why::Failed)
-        } else if trouble.is_some_and(|it| it.message == "record not applied") {
+        } else if trouble.is_some_and(|it| it.is_regression) {
             Some(Why::NotApplied)
         } else {
             match self.store.remove(entry).await? {
@@ -269,5 +269,52 @@ impl Run<'_> {
             message,
         });
         self.progress.inc(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invoke::{Invoker, RemoteFunction};
+
+    #[test]
+    fn entries_that_can_not_be_delivered_are_told_apart() {
+        #[track_caller]
+        fn check(head: Head, is_whole: bool, expected: Option<Why>) {
+            let remote = RemoteFunction::new("http://127.0.0.1:9", "f", Duration::ZERO).unwrap();
+            let target = Target {
+                function: "f".to_owned(),
+                topic: "a-b".to_owned(),
+                epoch: 1,
+                invoker: Invoker::Remote(Box::new(remote)),
+            };
+            let entry = Listed { head, is_whole };
+            assert_eq!(obstacle(&entry, Some(&target), 89_999), expected);
+            assert_eq!(obstacle(&entry, None, 89_999), Some(Why::NoFunction));
+        }
+
+        let head = Head::example;
+        check(head(), true, None);
+        check(Head { expires_at: None, ..head() }, true, None);
+        check(Head { epoch: 0, ..head() }, true, None);
+        check(head(), false, Some(Why::Incomplete));
+        check(Head { expires_at: Some(89), ..head() }, true, Some(Why::Expired));
+        check(Head { epoch: 2, ..head() }, true, Some(Why::LowerEpoch));
+        check(Head { topic: "a".to_owned(), ..head() }, true, Some(Why::OtherTopic));
+    }
+
+    #[test]
+    fn the_rate_is_kept() {
+        #[track_caller]
+        fn check(rate: u32, records: usize, elapsed: u64, expected: u64) {
+            let pause = Pace { rate, batch_size: 1 }.pause(records, Duration::from_millis(elapsed));
+            assert_eq!(pause, Duration::from_millis(expected));
+        }
+
+        check(20, 10, 0, 500);
+        check(20, 10, 200, 300);
+        check(20, 10, 600, 0);
+        check(20, 0, 0, 0);
+        check(1, 3, 0, 3000);
     }
 }

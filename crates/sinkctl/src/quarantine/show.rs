@@ -199,7 +199,7 @@ mod tests {
         check(
             Some(RECORD),
             Detail::Sizes,
-            &expect![[r#"
+            &expect![[r"
             a-b-3 offset 7
               reason     INVALID_JSON
               message    no JSON
@@ -214,7 +214,7 @@ mod tests {
               header     \u{1b}[2J: 2 bytes
               header     raw: 1 byte
               header     none: none
-        "#]],
+        "]],
         );
         check(
             Some(RECORD),
@@ -260,7 +260,7 @@ mod tests {
         check(
             None,
             Detail::Decoded,
-            &expect![[r#"
+            &expect![[r"
             a-b-3 offset 7
               reason     INVALID_JSON
               message    no JSON
@@ -271,12 +271,12 @@ mod tests {
               expires    1970-01-01T00:01:30Z
               record     incomplete: a part of it is missing
               content    can't be decoded: a part of it is missing
-        "#]],
+        "]],
         );
         check(
             Some(&RECORD.replace("IkEi", "?")),
             Detail::Decoded,
-            &expect![[r#"
+            &expect![[r"
             a-b-3 offset 7
               reason     INVALID_JSON
               message    no JSON
@@ -287,7 +287,7 @@ mod tests {
               expires    1970-01-01T00:01:30Z
               record     191 bytes in 1 item
               content    can't be decoded: `key` is not valid base64 at byte 0 of its text
-        "#]],
+        "]],
         );
     }
 

@@ -283,13 +283,20 @@ mod tests {
         check(&[part(1, 0), part(1, 1), other, part(5, 0)], &[], 2);
     }
 
+    #[derive(Debug, PartialEq)]
+    enum Broken {
+        NoHead,
+        NoRecord,
+    }
+
     #[test]
     fn a_record_is_put_together_from_its_parts() {
         #[track_caller]
-        fn check(items: &[Attributes], expected: Option<Option<&str>>) {
+        fn check(items: &[Attributes], expected: Result<&str, Broken>) {
             let entry = assemble(items.to_vec());
-            let record = entry.as_ref().map(|it| it.record.as_deref());
-            assert_eq!(record, expected.map(|it| it.map(str::as_bytes)));
+            let record = entry.as_ref().ok_or(Broken::NoHead);
+            let record = record.and_then(|it| it.record.as_deref().ok_or(Broken::NoRecord));
+            assert_eq!(record, expected.map(str::as_bytes));
             if let Some(entry) = entry {
                 assert_eq!(entry.items.len(), items.len());
                 assert!(entry.items.last().unwrap().contains_key("attempts"));
@@ -320,14 +327,14 @@ mod tests {
             [("k#0000", "a"), ("k#0001", "b"), ("k#0002", "c")].map(|(key, text)| item(key, text));
         let split = head(2, None);
 
-        check(&[], None);
-        check(&[head(0, Some("{}"))], Some(Some("{}")));
-        check(&[head(0, None)], Some(None));
-        check(&[split.clone(), first.clone(), second.clone()], Some(Some("ab")));
-        check(&[split.clone(), first.clone(), second.clone(), third.clone()], Some(Some("ab")));
-        check(&[split.clone(), second.clone()], Some(None));
-        check(&[split], Some(None));
-        check(&[head(0, Some("{}")), first.clone()], Some(Some("{}")));
-        check(&[first, second, third], None);
+        check(&[], Err(Broken::NoHead));
+        check(&[head(0, Some("{}"))], Ok("{}"));
+        check(&[head(0, None)], Err(Broken::NoRecord));
+        check(&[split.clone(), first.clone(), second.clone()], Ok("ab"));
+        check(&[split.clone(), first.clone(), second.clone(), third.clone()], Ok("ab"));
+        check(&[split.clone(), second.clone()], Err(Broken::NoRecord));
+        check(&[split], Err(Broken::NoRecord));
+        check(&[head(0, Some("{}")), first.clone()], Ok("{}"));
+        check(&[first, second, third], Err(Broken::NoHead));
     }
 }

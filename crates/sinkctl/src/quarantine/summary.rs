@@ -160,3 +160,118 @@ impl Summary {
         writeln!(out, "\n{remaining} not decided on; the same command goes on with what is left")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn left(offset: i64, why: Why, message: Option<&str>) -> Left {
+        Left {
+            topic: "a-b".to_owned(),
+            partition: 3,
+            offset,
+            epoch: 0,
+            reason: "INVALID_JSON".to_owned(),
+            why,
+            message: message.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn what_stays_is_shown_by_its_cause() {
+        #[track_caller]
+        fn check(summary: &Summary, is_complete: bool, expected: &Expect) {
+            let mut out = Vec::new();
+            summary.write(&mut out).unwrap();
+            expected.assert_eq(&String::from_utf8(out).unwrap());
+            assert_eq!(summary.is_complete(), is_complete);
+        }
+
+        let outcomes = BTreeMap::from([("written", 2), ("stale", 1)]);
+        let good = || Summary { entries: 3, accepted: 3, outcomes, ..Summary::default() };
+        check(
+            &good(),
+            true,
+            &expect![[r"
+            3 of 3 records accepted and removed (by the functions' logs 1 stale, 2 written)
+        "]],
+        );
+        let gone = Summary { entries: 1, were_gone: 1, ..Summary::default() };
+        check(
+            &gone,
+            true,
+            &expect![[r"
+            0 of 1 record accepted and removed
+            1 had gone before
+        "]],
+        );
+        let several = Summary {
+            entries: 30,
+            accepted: 1,
+            left: (0..22)
+                .map(|offset| left(offset, Why::RejectedAgain, Some("NULL_VALUE: \u{1b}")))
+                .chain([left(99, Why::Incomplete, None)])
+                .collect(),
+            remaining: 6,
+            ended_by: Some(EndedBy::Fault("`f` failed: \u{7}".to_owned())),
+            ..Summary::default()
+        };
+        check(
+            &several,
+            false,
+            &expect![[r"
+            1 of 30 records accepted and removed
+            22 records left, rejected again
+              a-b-3 offset 0 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 1 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 2 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 3 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 4 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 5 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 6 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 7 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 8 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 9 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 10 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 11 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 12 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 13 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 14 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 15 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 16 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 17 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 18 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+              a-b-3 offset 19 epoch 0: was INVALID_JSON; now NULL_VALUE: \u{1b}
+            and 2 more: `--json` names them
+            1 record left, a part of its record is missing: read it from the topic
+              a-b-3 offset 99 epoch 0: was INVALID_JSON
+            ended early: `f` failed: \u{7}
+            6 records not decided on; the same command goes on with what is left
+        "]],
+        );
+        let stopped = Summary {
+            entries: 2,
+            accepted: 1,
+            remaining: 1,
+            ended_by: Some(EndedBy::Stop),
+            ..Summary::default()
+        };
+        check(
+            &stopped,
+            false,
+            &expect![[r"
+            1 of 2 records accepted and removed
+            stopped
+            1 record not decided on; the same command goes on with what is left
+        "]],
+        );
+
+        let mut out = Vec::new();
+        Summary { left: several.left[22..].to_vec(), ..several }.write_json(&mut out).unwrap();
+        expect![[r#"
+            {"entries":30,"accepted":1,"outcomes":{},"wereGone":0,"left":[{"topic":"a-b","partition":3,"offset":99,"epoch":0,"reason":"INVALID_JSON","why":"incomplete","message":null}],"remaining":6,"endedBy":{"fault":"`f` failed: \u0007"}}
+        "#]].assert_eq(&String::from_utf8(out).unwrap());
+    }
+}

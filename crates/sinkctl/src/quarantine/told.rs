@@ -17,10 +17,10 @@ pub(super) struct Told {
 /// What a line says of a record that was not applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
-    /// A code, or words.
-    pub(super) reason: String,
-    /// What happened, in words.
-    pub(super) message: String,
+    /// Whether it was taken for the sign of a topic that was created anew.
+    pub(super) is_regression: bool,
+    /// What is wrong: for a rejected record a code, then words.
+    pub(super) words: String,
 }
 
 /// The outcomes of records that were not accepted.
@@ -54,7 +54,14 @@ impl Told {
 fn trouble(line: &Value) -> Option<((String, i32, i64), Trouble)> {
     let text = |name: &str| line[name].as_str().map(str::to_owned);
     let partition = line["partition"].as_i64()?.try_into().ok()?;
-    let trouble = Trouble { reason: text("reason")?, message: text("message")? };
+    let (reason, message) = (text("reason")?, text("message")?);
+    let trouble = Trouble {
+        is_regression: message == "record not applied",
+        words: match message.strip_prefix("record quarantined: ") {
+            Some(words) => format!("{reason}: {words}"),
+            None => reason,
+        },
+    };
     Some(((text("topic")?, partition, line["offset"].as_i64()?), trouble))
 }
 
@@ -65,17 +72,21 @@ mod tests {
     #[test]
     fn a_log_is_read_as_far_as_it_goes() {
         #[track_caller]
-        fn check(log: &[&str], outcomes: &[(&str, u64)], expected: Option<(&str, &str)>) {
+        fn check(log: &[&str], outcomes: &[(&str, u64)], expected: Option<(bool, &str)>) {
             let log: Vec<_> = log.iter().map(|&line| line.to_owned()).collect();
             let told = Told::read(&log);
             assert_eq!(told.outcomes, outcomes.iter().copied().collect());
             let found = told.trouble("a-b", 3, 7);
-            assert_eq!(found.map(|it| (it.reason.as_str(), it.message.as_str())), expected);
+            assert_eq!(found.map(|it| (it.is_regression, it.words.as_str())), expected);
         }
 
         let rejected = r#"{"level":"WARN","message":"record quarantined: no JSON","topic":"a-b","partition":3,"offset":7,"reason":"INVALID_JSON"}"#;
         let batch = r#"{"message":"batch","received":4,"written":2,"stale":1,"quarantined":1,"partitions":{}}"#;
-        let told = Some(("INVALID_JSON", "record quarantined: no JSON"));
+        let told = Some((false, "INVALID_JSON: no JSON"));
+        let place = r#""topic":"a-b","partition":3,"offset":7"#;
+        let line = |message: &str| format!(r#"{{"message":"{message}",{place},"reason":"it is"}}"#);
+        check(&[&line("record failed")], &[], Some((false, "it is")));
+        check(&[&line("record not applied")], &[], Some((true, "it is")));
         check(&[], &[], None);
         check(&["START", "", "{"], &[], None);
         check(&[rejected, batch], &[("stale", 1), ("written", 2)], told);
