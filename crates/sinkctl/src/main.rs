@@ -64,7 +64,7 @@ enum Command {
     /// Shows the records that could not be written, delivers them again, or drops them.
     #[cfg(feature = "aws")]
     #[command(after_help = quarantine_arguments::EXAMPLES)]
-    Quarantine(quarantine_arguments::QuarantineArguments),
+    Quarantine(Box<quarantine_arguments::QuarantineArguments>),
 }
 
 #[derive(Args)]
@@ -223,7 +223,7 @@ async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box
         Command::Esm(arguments) => return Ok(esm_arguments::run(*arguments, template).await?),
         #[cfg(feature = "aws")]
         Command::Quarantine(arguments) => {
-            return quarantine_arguments::run(arguments, template).await;
+            return quarantine_arguments::run(*arguments, template).await;
         }
     }
     Ok(ExitCode::SUCCESS)

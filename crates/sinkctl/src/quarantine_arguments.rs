@@ -338,8 +338,9 @@ async fn redrive(
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len} records, {eta} left") {
         progress.set_style(style);
     }
-    let pace = Pace { rate: arguments.rate, batch_size: arguments.batch_size };
-    let summary = redrive::run(&store, found.entries, &targets, pace, now, &progress, stop()).await;
+    let speed = Pace { rate: arguments.rate, batch_size: arguments.batch_size };
+    let summary =
+        redrive::run(&store, found.entries, &targets, speed, now, &progress, stop()).await;
     progress.finish_and_clear();
     if arguments.json {
         summary.write_json(&mut io::stdout())?;

@@ -1,5 +1,7 @@
 //! The quarantine as an operator works on it: entries that the real function made, mended by it, or dropped.
 
+#![expect(clippy::unwrap_used, reason = "tests end on what they don't expect")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     future::{pending, ready},
@@ -345,6 +347,28 @@ async fn records_that_the_answer_names_stay() {
         other => panic!("{other:?}"),
     }
     assert_eq!(stage.entries().await, [(2, 1), (3, 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_keeps_its_epoch() {
+    let stage = Stage::new(&[deep(1), bad(2)]).await;
+    let (epoch_1, raised) =
+        ([("AppianEpoch", "1")], [("KeepConnectSchema", "true"), ("AppianEpoch", "1")]);
+    stage.deliver(&epoch_1, &[record(0, r#"{"payload":{"PCKG_ID":1},"new":true}"#)]).await;
+    let newer = stage.dynamodb.items(APPIAN).unwrap();
+
+    let summary = stage.redrive(&epoch_1).await;
+    assert_eq!((summary.accepted, summary.outcomes), (1, BTreeMap::from([("stale", 1)])));
+    assert_eq!(stage.dynamodb.items(APPIAN).unwrap(), newer);
+    // What was rejected again has no other entry than before.
+    assert_eq!(stage.entries().await, [(2, 2)]);
+
+    // A function that was set back would take it for another entry's.
+    stage.deliver(&raised, &[deep(3)]).await;
+    let summary = stage.redrive(MENDED).await;
+    assert_eq!(whys(&summary), [(3, Why::LowerEpoch), (2, Why::RejectedAgain)]);
+    assert_eq!(stage.entries().await, [(2, 3), (3, 1)]);
+    assert_eq!(stage.redrive(&epoch_1).await.accepted, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
