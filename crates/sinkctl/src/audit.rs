@@ -5,7 +5,6 @@ mod fingerprint;
 mod judge;
 mod quarantine;
 mod report;
-mod tables;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -23,7 +22,10 @@ use dynamo_sink::{
     stored::Attributes,
 };
 
-use crate::template::{LOCAL_STAGE, Template, TemplateError};
+use crate::{
+    tables::{self, TableError},
+    template::{LOCAL_STAGE, Template, TemplateError},
+};
 
 use expected::Expected;
 use fingerprint::{attributes_of, differing_names};
@@ -32,7 +34,6 @@ use quarantine::Expiry;
 use topic::{KafkaTopic, Topic};
 
 pub use report::{Coordinates, Finding, Findings, Kind, Notes, QuarantinedRecord, Report, Why};
-pub use tables::TableError;
 pub use topic::TopicError;
 
 /// The sinks that can be audited.
@@ -153,7 +154,7 @@ async fn compare<T: Topic>(
     let expiry = Expiry { now: *now, retention: settings.quarantine_retention };
     for (&partition, &span) in &spans {
         let (table, name) = (&settings.quarantine_table, &settings.topic);
-        let entries = tables::entries(client, table, name, partition, settings.epoch).await?;
+        let entries = quarantine::entries(client, table, name, partition, settings.epoch).await?;
         let records_before = report.records;
         let mut take = |record: &kafka_event::Record<'_>| {
             report.records += 1;

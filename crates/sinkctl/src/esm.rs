@@ -11,9 +11,6 @@ pub mod assembly;
 
 pub mod attempt;
 pub mod failure;
-pub mod response;
-
-pub mod invoke;
 
 pub mod summary;
 
@@ -43,11 +40,11 @@ use tokio::{
 use crate::{
     build::{BuildError, Programs},
     function::{FunctionSettings, LocalFunction},
+    invoke::{AddressError, Invoker, RemoteFunction},
     template::{self, Function, LOCAL_STAGE, StartingPosition, Template, TemplateError},
 };
 use consumer::{ANSWER_TIME, Consumer};
 use event::Envelope;
-use invoke::{AddressError, Invoker, RemoteFunction};
 use poll::{Ends, Watermarks};
 use report::Report;
 use settings::{MappingSettings, Overrides, SettingsError};

@@ -14,10 +14,10 @@ use sinkctl::{
     template::StartingPosition,
 };
 
-use crate::{SourceArguments, at_least_one, programs};
-
-/// Signals that follow each other so fast are one.
-const SAME_SIGNAL_TIME: Duration = Duration::from_secs(1);
+use crate::{
+    SourceArguments, at_least_one, programs,
+    stop::{stop, stop_twice},
+};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -153,16 +153,10 @@ const INCOMPLETE: u8 = 1;
 /// Runs the mappings until someone stops them, and at once if that is wanted twice.
 pub(crate) async fn run(arguments: EsmArguments, template: PathBuf) -> Result<ExitCode, EsmError> {
     let esm = arguments.esm(template)?;
-    let twice = async {
-        stop().await;
-        // Some programs that end others send the signal to the process and to its group.
-        tokio::time::sleep(SAME_SIGNAL_TIME).await;
-        stop().await;
-    };
     let mut out = io::stdout();
     let result = tokio::select! {
         result = esm::run(&esm, stop(), &mut out) => result,
-        () = twice => Err(EsmError::Interrupted),
+        () = stop_twice() => Err(EsmError::Interrupted),
     };
     match result {
         Ok(summary) if summary.functions.values().all(|it| it.given_up == 0) => {
@@ -174,32 +168,6 @@ pub(crate) async fn run(arguments: EsmArguments, template: PathBuf) -> Result<Ex
             Ok(ExitCode::from(INCOMPLETE))
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Waits for Ctrl-C, or on Unix for SIGTERM.
-async fn stop() {
-    let interrupt = async {
-        // Without a handler the system's own way of stopping it remains.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
     }
 }
 

@@ -8,6 +8,8 @@ pub mod events;
 pub mod runtime_api;
 
 pub mod function;
+#[cfg(any(feature = "aws", feature = "kafka"))]
+pub mod invoke;
 
 #[cfg(feature = "kafka")]
 pub mod esm;
@@ -16,8 +18,18 @@ pub mod bench;
 pub mod demo;
 pub mod serve;
 
+#[cfg(any(feature = "aws", feature = "kafka"))]
+pub mod entry;
+#[cfg(any(feature = "aws", feature = "kafka"))]
+pub mod tables;
+
 #[cfg(feature = "kafka")]
 pub mod audit;
+#[cfg(feature = "aws")]
+pub mod quarantine;
+
 pub mod chain;
+#[cfg(feature = "aws")]
+pub mod visible;
 
 mod lock;

@@ -3,6 +3,10 @@
 mod bench_arguments;
 #[cfg(feature = "kafka")]
 mod esm_arguments;
+#[cfg(feature = "aws")]
+mod quarantine_arguments;
+#[cfg(any(feature = "aws", feature = "kafka"))]
+mod stop;
 
 use std::{
     error::Error,
@@ -57,6 +61,10 @@ enum Command {
     #[cfg(feature = "kafka")]
     #[command(after_help = esm_arguments::EXAMPLES)]
     Esm(Box<esm_arguments::EsmArguments>),
+    /// Shows the records that could not be written, delivers them again, or drops them.
+    #[cfg(feature = "aws")]
+    #[command(after_help = quarantine_arguments::EXAMPLES)]
+    Quarantine(Box<quarantine_arguments::QuarantineArguments>),
 }
 
 #[derive(Args)]
@@ -150,8 +158,8 @@ The topic is read from its beginning without a consumer group, and nothing is wr
 /// The exit status of an audit that found differences.
 #[cfg(feature = "kafka")]
 const DIFFERENCES: u8 = 1;
-/// The exit status of an audit or a mapping that could not run; it is that of a wrong command line too.
-#[cfg(feature = "kafka")]
+/// The exit status of what could not be done; it is that of a wrong command line too.
+#[cfg(any(feature = "aws", feature = "kafka"))]
 const NOT_DONE: u8 = 2;
 
 /// How long what is still at work may take when the command has ended.
@@ -162,6 +170,8 @@ fn main() -> ExitCode {
     let failure = match arguments.command {
         #[cfg(feature = "kafka")]
         Command::Audit(_) | Command::Esm(_) => ExitCode::from(NOT_DONE),
+        #[cfg(feature = "aws")]
+        Command::Quarantine(_) => ExitCode::from(NOT_DONE),
         Command::Bench(_) | Command::Demo(_) | Command::Dynamodb(_) => ExitCode::FAILURE,
     };
     let result = Runtime::new().map_err(Box::from).and_then(|runtime| {
@@ -211,6 +221,10 @@ async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box
         Command::Audit(arguments) => return audit(template, arguments).await,
         #[cfg(feature = "kafka")]
         Command::Esm(arguments) => return Ok(esm_arguments::run(*arguments, template).await?),
+        #[cfg(feature = "aws")]
+        Command::Quarantine(arguments) => {
+            return quarantine_arguments::run(*arguments, template).await;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -241,7 +255,7 @@ fn programs(release: bool, build_dir: Option<PathBuf>) -> Programs {
     build_dir.map_or(Programs::Cargo(profile), Programs::SamBuild)
 }
 
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "aws", feature = "kafka"))]
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -249,7 +263,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "aws", feature = "kafka"))]
 fn url(text: &str) -> Result<String, String> {
     let is_url = (text.starts_with("http://") || text.starts_with("https://"))
         && text.parse::<axum::http::Uri>().is_ok_and(|url| url.host().is_some());

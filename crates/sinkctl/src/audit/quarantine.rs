@@ -5,10 +5,15 @@ use std::{
     time::Duration,
 };
 
-use dynamo_sink::{sink::Rejection, stored::Attributes};
+use aws_sdk_dynamodb::Client;
+use dynamo_sink::sink::Rejection;
 use kafka_event::Record;
 
 use super::report::{Coordinates, Finding, Kind, QuarantinedRecord, Report, Why};
+use crate::{
+    entry::{Head, Item, Key},
+    tables::{self, TableError},
+};
 
 /// The reason of records that only DynamoDB found to be unwritable: the mapping accepts them.
 const REFUSED_BY_DYNAMODB: &str = "REFUSED_BY_DYNAMODB";
@@ -19,69 +24,65 @@ pub(super) struct Entries {
     /// The audited epoch; entries of higher ones don't count.
     epoch: u64,
     /// By offset and timestamp, which tell a record from that of a topic of the same name that was deleted.
-    by_record: HashMap<(i64, i64), Entry>,
-    /// How many parts stand, by the sort key of their head.
-    parts: HashMap<String, u64>,
+    by_record: HashMap<(i64, i64), Head>,
+    /// How many parts stand, by the key of their head.
+    parts: HashMap<Key, u64>,
 }
 
-#[derive(Debug)]
-struct Entry {
+/// Reads what the quarantine holds of a partition.
+pub(super) async fn entries(
+    client: &Client,
+    table: &str,
+    topic: &str,
+    partition: i32,
     epoch: u64,
-    reason: String,
-    sort_key: String,
-    parts: u64,
+) -> Result<Entries, TableError> {
+    let mut entries = Entries::new(epoch);
+    let mut start = None;
+    loop {
+        let page = tables::quarantined(client, table, Some((topic, partition)), start).await?;
+        for item in page.items.into_iter().flatten() {
+            entries.add(item);
+        }
+        start = page.next;
+        if start.is_none() {
+            return Ok(entries);
+        }
+    }
 }
 
 impl Entries {
-    pub(super) fn new(epoch: u64) -> Self {
+    fn new(epoch: u64) -> Self {
         Self { epoch, by_record: HashMap::new(), parts: HashMap::new() }
     }
 
     /// Adds an item of the quarantine, if it is an entry's head. Of entries for one record that of the highest epoch
     /// counts.
-    pub(super) fn add(&mut self, item: &Attributes) {
-        let number = |name: &str| item.get(name)?.as_n().ok()?.parse::<i64>().ok();
-        let text = |name: &str| item.get(name)?.as_s().ok();
-        let reason = text("reason");
-        let sort_key = text("SK").map_or("", String::as_str);
-        if let Some((head, _)) = sort_key.split_once('#') {
-            *self.parts.entry(head.to_owned()).or_default() += 1;
-            return;
-        }
-        let (Some(reason), Some(offset), Some(timestamp), Some(epoch)) =
-            (reason, number("offset"), number("timestamp"), number("epoch"))
-        else {
-            return;
+    fn add(&mut self, item: Item) {
+        let head = match item {
+            Item::Part(part) => return *self.parts.entry(part.head).or_default() += 1,
+            Item::Head(head) if head.epoch > self.epoch => return,
+            Item::Head(head) => head,
         };
-        let epoch = epoch.unsigned_abs();
-        if epoch > self.epoch {
-            return;
-        }
-        let entry = Entry {
-            epoch,
-            reason: reason.clone(),
-            sort_key: sort_key.to_owned(),
-            parts: number("parts").unwrap_or_default().unsigned_abs(),
-        };
-        match self.by_record.entry((offset, timestamp)) {
+        match self.by_record.entry((head.offset, head.timestamp)) {
             hash_map::Entry::Occupied(mut standing) => {
-                if standing.get().epoch < epoch {
-                    standing.insert(entry);
+                if standing.get().epoch < head.epoch {
+                    standing.insert(head);
                 }
             }
             hash_map::Entry::Vacant(place) => {
-                place.insert(entry);
+                place.insert(head);
             }
         }
     }
 
-    fn entry(&self, record: &Record<'_>) -> Option<&Entry> {
+    fn entry(&self, record: &Record<'_>) -> Option<&Head> {
         self.by_record.get(&(record.offset, record.timestamp))
     }
 
     /// Whether all parts stand that hold the entry's record.
-    fn is_whole(&self, entry: &Entry) -> bool {
-        self.parts.get(&entry.sort_key).copied().unwrap_or_default() >= entry.parts
+    fn is_whole(&self, entry: &Head) -> bool {
+        self.parts.get(&entry.key).copied().unwrap_or_default() >= entry.parts
     }
 
     /// Compares a record that the mapping rejects.
@@ -126,7 +127,7 @@ impl Entries {
     /// Looks at a record that the mapping accepts, and says whether it counts for its key's state: not if DynamoDB
     /// refused it, for then the next older record's state must stand.
     pub(super) fn judge_accepted(&self, record: &Record<'_>, report: &mut Report) -> bool {
-        let Some(Entry { reason, .. }) = self.entry(record) else { return true };
+        let Some(Head { reason, .. }) = self.entry(record) else { return true };
         if reason == REFUSED_BY_DYNAMODB {
             report.quarantined += 1;
             return false;
@@ -161,9 +162,8 @@ impl Expiry {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_dynamodb::types::AttributeValue;
-
     use super::*;
+    use crate::entry::Part;
 
     fn record(offset: i64, timestamp: i64) -> Record<'static> {
         Record {
@@ -181,22 +181,14 @@ mod tests {
         }
     }
 
-    fn entry(offset: i64, timestamp: i64, epoch: u64, reason: &str) -> Attributes {
-        let number = |number: String| AttributeValue::N(number);
-        [
-            ("offset", number(offset.to_string())),
-            ("timestamp", number(timestamp.to_string())),
-            ("epoch", number(epoch.to_string())),
-            ("reason", AttributeValue::S(reason.to_owned())),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+    fn entry(offset: i64, timestamp: i64, epoch: u64, reason: &str) -> Item {
+        Item::Head(Head { offset, timestamp, epoch, reason: reason.to_owned(), ..Head::example() })
     }
 
-    fn entries(items: &[Attributes]) -> Entries {
+    fn entries(items: &[Item]) -> Entries {
         let mut entries = Entries::new(2);
         for item in items {
-            entries.add(item);
+            entries.add(item.clone());
         }
         entries
     }
@@ -206,7 +198,7 @@ mod tests {
     #[test]
     fn a_rejected_record_has_an_entry_for_the_same_reason() {
         #[track_caller]
-        fn check(items: &[Attributes], timestamp: i64, expected: Option<(Kind, Option<&str>)>) {
+        fn check(items: &[Item], timestamp: i64, expected: Option<(Kind, Option<&str>)>) {
             let expiry = Expiry { now: 100 * DAY, retention: Some(Duration::from_hours(24)) };
             let mut report = Report::default();
             let rejection = Rejection::new("BAD", "bad");
@@ -232,15 +224,13 @@ mod tests {
         check(&[entry(7, now, 1, "WORSE"), entry(7, now, 2, "BAD")], now, None);
         check(&[entry(7, now, 2, "BAD"), entry(7, now, 1, "WORSE")], now, None);
         // A part of a large record, which is no entry.
-        let part = Attributes::from([("SK".to_owned(), AttributeValue::S("x#0000".to_owned()))]);
-        check(&[part], now, Some((Kind::NotQuarantined, None)));
+        let key = Head::example().key;
+        let part = |number| Item::Part(Part { head: key.clone(), number });
+        check(&[part(0)], now, Some((Kind::NotQuarantined, None)));
         // A large record, all of whose parts must stand.
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let mut large = entry(7, now, 2, "BAD");
-        large.insert("SK".to_owned(), text("x"));
-        large.insert("parts".to_owned(), AttributeValue::N("2".to_owned()));
-        let parts = ["x#0000", "x#0001"].map(|sort_key| ("SK".to_owned(), text(sort_key)));
-        let parts = parts.map(|part| Attributes::from([part]));
+        let large = Head { offset: 7, timestamp: now, reason: "BAD".to_owned(), ..Head::example() };
+        let large = Item::Head(Head { parts: 2, ..large });
+        let parts = [part(0), part(1)];
         check(&[large.clone(), parts[0].clone(), parts[1].clone()], now, None);
         check(&[parts[1].clone(), parts[0].clone(), large.clone()], now, None);
         check(&[large.clone(), parts[1].clone()], now, Some((Kind::NotQuarantined, Some("BAD"))));
@@ -254,7 +244,7 @@ mod tests {
     #[test]
     fn an_accepted_record_may_be_quarantined_all_the_same() {
         #[track_caller]
-        fn check(items: &[Attributes], counts: bool, quarantined: u64, redrivable: u64) {
+        fn check(items: &[Item], counts: bool, quarantined: u64, redrivable: u64) {
             let mut report = Report::default();
             assert_eq!(entries(items).judge_accepted(&record(7, 9), &mut report), counts);
             assert_eq!(

@@ -1,13 +1,14 @@
 //! The life of one batch, as a state machine: how invocations ended in, what to do next out.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
-use super::{
-    event::Record,
+use super::event::Record;
+use crate::invoke::{
+    Outcome,
     response::{self, Response},
 };
 
@@ -55,6 +56,18 @@ pub enum Ended {
     FunctionError,
     /// It did not come to the function, which does not count.
     NotReached,
+}
+
+impl From<Outcome> for Ended {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Answered(body) => Self::Answered(body),
+            Outcome::FunctionError(_) | Outcome::TimedOut | Outcome::EnvironmentGone(_) => {
+                Self::FunctionError
+            }
+            Outcome::NotReached(_) => Self::NotReached,
+        }
+    }
 }
 
 /// What comes next.
@@ -220,7 +233,7 @@ impl Life {
         part.was_function_error = *ended == Ended::FunctionError;
         let failure = match ended {
             Ended::Answered(body) if self.policy.reports_batch_item_failures => {
-                match response::read(body, &self.topic, &part.records) {
+                match response::read(body, &self.topic, &coordinates(&part.records)) {
                     Response::Success => return Verdict::Succeeded,
                     Response::Invalid => Failure::InvalidResponse,
                     Response::Failures(failed) => {
@@ -285,6 +298,10 @@ impl Part {
 }
 
 /// Each partition's lowest offset.
+fn coordinates(records: &[Arc<Record>]) -> BTreeSet<(i32, i64)> {
+    records.iter().map(|record| (record.partition, record.offset)).collect()
+}
+
 fn lowest_of(coordinates: impl Iterator<Item = (i32, i64)>) -> BTreeMap<i32, i64> {
     let mut lowest = BTreeMap::new();
     for (partition, offset) in coordinates {

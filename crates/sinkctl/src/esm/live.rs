@@ -9,9 +9,9 @@ use super::{
     assembly::Batch,
     attempt::{Condition, Failure, GivenUp, Life, Next, Verdict},
     failure::{self, Circumstances},
-    invoke::Outcome,
     poll::Mapping,
 };
+use crate::invoke::Outcome;
 
 /// How a batch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +62,7 @@ pub(super) async fn live(
             counts.retries.add(usize::from(is_retry));
             is_first = false;
         }
-        let Verdict::Failed { failure, delay } =
-            life.ended(&reply.outcome.into_ended(), fastrand::f64())
+        let Verdict::Failed { failure, delay } = life.ended(&reply.outcome.into(), fastrand::f64())
         else {
             continue;
         };

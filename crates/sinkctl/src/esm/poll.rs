@@ -24,13 +24,12 @@ use super::{
     assembly::{Assembly, Batch, Flow},
     consumer::{self, ANSWER_TIME, Change, Consumer, UnreadableHeaderName},
     event::{Envelope, Record},
-    invoke::Invoker,
     live::{End, life, live},
     report::Report,
     settings::MappingSettings,
     summary::Counts,
 };
-use crate::lock::lock;
+use crate::{invoke::Invoker, lock::lock};
 
 /// How often it is looked whether the end is reached.
 const LOOK_TIME: Duration = Duration::from_millis(500);

@@ -1,5 +1,9 @@
 //! Invoking a function: its binary here, or a Lambda Invoke API elsewhere.
 
+#[cfg(feature = "aws")]
+pub mod lambda;
+pub mod response;
+
 use std::time::Duration;
 
 use axum::{
@@ -14,7 +18,6 @@ use hyper_util::{
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::attempt::Ended;
 use crate::{chain::chain, function::LocalFunction, runtime_api::Answer};
 
 /// How a function is invoked.
@@ -24,6 +27,9 @@ pub enum Invoker {
     Local(Box<LocalFunction>),
     /// Something else runs it.
     Remote(Box<RemoteFunction>),
+    /// Lambda runs it.
+    #[cfg(feature = "aws")]
+    Lambda(Box<lambda::LambdaFunction>),
 }
 
 /// A function behind a Lambda Invoke API.
@@ -81,6 +87,8 @@ impl Invoker {
             Self::Remote(function) => {
                 Reply { outcome: function.invoke(event).await, log: Vec::new() }
             }
+            #[cfg(feature = "aws")]
+            Self::Lambda(function) => function.invoke(event).await,
         }
     }
 }
@@ -134,37 +142,28 @@ impl Outcome {
 
     /// Lambda tells of a function's error by a header, `cargo lambda watch` by the status.
     fn of_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Report {
-            error_type: String,
-            error_message: String,
-        }
-
-        let report: Result<Report, _> = serde_json::from_slice(body);
-        let in_words = |report: Report| format!("{}: {}", report.error_type, report.error_message);
-        match (status, headers.get("X-Amz-Function-Error"), report) {
+        match (status, headers.get("X-Amz-Function-Error"), error_report(body)) {
             (StatusCode::OK, None, _) => Self::Answered(body.to_vec()),
             (StatusCode::OK, Some(kind), report) => Self::FunctionError(
-                report.map_or_else(|_| String::from_utf8_lossy(kind.as_bytes()).into(), in_words),
+                report.unwrap_or_else(|| String::from_utf8_lossy(kind.as_bytes()).into()),
             ),
-            (StatusCode::INTERNAL_SERVER_ERROR, _, Ok(report)) => {
-                Self::FunctionError(in_words(report))
-            }
+            (StatusCode::INTERNAL_SERVER_ERROR, _, Some(report)) => Self::FunctionError(report),
             _ => Self::NotReached(format!("the invocation was answered by {status}")),
         }
     }
+}
 
-    /// What it is for the batch.
-    pub fn into_ended(self) -> Ended {
-        match self {
-            Self::Answered(body) => Ended::Answered(body),
-            Self::FunctionError(_) | Self::TimedOut | Self::EnvironmentGone(_) => {
-                Ended::FunctionError
-            }
-            Self::NotReached(_) => Ended::NotReached,
-        }
+/// What a function reported as its error, in words.
+fn error_report(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Report {
+        error_type: String,
+        error_message: String,
     }
+
+    let Report { error_type, error_message } = serde_json::from_slice(body).ok()?;
+    Some(format!("{error_type}: {error_message}"))
 }
 
 #[cfg(test)]

@@ -1,0 +1,213 @@
+//! The quarantine's items as they stand in its table: heads of entries, and parts of large records.
+
+use dynamo_sink::stored::Attributes;
+
+/// The attributes of a head that say what it is, without the record itself.
+pub const HEAD_ATTRIBUTES: [&str; 14] = [
+    "PK",
+    "SK",
+    "topic",
+    "partition",
+    "offset",
+    "timestamp",
+    "epoch",
+    "sink",
+    "reason",
+    "message",
+    "firstSeen",
+    "attempts",
+    "expiresAt",
+    "parts",
+];
+
+/// The attribute of heads and parts that holds the record's text, or a part of it.
+pub const RECORD: &str = "record";
+
+/// An item of the quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// An entry's head, without which nothing of it counts.
+    Head(Head),
+    /// A part of a record that is too large for one item.
+    Part(Part),
+}
+
+/// What an entry says of its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The entry's key.
+    pub key: Key,
+    /// The record's topic.
+    pub topic: String,
+    /// The partition of the topic.
+    pub partition: i32,
+    /// The record's offset.
+    pub offset: i64,
+    /// Kafka's timestamp in milliseconds since 1970; -1 where there was none.
+    pub timestamp: i64,
+    /// The epoch that the record came in.
+    pub epoch: u64,
+    /// The function's binary.
+    pub sink: String,
+    /// The code of what is wrong with the record.
+    pub reason: String,
+    /// What is wrong with it, in words.
+    pub message: String,
+    /// When it was rejected first, in milliseconds since 1970.
+    pub first_seen: i64,
+    /// How often it was rejected.
+    pub attempts: u64,
+    /// From when on it may be gone, in seconds since 1970; `None` is never.
+    pub expires_at: Option<i64>,
+    /// How many parts hold the record's text; none if the head does.
+    pub parts: u64,
+}
+
+/// A part of a record's text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The key of the head that it belongs to.
+    pub head: Key,
+    /// Its place among the parts, from 0.
+    pub number: u64,
+}
+
+/// The key of a head.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The partition key: topic and partition.
+    pub partition: String,
+    /// The sort key: epoch, offset and timestamp.
+    pub sort: String,
+}
+
+impl Item {
+    /// Reads an item; `None` if a sink did not write it.
+    pub fn read(attributes: &Attributes) -> Option<Self> {
+        let item = Fields(attributes);
+        let partition = item.text("PK")?;
+        let sort = item.text("SK")?;
+        if let Some((head, number)) = sort.split_once('#') {
+            let head = Key { partition, sort: head.to_owned() };
+            return Some(Self::Part(Part { head, number: number.parse().ok()? }));
+        }
+        Some(Self::Head(Head {
+            key: Key { partition, sort },
+            topic: item.text("topic")?,
+            partition: item.number("partition")?,
+            offset: item.number("offset")?,
+            timestamp: item.number("timestamp")?,
+            epoch: item.number("epoch")?,
+            sink: item.text("sink")?,
+            reason: item.text("reason")?,
+            message: item.text("message")?,
+            first_seen: item.number("firstSeen")?,
+            attempts: item.number("attempts")?,
+            expires_at: item.number("expiresAt"),
+            parts: item.number("parts")?,
+        }))
+    }
+}
+
+#[cfg(test)]
+impl Head {
+    /// The head of an ordinary entry.
+    pub(crate) fn example() -> Self {
+        Self {
+            key: Key {
+                partition: "a-b-3".to_owned(),
+                sort: "0000000001-00000000000000000007-00000000000000000000".to_owned(),
+            },
+            topic: "a-b".to_owned(),
+            partition: 3,
+            offset: 7,
+            timestamp: -1,
+            epoch: 1,
+            sink: "sinkSeatoolData".to_owned(),
+            reason: "INVALID_JSON".to_owned(),
+            message: "no JSON".to_owned(),
+            first_seen: 1000,
+            attempts: 2,
+            expires_at: Some(90),
+            parts: 0,
+        }
+    }
+}
+
+struct Fields<'a>(&'a Attributes);
+
+impl Fields<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name)?.as_s().ok().cloned()
+    }
+
+    fn number<N: std::str::FromStr>(&self, name: &str) -> Option<N> {
+        self.0.get(name)?.as_n().ok()?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+
+    use super::*;
+
+    fn attributes(texts: &[(&str, &str)], numbers: &[(&str, &str)]) -> Attributes {
+        let texts = texts.iter().map(|&(name, it)| (name, AttributeValue::S(it.to_owned())));
+        let numbers = numbers.iter().map(|&(name, it)| (name, AttributeValue::N(it.to_owned())));
+        texts.chain(numbers).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    const TEXTS: [(&str, &str); 6] = [
+        ("PK", "a-b-3"),
+        ("SK", "0000000001-00000000000000000007-00000000000000000000"),
+        ("topic", "a-b"),
+        ("sink", "sinkSeatoolData"),
+        ("reason", "INVALID_JSON"),
+        ("message", "no JSON"),
+    ];
+    const NUMBERS: [(&str, &str); 8] = [
+        ("partition", "3"),
+        ("offset", "7"),
+        ("timestamp", "-1"),
+        ("epoch", "1"),
+        ("firstSeen", "1000"),
+        ("attempts", "2"),
+        ("expiresAt", "90"),
+        ("parts", "0"),
+    ];
+
+    #[test]
+    fn heads_and_parts_are_told_apart() {
+        #[track_caller]
+        fn check(texts: &[(&str, &str)], numbers: &[(&str, &str)], expected: Option<&Item>) {
+            assert_eq!(Item::read(&attributes(texts, numbers)).as_ref(), expected);
+        }
+
+        let head = Head::example();
+        let key = head.key.clone();
+        check(&TEXTS, &NUMBERS, Some(&Item::Head(head.clone())));
+        let endless = [&NUMBERS[..6], &NUMBERS[7..]].concat();
+        check(&TEXTS, &endless, Some(&Item::Head(Head { expires_at: None, ..head })));
+        check(&TEXTS, &NUMBERS[..7], None);
+        check(&TEXTS[..5], &NUMBERS, None);
+
+        let part = |number: &str| format!("{}#{number}", key.sort);
+        let of =
+            |sort: &str| [("PK", "a-b-3"), ("SK", sort)].map(|(name, it)| (name, it.to_owned()));
+        for (number, expected) in [("0000", Some(0)), ("0017", Some(17)), ("", None), ("x", None)] {
+            let texts = of(&part(number));
+            let texts = texts.each_ref().map(|(name, it)| (*name, it.as_str()));
+            let expected = expected.map(|number| Item::Part(Part { head: key.clone(), number }));
+            check(&texts, &[], expected.as_ref());
+        }
+        check(&[("PK", "a")], &[], None);
+    }
+
+    #[test]
+    fn every_attribute_of_a_head_is_asked_for() {
+        let read: Vec<_> = TEXTS.iter().chain(&NUMBERS).map(|(name, _)| *name).collect();
+        assert!(HEAD_ATTRIBUTES.iter().all(|name| read.contains(name)));
+        assert_eq!(HEAD_ATTRIBUTES.len(), read.len());
+    }
+}

@@ -1,0 +1,173 @@
+//! Removes entries whose records nobody wants, once a copy of them is in a file.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufWriter, Write as _},
+    path::Path,
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use dynamo_sink::stored::Attributes;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    QuarantineError, folder,
+    store::{Entry, Listed, Removal, Store},
+};
+
+/// What became of entries that were to be dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dropped {
+    /// How many are gone, with a copy in the file.
+    pub dropped: usize,
+    /// How many stay, since their records were rejected again meanwhile.
+    pub left: usize,
+    /// How many somebody else removed meanwhile.
+    pub were_gone: usize,
+}
+
+/// Copies entries to a file that does not exist yet, then removes them.
+///
+/// A line of the file is an item as it stood in the table, in DynamoDB's JSON; an entry's head comes after its parts, so
+/// that whoever puts the items back in their order never has a head without them.
+pub async fn run(
+    store: &Store,
+    entries: Vec<Listed>,
+    path: &Path,
+) -> Result<Dropped, QuarantineError> {
+    let of_copy = |source| QuarantineError::Copy { path: path.to_owned(), source };
+    let mut dropped = Dropped::default();
+    let mut copied = Vec::new();
+    let mut copy = BufWriter::new(create(path).map_err(of_copy)?);
+    for Listed { head, .. } in entries {
+        match store.read(&head.key).await? {
+            Some(entry) => {
+                write(&entry, &mut copy).map_err(of_copy)?;
+                copied.push(without_record(entry));
+            }
+            None => dropped.were_gone += 1,
+        }
+    }
+    keep(copy, path).map_err(of_copy)?;
+    let records = copied.len();
+    for entry in copied {
+        let removal = store.remove(&entry).await.map_err(|source| QuarantineError::Drop {
+            dropped: dropped.dropped,
+            records,
+            path: path.to_owned(),
+            source,
+        })?;
+        match removal {
+            Removal::Removed => dropped.dropped += 1,
+            Removal::RejectedAgain => dropped.left += 1,
+            Removal::WasGone => dropped.were_gone += 1,
+        }
+    }
+    Ok(dropped)
+}
+
+/// A new file that nobody else may read.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn write(entry: &Entry, copy: &mut BufWriter<File>) -> io::Result<()> {
+    for item in &entry.items {
+        serde_json::to_writer(&mut *copy, &map(item))?;
+        writeln!(copy)?;
+    }
+    Ok(())
+}
+
+/// Waits until the file and its name would outlive a power cut.
+fn keep(copy: BufWriter<File>, path: &Path) -> io::Result<()> {
+    copy.into_inner()?.sync_all()?;
+    #[cfg(unix)]
+    File::open(folder(path))?.sync_all()?;
+    Ok(())
+}
+
+/// The entry with no more than what its removal needs.
+fn without_record(mut entry: Entry) -> Entry {
+    entry.record = None;
+    for item in &mut entry.items {
+        item.retain(|name, _| name == "SK");
+    }
+    entry
+}
+
+/// A map of attributes in DynamoDB's JSON.
+fn map(attributes: &Attributes) -> Value {
+    // Sorted, so that the same item gives the same line.
+    let sorted: std::collections::BTreeMap<_, _> = attributes.iter().collect();
+    sorted.into_iter().map(|(name, it)| (name.clone(), value(it))).collect::<Map<_, _>>().into()
+}
+
+fn value(attribute: &AttributeValue) -> Value {
+    match attribute {
+        AttributeValue::B(bytes) => json!({"B": BASE64.encode(bytes)}),
+        AttributeValue::Bool(flag) => json!({"BOOL": flag}),
+        AttributeValue::Bs(set) => {
+            json!({"BS": set.iter().map(|it| BASE64.encode(it)).collect::<Vec<_>>()})
+        }
+        AttributeValue::L(list) => json!({"L": list.iter().map(value).collect::<Vec<_>>()}),
+        AttributeValue::M(members) => json!({"M": map(members)}),
+        AttributeValue::N(number) => json!({"N": number}),
+        AttributeValue::Ns(set) => json!({"NS": set}),
+        AttributeValue::S(text) => json!({"S": text}),
+        AttributeValue::Ss(set) => json!({"SS": set}),
+        // The only other type that there is.
+        _ => json!({"NULL": true}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use aws_sdk_dynamodb::primitives::Blob;
+
+    use super::*;
+
+    #[test]
+    fn items_are_written_in_dynamodbs_json() {
+        #[track_caller]
+        fn check(attribute: &AttributeValue, expected: &Value) {
+            assert_eq!(&value(attribute), expected);
+        }
+
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        check(&text("a"), &json!({"S": "a"}));
+        check(&AttributeValue::N("1.10".to_owned()), &json!({"N": "1.10"}));
+        check(&AttributeValue::B(Blob::new([0, 255])), &json!({"B": "AP8="}));
+        check(&AttributeValue::Null(true), &json!({"NULL": true}));
+        check(&AttributeValue::Bool(false), &json!({"BOOL": false}));
+        check(&AttributeValue::L(vec![text("a")]), &json!({"L": [{"S": "a"}]}));
+        let members = Attributes::from([("b".to_owned(), text("c"))]);
+        check(&AttributeValue::M(members), &json!({"M": {"b": {"S": "c"}}}));
+        check(&AttributeValue::Ss(vec!["a".to_owned()]), &json!({"SS": ["a"]}));
+        check(&AttributeValue::Ns(vec!["1".to_owned()]), &json!({"NS": ["1"]}));
+        check(&AttributeValue::Bs(vec![Blob::new("a")]), &json!({"BS": ["YQ=="]}));
+    }
+
+    #[test]
+    fn a_copy_overwrites_nothing_and_is_for_its_owner() {
+        let path = std::env::temp_dir().join(format!("sinkctl-copy-{}", std::process::id()));
+        let file = create(&path).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        keep(BufWriter::new(file), &path).unwrap();
+        assert_eq!(create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,398 @@
+//! What waits in the quarantine: counted, then one by one.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
+
+use serde::Serialize;
+
+use super::{
+    store::{Found, Listed},
+    text::{age, counted, rest_of, time, write_rows},
+};
+use crate::{
+    entry::Head,
+    visible::{Visible, visible_json},
+};
+
+/// What a list shows.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listing {
+    /// The table's name.
+    pub table: String,
+    /// How many records there are.
+    pub records: usize,
+    /// How many of them miss a part.
+    pub incomplete: usize,
+    /// How many of them have expired, and may be gone at any time.
+    pub expired: usize,
+    /// The records by what is wrong with them.
+    pub by_reason: BTreeMap<String, Group>,
+    /// The records by topic.
+    pub by_topic: BTreeMap<String, Group>,
+    /// The records by how long ago they were rejected first.
+    pub by_age: Vec<AgeGroup>,
+    /// Some of the records.
+    pub entries: Vec<Row>,
+    /// Parts without a head, which count for nothing.
+    pub leftovers: usize,
+    /// Items that no sink wrote.
+    pub foreign: usize,
+}
+
+/// Records that have something in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    /// How many there are.
+    pub records: usize,
+    /// The age of the oldest, in milliseconds.
+    pub oldest: i64,
+}
+
+/// Records of about the same age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgeGroup {
+    /// The age in words.
+    pub age: &'static str,
+    /// How many there are.
+    pub records: usize,
+}
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// The record's topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Kafka's timestamp in milliseconds since 1970.
+    pub timestamp: i64,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The function's binary.
+    pub sink: String,
+    /// The code of what is wrong.
+    pub reason: String,
+    /// What is wrong, in words.
+    pub message: String,
+    /// When it was rejected first, in milliseconds since 1970.
+    pub first_seen: i64,
+    /// How often it was rejected.
+    pub attempts: u64,
+    /// From when on it may be gone, in seconds since 1970.
+    pub expires_at: Option<i64>,
+    /// Whether all parts of the record stand.
+    pub is_whole: bool,
+}
+
+/// The ages that are counted, by their upper bounds in milliseconds.
+const AGES: [(&str, i64); 4] = [
+    ("up to an hour", 60 * 60 * 1000),
+    ("up to a day", 24 * 60 * 60 * 1000),
+    ("up to a week", 7 * 24 * 60 * 60 * 1000),
+    ("older", i64::MAX),
+];
+
+impl Listing {
+    /// Counts what was found in a table, and keeps the first `limit` records. `now` is in milliseconds since 1970.
+    pub fn new(table: &str, found: Found, limit: usize, now: i64) -> Self {
+        let Found { entries, leftovers, foreign } = found;
+        let mut listing = Self {
+            table: table.to_owned(),
+            records: entries.len(),
+            incomplete: entries.iter().filter(|entry| !entry.is_whole).count(),
+            expired: 0,
+            by_reason: BTreeMap::new(),
+            by_topic: BTreeMap::new(),
+            by_age: AGES.map(|(age, _)| AgeGroup { age, records: 0 }).to_vec(),
+            entries: Vec::new(),
+            leftovers,
+            foreign,
+        };
+        for Listed { head, .. } in &entries {
+            let age = now.saturating_sub(head.first_seen);
+            listing.by_reason.entry(head.reason.clone()).or_default().add(age);
+            listing.by_topic.entry(head.topic.clone()).or_default().add(age);
+            let group = AGES.iter().position(|(_, limit)| age <= *limit).unwrap_or_default();
+            listing.by_age[group].records += 1;
+            listing.expired += usize::from(head.expires_at.is_some_and(|it| it <= now / 1000));
+        }
+        listing.by_age.retain(|group| group.records > 0);
+        listing.entries = entries.into_iter().take(limit).map(Row::new).collect();
+        listing
+    }
+
+    /// Writes it as one line of JSON.
+    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", visible_json(&serde_json::to_string(self)?))
+    }
+
+    /// Writes it for people, `now` being in milliseconds since 1970.
+    pub fn write(&self, now: i64, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{} in {}", counted(self.records, "record"), self.table)?;
+        self.write_notes(out)?;
+        if self.records == 0 {
+            return Ok(());
+        }
+        for (name, groups) in [("reason", &self.by_reason), ("topic", &self.by_topic)] {
+            let row = |(name, group): (&String, &Group)| {
+                vec![group.records.to_string(), Visible(name).to_string(), age(group.oldest)]
+            };
+            let mut groups: Vec<_> = groups.iter().collect();
+            groups.sort_by_key(|(_, group)| std::cmp::Reverse(group.records));
+            let rows: Vec<_> = groups.into_iter().map(row).collect();
+            writeln!(out)?;
+            write_rows(&["records", name, "oldest"], &rows, out)?;
+        }
+        let row = |group: &AgeGroup| vec![group.records.to_string(), group.age.to_owned()];
+        let rows: Vec<_> = self.by_age.iter().map(row).collect();
+        writeln!(out)?;
+        write_rows(&["records", "first rejected"], &rows, out)?;
+
+        if !self.entries.is_empty() {
+            let rows: Vec<_> = self.entries.iter().map(|row| row.cells(now)).collect();
+            writeln!(out)?;
+            let headings = ["partition", "offset", "epoch", "age", "attempts", "reason", "message"];
+            write_rows(&headings, &rows, out)?;
+        }
+        rest_of(self.records, self.entries.len(), "`--limit` shows them, filters choose", out)
+    }
+
+    fn write_notes(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self { incomplete, expired, leftovers, foreign, .. } = self;
+        if *incomplete > 0 {
+            writeln!(
+                out,
+                "{incomplete} of them incomplete: parts of the record are missing, so they can only be dropped"
+            )?;
+        }
+        if *expired > 0 {
+            writeln!(out, "{expired} of them expired: they go at any time, and are not redriven")?;
+        }
+        if *leftovers > 0 {
+            let parts = counted(*leftovers, "part");
+            writeln!(
+                out,
+                "{parts} of records that are gone: left by a removal that was cut off, harmless"
+            )?;
+        }
+        if *foreign > 0 {
+            writeln!(out, "{} that no sink wrote", counted(*foreign, "item"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    fn add(&mut self, age: i64) {
+        self.records += 1;
+        self.oldest = self.oldest.max(age);
+    }
+}
+
+impl Row {
+    /// One for an entry.
+    pub fn new(Listed { head, is_whole }: Listed) -> Self {
+        let Head { topic, partition, offset, timestamp, epoch, sink, reason, message, .. } = head;
+        Self {
+            topic,
+            partition,
+            offset,
+            timestamp,
+            epoch,
+            sink,
+            reason,
+            message,
+            first_seen: head.first_seen,
+            attempts: head.attempts,
+            expires_at: head.expires_at,
+            is_whole,
+        }
+    }
+
+    fn cells(&self, now: i64) -> Vec<String> {
+        let incomplete = if self.is_whole { "" } else { "(incomplete) " };
+        vec![
+            Visible(&format!("{}-{}", self.topic, self.partition)).to_string(),
+            self.offset.to_string(),
+            self.epoch.to_string(),
+            age(now.saturating_sub(self.first_seen)),
+            self.attempts.to_string(),
+            Visible(&self.reason).to_string(),
+            Visible(&format!("{incomplete}{}", self.message)).to_string(),
+        ]
+    }
+
+    /// Writes all of it for people, `now` being in milliseconds since 1970.
+    pub fn write(&self, now: i64, out: &mut dyn Write) -> io::Result<()> {
+        let Self { topic, partition, offset, reason, message, .. } = self;
+        writeln!(out, "{}", Visible(&format!("{topic}-{partition} offset {offset}")))?;
+        let timestamp = match self.timestamp {
+            ..0 => "none".to_owned(),
+            timestamp => format!("{timestamp} ({})", time(timestamp)),
+        };
+        let first_seen = time(self.first_seen);
+        let age = age(now.saturating_sub(self.first_seen));
+        let expires = match self.expires_at {
+            None => "never".to_owned(),
+            Some(seconds) if seconds <= now / 1000 => "expired: it goes at any time".to_owned(),
+            Some(seconds) => time(seconds.saturating_mul(1000)),
+        };
+        for (name, text) in [
+            ("reason", reason.clone()),
+            ("message", message.clone()),
+            ("sink", self.sink.clone()),
+            ("epoch", self.epoch.to_string()),
+            ("timestamp", timestamp),
+            ("rejected", format!("{}, first at {first_seen}, {age} ago", times(self.attempts))),
+            ("expires", expires),
+        ] {
+            writeln!(out, "  {name:<10} {}", Visible(&text))?;
+        }
+        Ok(())
+    }
+}
+
+fn times(attempts: u64) -> String {
+    if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    const NOW: i64 = 10 * 24 * 60 * 60 * 1000;
+
+    fn entry(offset: i64, reason: &str, age: i64) -> Listed {
+        let reason = reason.to_owned();
+        let head =
+            Head { offset, reason, first_seen: NOW - age, expires_at: None, ..Head::example() };
+        Listed { head, is_whole: true }
+    }
+
+    #[test]
+    fn records_are_counted_then_shown() {
+        #[track_caller]
+        fn check(found: Found, limit: usize, expected: &Expect) {
+            let mut out = Vec::new();
+            Listing::new("t", found, limit, NOW).write(NOW, &mut out).unwrap();
+            expected.assert_eq(&String::from_utf8(out).unwrap());
+        }
+
+        check(
+            Found::default(),
+            20,
+            &expect![[r"
+            0 records in t
+        "]],
+        );
+        let found = |entries: Vec<Listed>| Found { entries, ..Found::default() };
+        let hour = 60 * 60 * 1000;
+        let one = || entry(7, "INVALID_JSON", 30_000);
+        check(
+            found(vec![one()]),
+            20,
+            &expect![[r"
+            1 record in t
+
+            records  reason        oldest
+                  1  INVALID_JSON    30 s
+
+            records  topic  oldest
+                  1  a-b      30 s
+
+            records  first rejected
+                  1  up to an hour
+
+            partition  offset  epoch   age  attempts  reason        message
+            a-b-3           7      1  30 s         2  INVALID_JSON  no JSON
+        "]],
+        );
+        let hostile =
+            Head { topic: "\u{1b}[2J".to_owned(), message: "\u{7}".to_owned(), ..one().head };
+        let several = vec![
+            one(),
+            entry(8, "MISSING_KEY", 5 * hour),
+            Listed { is_whole: false, ..entry(9, "MISSING_KEY", 200 * hour) },
+            Listed { head: Head { expires_at: Some(5), ..hostile }, is_whole: true },
+        ];
+        let found = Found { entries: several, leftovers: 2, foreign: 1 };
+        check(
+            found.clone(),
+            20,
+            &expect![[r"
+            4 records in t
+            1 of them incomplete: parts of the record are missing, so they can only be dropped
+            1 of them expired: they go at any time, and are not redriven
+            2 parts of records that are gone: left by a removal that was cut off, harmless
+            1 item that no sink wrote
+
+            records  reason        oldest
+                  2  INVALID_JSON    30 s
+                  2  MISSING_KEY   8 days
+
+            records  topic      oldest
+                  3  a-b        8 days
+                  1  \u{1b}[2J    30 s
+
+            records  first rejected
+                  2  up to an hour
+                  1  up to a day
+                  1  older
+
+            partition    offset  epoch     age  attempts  reason        message
+            a-b-3             7      1    30 s         2  INVALID_JSON  no JSON
+            a-b-3             8      1     5 h         2  MISSING_KEY   no JSON
+            a-b-3             9      1  8 days         2  MISSING_KEY   (incomplete) no JSON
+            \u{1b}[2J-3       7      1    30 s         2  INVALID_JSON  \u{7}
+        "]],
+        );
+        check(
+            found,
+            1,
+            &expect![[r"
+            4 records in t
+            1 of them incomplete: parts of the record are missing, so they can only be dropped
+            1 of them expired: they go at any time, and are not redriven
+            2 parts of records that are gone: left by a removal that was cut off, harmless
+            1 item that no sink wrote
+
+            records  reason        oldest
+                  2  INVALID_JSON    30 s
+                  2  MISSING_KEY   8 days
+
+            records  topic      oldest
+                  3  a-b        8 days
+                  1  \u{1b}[2J    30 s
+
+            records  first rejected
+                  2  up to an hour
+                  1  up to a day
+                  1  older
+
+            partition  offset  epoch   age  attempts  reason        message
+            a-b-3           7      1  30 s         2  INVALID_JSON  no JSON
+            and 3 more: `--limit` shows them, filters choose
+        "]],
+        );
+    }
+
+    #[test]
+    fn json_has_the_same() {
+        let found = Found { entries: vec![entry(7, "\u{9b}", 5)], ..Found::default() };
+        let mut out = Vec::new();
+        Listing::new("t", found, 20, NOW).write_json(&mut out).unwrap();
+        expect![[r#"
+            {"table":"t","records":1,"incomplete":0,"expired":0,"byReason":{"\u009b":{"records":1,"oldest":5}},"byTopic":{"a-b":{"records":1,"oldest":5}},"byAge":[{"age":"up to an hour","records":1}],"entries":[{"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"epoch":1,"sink":"sinkSeatoolData","reason":"\u009b","message":"no JSON","firstSeen":863999995,"attempts":2,"expiresAt":null,"isWhole":true}],"leftovers":0,"foreign":0}
+        "#]].assert_eq(&String::from_utf8(out).unwrap());
+    }
+}

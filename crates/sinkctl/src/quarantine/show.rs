@@ -1,0 +1,322 @@
+//! One entry: what is known of its record, and on demand what the record holds.
+
+use std::io::{self, Write};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use serde::{Serialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+
+use super::{
+    list::Row,
+    record::decoded,
+    store::{Entry, Listed},
+    text::counted,
+};
+use crate::visible::{Visible, visible_json};
+
+/// How much of a record is shown: it is data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// How large its parts are.
+    #[default]
+    Sizes,
+    /// Its key, value and headers.
+    Decoded,
+    /// Its JSON text as Lambda delivered it.
+    Raw,
+}
+
+/// What is shown of an entry.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    #[serde(flatten)]
+    row: Row,
+    /// The length of the record's text; none if a part of it is missing.
+    record_bytes: Option<usize>,
+    /// How many items hold it beside the head.
+    parts: u64,
+    /// What the record says, or why it can't be decoded.
+    #[serde(flatten)]
+    content: Content,
+    /// The record's JSON text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Content {
+    Decoded { key: Option<Bytes>, value: Option<Bytes>, headers: Vec<Header> },
+    Undecoded { undecoded: String },
+}
+
+#[derive(Debug, Serialize)]
+struct Header {
+    name: String,
+    value: Option<Bytes>,
+}
+
+/// Bytes of which maybe only the number is known.
+#[derive(Debug, Serialize)]
+struct Bytes {
+    bytes: usize,
+    #[serde(flatten)]
+    meaning: Option<Meaning>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Meaning {
+    Json(Box<RawValue>),
+    Text(String),
+    Base64(String),
+}
+
+impl Shown {
+    /// What is shown of an entry.
+    pub fn new(entry: &Entry, detail: Detail) -> Self {
+        let with_data = detail == Detail::Decoded;
+        let content = decoded(entry, |record| match record {
+            Ok(record) => {
+                let bytes = |bytes: &Option<Vec<u8>>| {
+                    bytes.as_deref().map(|bytes| Bytes::new(bytes, with_data))
+                };
+                let header = |header: &kafka_event::Header<'_>| Header {
+                    name: header.name.to_string(),
+                    value: bytes(&header.value),
+                };
+                Content::Decoded {
+                    key: bytes(&record.key),
+                    value: bytes(&record.value),
+                    headers: record.headers.iter().map(header).collect(),
+                }
+            }
+            Err(why) => Content::Undecoded { undecoded: why.to_owned() },
+        });
+        let text = entry.record.as_deref().filter(|_| detail == Detail::Raw);
+        let text = text.map(|text| String::from_utf8_lossy(text).into_owned());
+        let head = entry.head.clone();
+        Self {
+            record_bytes: entry.record.as_ref().map(Vec::len),
+            parts: head.parts,
+            row: Row::new(Listed { is_whole: entry.record.is_some(), head }),
+            content,
+            record: text.and_then(|text| RawValue::from_string(text).ok()),
+        }
+    }
+
+    /// Writes it as one line of JSON.
+    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", visible_json(&serde_json::to_string(self)?))
+    }
+
+    /// Writes it for people, `now` being in milliseconds since 1970.
+    pub fn write(&self, now: i64, out: &mut dyn Write) -> io::Result<()> {
+        self.row.write(now, out)?;
+        let mut line = |name: &str, text: &str| writeln!(out, "  {name:<10} {text}");
+        let items = if self.parts == 0 { 1 } else { self.parts };
+        match self.record_bytes {
+            Some(bytes) => line("record", &format!("{bytes} bytes in {}", counted_items(items)))?,
+            None => line("record", "incomplete: a part of it is missing")?,
+        }
+        match &self.content {
+            Content::Decoded { key, value, headers } => {
+                line("key", &Bytes::words(key.as_ref()))?;
+                line("value", &Bytes::words(value.as_ref()))?;
+                for Header { name, value } in headers {
+                    let value = Bytes::words(value.as_ref());
+                    line("header", &format!("{}: {value}", Visible(name)))?;
+                }
+            }
+            Content::Undecoded { undecoded } => {
+                line("content", &format!("can't be decoded: {}", Visible(undecoded)))?;
+            }
+        }
+        if let Some(record) = &self.record {
+            line("as sent", &visible_json(record.get()))?;
+        }
+        Ok(())
+    }
+}
+
+fn counted_items(items: u64) -> String {
+    counted(usize::try_from(items).unwrap_or(usize::MAX), "item")
+}
+
+impl Bytes {
+    fn new(bytes: &[u8], with_data: bool) -> Self {
+        let meaning = with_data.then(|| match str::from_utf8(bytes) {
+            Ok(text) if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
+                // What was just read as JSON is JSON, but for the depth that a value may have.
+                RawValue::from_string(text.to_owned())
+                    .map_or_else(|_| Meaning::Text(text.to_owned()), Meaning::Json)
+            }
+            Ok(text) => Meaning::Text(text.to_owned()),
+            Err(_) => Meaning::Base64(BASE64.encode(bytes)),
+        });
+        Self { bytes: bytes.len(), meaning }
+    }
+
+    fn words(bytes: Option<&Self>) -> String {
+        let Some(Self { bytes, meaning }) = bytes else { return "none".to_owned() };
+        let size = counted(*bytes, "byte");
+        match meaning {
+            None => size,
+            Some(Meaning::Json(json)) => format!("{size}, JSON: {}", visible_json(json.get())),
+            Some(Meaning::Text(text)) => format!("{size}, text: {}", Visible(text)),
+            Some(Meaning::Base64(text)) => format!("{size}, in base64: {text}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::entry::Head;
+
+    const RECORD: &str = concat!(
+        r#"{"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"key":"IkEi","value":"eyJuIjoxMjM0NTY3ODkwMTIzNDU2Nzg5MC4xMCwicyI6IsKbIn0=","#,
+        r#""headers":[{"\u001b[2J":[104,105]},{"raw":[-1]},{"none":null}]}"#
+    );
+
+    fn entry(text: Option<&str>) -> Entry {
+        let record = text.map(|text| text.as_bytes().to_vec());
+        Entry { head: Head::example(), record, items: Vec::new() }
+    }
+
+    #[test]
+    fn data_is_shown_on_demand_only() {
+        #[track_caller]
+        fn check(text: Option<&str>, detail: Detail, expected: &Expect) {
+            let mut out = Vec::new();
+            Shown::new(&entry(text), detail).write(61_000, &mut out).unwrap();
+            expected.assert_eq(&String::from_utf8(out).unwrap());
+        }
+
+        check(
+            Some(RECORD),
+            Detail::Sizes,
+            &expect![[r"
+            a-b-3 offset 7
+              reason     INVALID_JSON
+              message    no JSON
+              sink       sinkSeatoolData
+              epoch      1
+              timestamp  none
+              rejected   2 times, first at 1970-01-01T00:00:01Z, 60 s ago
+              expires    1970-01-01T00:01:30Z
+              record     194 bytes in 1 item
+              key        3 bytes
+              value      38 bytes
+              header     \u{1b}[2J: 2 bytes
+              header     raw: 1 byte
+              header     none: none
+        "]],
+        );
+        check(
+            Some(RECORD),
+            Detail::Decoded,
+            &expect![[r#"
+            a-b-3 offset 7
+              reason     INVALID_JSON
+              message    no JSON
+              sink       sinkSeatoolData
+              epoch      1
+              timestamp  none
+              rejected   2 times, first at 1970-01-01T00:00:01Z, 60 s ago
+              expires    1970-01-01T00:01:30Z
+              record     194 bytes in 1 item
+              key        3 bytes, JSON: "A"
+              value      38 bytes, JSON: {"n":12345678901234567890.10,"s":"\u009b"}
+              header     \u{1b}[2J: 2 bytes, text: hi
+              header     raw: 1 byte, in base64: /w==
+              header     none: none
+        "#]],
+        );
+        check(
+            Some(RECORD),
+            Detail::Raw,
+            &expect![[r#"
+            a-b-3 offset 7
+              reason     INVALID_JSON
+              message    no JSON
+              sink       sinkSeatoolData
+              epoch      1
+              timestamp  none
+              rejected   2 times, first at 1970-01-01T00:00:01Z, 60 s ago
+              expires    1970-01-01T00:01:30Z
+              record     194 bytes in 1 item
+              key        3 bytes
+              value      38 bytes
+              header     \u{1b}[2J: 2 bytes
+              header     raw: 1 byte
+              header     none: none
+              as sent    {"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"key":"IkEi","value":"eyJuIjoxMjM0NTY3ODkwMTIzNDU2Nzg5MC4xMCwicyI6IsKbIn0=","headers":[{"\u001b[2J":[104,105]},{"raw":[-1]},{"none":null}]}
+        "#]],
+        );
+        check(
+            None,
+            Detail::Decoded,
+            &expect![[r"
+            a-b-3 offset 7
+              reason     INVALID_JSON
+              message    no JSON
+              sink       sinkSeatoolData
+              epoch      1
+              timestamp  none
+              rejected   2 times, first at 1970-01-01T00:00:01Z, 60 s ago
+              expires    1970-01-01T00:01:30Z
+              record     incomplete: a part of it is missing
+              content    can't be decoded: a part of it is missing
+        "]],
+        );
+        check(
+            Some(&RECORD.replace("IkEi", "?")),
+            Detail::Decoded,
+            &expect![[r"
+            a-b-3 offset 7
+              reason     INVALID_JSON
+              message    no JSON
+              sink       sinkSeatoolData
+              epoch      1
+              timestamp  none
+              rejected   2 times, first at 1970-01-01T00:00:01Z, 60 s ago
+              expires    1970-01-01T00:01:30Z
+              record     191 bytes in 1 item
+              content    can't be decoded: `key` is not valid base64 at byte 0 of its text
+        "]],
+        );
+    }
+
+    #[test]
+    fn json_keeps_every_digit() {
+        #[track_caller]
+        fn check(detail: Detail, expected: &Expect) {
+            let mut out = Vec::new();
+            Shown::new(&entry(Some(RECORD)), detail).write_json(&mut out).unwrap();
+            expected.assert_eq(&String::from_utf8(out).unwrap());
+        }
+
+        check(
+            Detail::Sizes,
+            &expect![[r#"
+            {"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"epoch":1,"sink":"sinkSeatoolData","reason":"INVALID_JSON","message":"no JSON","firstSeen":1000,"attempts":2,"expiresAt":90,"isWhole":true,"recordBytes":194,"parts":0,"key":{"bytes":3},"value":{"bytes":38},"headers":[{"name":"\u001b[2J","value":{"bytes":2}},{"name":"raw","value":{"bytes":1}},{"name":"none","value":null}]}
+        "#]],
+        );
+        check(
+            Detail::Decoded,
+            &expect![[r#"
+            {"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"epoch":1,"sink":"sinkSeatoolData","reason":"INVALID_JSON","message":"no JSON","firstSeen":1000,"attempts":2,"expiresAt":90,"isWhole":true,"recordBytes":194,"parts":0,"key":{"bytes":3,"json":"A"},"value":{"bytes":38,"json":{"n":12345678901234567890.10,"s":"\u009b"}},"headers":[{"name":"\u001b[2J","value":{"bytes":2,"text":"hi"}},{"name":"raw","value":{"bytes":1,"base64":"/w=="}},{"name":"none","value":null}]}
+        "#]],
+        );
+        check(
+            Detail::Raw,
+            &expect![[r#"
+            {"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"epoch":1,"sink":"sinkSeatoolData","reason":"INVALID_JSON","message":"no JSON","firstSeen":1000,"attempts":2,"expiresAt":90,"isWhole":true,"recordBytes":194,"parts":0,"key":{"bytes":3},"value":{"bytes":38},"headers":[{"name":"\u001b[2J","value":{"bytes":2}},{"name":"raw","value":{"bytes":1}},{"name":"none","value":null}],"record":{"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"key":"IkEi","value":"eyJuIjoxMjM0NTY3ODkwMTIzNDU2Nzg5MC4xMCwicyI6IsKbIn0=","headers":[{"\u001b[2J":[104,105]},{"raw":[-1]},{"none":null}]}}
+        "#]],
+        );
+    }
+}
