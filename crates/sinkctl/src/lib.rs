@@ -29,7 +29,6 @@ pub mod audit;
 pub mod quarantine;
 
 pub mod chain;
-#[cfg(feature = "aws")]
 pub mod visible;
 
 mod lock;

@@ -74,8 +74,8 @@ Examples:
   sinkctl quarantine drop aws.ksqldb.seatool.agg.State_Plan-4 1234 --stage master
   sinkctl quarantine drop --reason NULL_VALUE --older-than 30d --copy dropped.jsonl --yes --stage master
 
-Each line of the copy is an item of the table, which puts it back:
-  while IFS= read -r item; do aws dynamodb put-item --table-name TABLE --item \"$item\"; done < dropped.jsonl
+Each line of the copy is an item of the table in DynamoDB's JSON, as PutItem takes it; put back in their order, they
+are what they were.
 
 Exit status: 0 when all were dropped, 1 when some were left or nothing was dropped, 2 when it could not be done.";
 

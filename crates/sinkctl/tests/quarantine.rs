@@ -19,9 +19,15 @@ use aws_sdk_dynamodb::{
     error::BoxError,
     operation::delete_item::DeleteItemInput,
 };
+use axum::{
+    Router,
+    http::{StatusCode, header::HeaderName},
+    routing::{get, post},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use dynoxide::actions::put_item::PutItemRequest;
 use indicatif::ProgressBar;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sinkctl::{
     build::{Profile, Programs},
     dynamodb::{LocalDynamoDb, Storage, without_streams},
@@ -55,18 +61,24 @@ const PACE: Pace = Pace { rate: 1_000_000, batch_size: 10 };
 static TEMPLATE: LazyLock<PathBuf> =
     LazyLock::new(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml"));
 
-/// A local stage whose quarantine holds something.
+/// A stage whose tables are in an embedded DynamoDB.
 struct Stage {
+    name: Option<&'static str>,
     dynamodb: LocalDynamoDb,
 }
 
 impl Stage {
-    /// One whose function got these records while it was broken.
+    /// The local one, whose function got these records while it was broken.
     async fn new(records: &[String]) -> Self {
-        let template = Template::read(&TEMPLATE, &[("Stage", LOCAL_STAGE)]).unwrap();
+        Self::named(None, records).await
+    }
+
+    async fn named(name: Option<&'static str>, records: &[String]) -> Self {
+        let parameters = [("Stage", name.unwrap_or(LOCAL_STAGE))];
+        let template = Template::read(&TEMPLATE, &parameters).unwrap();
         let tables = without_streams(&template.tables);
         let dynamodb = LocalDynamoDb::start(Storage::Memory, 0, &tables).await.unwrap();
-        let stage = Self { dynamodb };
+        let stage = Self { name, dynamodb };
         stage.deliver(BROKEN, records).await;
         stage
     }
@@ -75,7 +87,7 @@ impl Stage {
         let parameters = parameters.iter().map(|&(name, it)| (name.to_owned(), it.to_owned()));
         Place {
             template: TEMPLATE.clone(),
-            stage: None,
+            stage: self.name.map(str::to_owned),
             parameters: parameters.collect(),
             dynamodb_endpoint: Some(self.dynamodb.endpoint()),
         }
@@ -138,15 +150,21 @@ impl Stage {
         items.iter().map(|item| item["PK"]["S"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Runs the program, and returns its exit status, its output and its errors.
+    /// Runs the program on the local stage.
     async fn sinkctl(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sinkctl"));
-        command.arg("--template").arg(&*TEMPLATE).arg("quarantine").args(arguments);
-        command.args(["--dynamodb-endpoint", &self.dynamodb.endpoint()]);
-        let output = command.stdin(Stdio::null()).output().await.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code(), text(output.stdout), text(output.stderr))
+        let endpoint = self.dynamodb.endpoint();
+        sinkctl(&[arguments, &["--dynamodb-endpoint", &endpoint]].concat(), &[]).await
     }
+}
+
+/// Runs the program, and returns its exit status, its output and its errors.
+async fn sinkctl(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sinkctl"));
+    command.arg("--template").arg(&*TEMPLATE).arg("quarantine").args(arguments);
+    let output = command.envs(variables.iter().copied()).stdin(Stdio::null()).output();
+    let output = output.await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 fn record(offset: i64, value: &str) -> String {
@@ -205,15 +223,26 @@ async fn what_was_mended_lands_and_the_rest_is_dropped() {
     assert_eq!(stage.dynamodb.items(QUARANTINE).unwrap().len(), 1);
 
     let copy = std::env::temp_dir().join(format!("sinkctl-drop-{}.jsonl", std::process::id()));
+    stage.deliver(BROKEN, &[large(4)]).await;
     let stored = stage.dynamodb.items(QUARANTINE).unwrap();
     let dropped =
         drop::run(&stage.store().await, stage.found().await.entries, &copy).await.unwrap();
-    assert_eq!((dropped.dropped, dropped.left, dropped.were_gone), (1, 0, 0));
+    assert_eq!((dropped.dropped, dropped.left, dropped.were_gone), (2, 0, 0));
     let lines = std::fs::read_to_string(&copy).unwrap();
     std::fs::remove_file(copy).unwrap();
-    let lines: Vec<Value> = lines.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
-    assert_eq!(lines, stored);
     assert_eq!(stage.dynamodb.items(QUARANTINE).unwrap(), Vec::<Value>::new());
+
+    // The copy is all that it was.
+    for line in lines.lines() {
+        let request = PutItemRequest {
+            table_name: QUARANTINE.to_owned(),
+            item: serde_json::from_str(line).unwrap(),
+            ..PutItemRequest::default()
+        };
+        stage.dynamodb.database().put_item(request).unwrap();
+    }
+    assert_eq!(stage.dynamodb.items(QUARANTINE).unwrap(), stored);
+    assert_eq!(stage.entries().await, [(3, 3), (4, 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -443,4 +472,61 @@ async fn exit_statuses_say_what_came_of_it() {
     // Nothing to do is done.
     let (status, _, _) = stage.sinkctl(&["redrive", "--topic", "other"]).await;
     assert_eq!(status, Some(0));
+}
+
+/// What Lambda says of a function that is deployed under this name, and does with it.
+async fn lambda(name: &str, target: Target) -> String {
+    let variables = json!({"KAFKA_TOPIC": target.topic, "EPOCH": target.epoch.to_string()});
+    let configuration = json!({"Environment": {"Variables": variables}}).to_string();
+    let target = Arc::new(target);
+    let invocation = move |body: String| async move {
+        let reply = target.invoker.invoke(body).await;
+        // Lambda gives the last 4 KB.
+        let log = reply.log.join("\n");
+        let tail = &log.as_bytes()[log.len().saturating_sub(4096)..];
+        let log = [(HeaderName::from_static("x-amz-log-result"), BASE64.encode(tail))];
+        match reply.outcome {
+            Outcome::Answered(body) => (StatusCode::OK, log, body),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, log, Vec::new()),
+        }
+    };
+    let path = |what: &str| format!("/2015-03-31/functions/{name}/{what}");
+    let router = Router::new()
+        .route(&path("configuration"), get(|| async move { configuration }))
+        .route(&path("invocations"), post(invocation));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployed_stage_is_mended_through_lambda() {
+    let stage = Stage::named(Some("master"), &[deep(1), bad(2)]).await;
+    let endpoint = stage.dynamodb.endpoint();
+    let target = stage.targets(MENDED, &endpoint).await.remove(SINK).unwrap();
+    let lambda = lambda("compare-connector-master-sinkAppianData", target).await;
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint.as_str()),
+        ("AWS_ENDPOINT_URL_LAMBDA", lambda.as_str()),
+    ];
+    let (status, out, errors) = sinkctl(&["redrive", "--stage", "master"], &variables).await;
+    assert_eq!((status, errors.as_str()), (Some(1), ""));
+    let expected = format!(
+        "1 of 2 records accepted and removed (by the functions' logs 1 written)\n\
+         1 record left, rejected again\n  \
+         {TOPIC}-0 offset 2 epoch 0: was NOT_AN_OBJECT; now NOT_AN_OBJECT: the JSON text is not an object\n"
+    );
+    assert_eq!(out, expected);
+    assert_eq!(stage.entries().await, [(2, 2)]);
+    // Nothing is deployed under that name.
+    let other = ("AWS_ENDPOINT_URL_LAMBDA", "http://127.0.0.1:9");
+    let variables = [&variables[..4], &[other]].concat();
+    let (status, _, errors) = sinkctl(&["redrive", "--stage", "master"], &variables).await;
+    assert_eq!(status, Some(2));
+    assert!(errors.contains("is the stage deployed in this region?"), "{errors}");
+    assert_eq!(stage.entries().await, [(2, 2)]);
 }

@@ -7,6 +7,8 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use crate::visible::Visible;
+
 /// The differences of one kind that the table shows.
 const SHOWN: usize = 10;
 
@@ -367,22 +369,9 @@ impl Finding {
             (None, None) => {}
         }
         parts.extend(self.key.as_ref().map(|key| format!("key {key:?}")));
-        printable(&parts.join(", "))
+        // Topics, reasons and names come from the tables, and from whoever could write there.
+        Visible(&parts.join(", ")).to_string()
     }
-}
-
-/// Topics, reasons and names come from the tables, and from whoever could write there: none may reach a terminal's own
-/// commands.
-fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            printable.extend(character.escape_default());
-        } else {
-            printable.push(character);
-        }
-    }
-    printable
 }
 
 fn row(out: &mut dyn Write, name: &str, count: u64, words: &str) -> io::Result<()> {

@@ -30,6 +30,9 @@ use crate::{
 /// The most bytes of an event: Lambda's quota for the payload of a synchronous invocation.
 const MAX_EVENT_BYTES: usize = 6_291_456;
 
+/// The reason of records that somebody delivered with a wrong epoch; Lambda gives them none.
+const INVALID_EPOCH: &str = "INVALID_EPOCH";
+
 /// How fast it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
@@ -48,6 +51,8 @@ pub fn obstacle(entry: &Listed, target: Option<&Target>, now: i64) -> Option<Why
     } else if target.epoch < *epoch {
         // It would reject the record, and put it into the quarantine under its own epoch.
         Some(Why::LowerEpoch)
+    } else if entry.head.reason == INVALID_EPOCH {
+        Some(Why::OddEpoch)
     } else if expires_at.is_some_and(|expires_at| expires_at <= now / 1000) {
         Some(Why::Expired)
     } else {
@@ -300,6 +305,8 @@ mod tests {
         check(head(), false, Some(Why::Incomplete));
         check(Head { expires_at: Some(89), ..head() }, true, Some(Why::Expired));
         check(Head { epoch: 2, ..head() }, true, Some(Why::LowerEpoch));
+        let odd = Head { reason: "INVALID_EPOCH".to_owned(), ..head() };
+        check(odd, true, Some(Why::OddEpoch));
         check(Head { topic: "a".to_owned(), ..head() }, true, Some(Why::OtherTopic));
     }
 

@@ -77,6 +77,8 @@ pub enum Why {
     OtherTopic,
     /// The function's epoch is lower.
     LowerEpoch,
+    /// The record came with an epoch that could not be used, so that its entry's is a guess.
+    OddEpoch,
 }
 
 /// What ended it before all were tried.
@@ -103,6 +105,9 @@ impl Why {
             Self::NoFunction => "the template has no such function",
             Self::OtherTopic => "its function is set up for another topic",
             Self::LowerEpoch => "its function's epoch is lower than the entry's",
+            Self::OddEpoch => {
+                "it came with an epoch of its own that is wrong: deliver it with the right one"
+            }
         }
     }
 }
