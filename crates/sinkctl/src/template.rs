@@ -1,5 +1,6 @@
 //! What `template.yaml` declares, with names and variables resolved as `CloudFormation` would.
 
+mod alarm;
 mod constraints;
 mod mapping;
 mod resolve;
@@ -14,6 +15,7 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_yaml_ng::Value;
 
+pub use alarm::{Alarm, AlarmMetric};
 pub use mapping::{Mapping, StartingPosition};
 pub use resolve::ResolveError;
 
@@ -26,7 +28,7 @@ pub const FILE_NAME: &str = "template.yaml";
 pub const LOCAL_STAGE: &str = "local";
 
 /// The resources that this workspace's programs work with, in the template's order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Template {
     /// The `DynamoDB` tables.
     pub tables: Vec<Table>,
@@ -34,6 +36,8 @@ pub struct Template {
     pub functions: Vec<Function>,
     /// The event source mappings that invoke them.
     pub mappings: Vec<Mapping>,
+    /// The alarms.
+    pub alarms: Vec<Alarm>,
 }
 
 /// A `DynamoDB` table.
@@ -113,6 +117,8 @@ pub struct Function {
     pub memory_size: u64,
     /// How long an invocation may take.
     pub timeout: Duration,
+    /// Where its log goes.
+    pub log_group: String,
 }
 
 /// Why a template could not be read.
@@ -185,7 +191,12 @@ impl Template {
     pub fn parse(text: &str, parameters: &[(&str, &str)]) -> Result<Self, TemplateError> {
         let root: serde_yaml_ng::Mapping =
             serde_yaml_ng::from_str(text).map_err(TemplateError::Yaml)?;
-        let mut template = Self { tables: Vec::new(), functions: Vec::new(), mappings: Vec::new() };
+        let mut template = Self {
+            tables: Vec::new(),
+            functions: Vec::new(),
+            mappings: Vec::new(),
+            alarms: Vec::new(),
+        };
         let reader =
             Reader { resolver: Resolver::new(&root, parameters)?, globals: globals(&root) };
         for (logical_id, resource) in reader.resolver.resources() {
@@ -195,6 +206,9 @@ impl Template {
                 }
                 Some("AWS::Serverless::Function") if reader.exists(logical_id, resource)? => {
                     template.functions.push(reader.function(logical_id, resource)?);
+                }
+                Some("AWS::CloudWatch::Alarm") if reader.exists(logical_id, resource)? => {
+                    template.alarms.push(reader.alarm(logical_id, resource)?);
                 }
                 _ => {}
             }
@@ -263,9 +277,12 @@ impl Reader<'_> {
     fn function(&self, logical_id: &str, resource: &Value) -> Result<Function, TemplateError> {
         let properties =
             Properties { resolver: &self.resolver, logical_id, resource, globals: self.globals };
+        let name = properties.required_text(&["Properties", "FunctionName"])?;
+        let log_group = properties.text(&["Properties", "LoggingConfig", "LogGroup"])?;
         Ok(Function {
             logical_id: logical_id.to_owned(),
-            name: properties.required_text(&["Properties", "FunctionName"])?,
+            log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{name}")),
+            name,
             code_uri: properties.required_text(&["Properties", "CodeUri"])?,
             binary: properties.required_text(&["Metadata", "BuildProperties", "Binary"])?,
             variables: properties.texts(&["Properties", "Environment", "Variables"])?,

@@ -184,6 +184,7 @@ async fn only_the_functions_own_variables_are_set() {
         variables: [("TABLE_NAME".to_owned(), "t".to_owned())].into(),
         memory_size: 256,
         timeout: Duration::from_secs(30),
+        log_group: "/aws/lambda/f".to_owned(),
     };
     let executable = env::current_exe().unwrap();
     let settings = FunctionSettings::local(&function, executable, "http://127.0.0.1:8000");
