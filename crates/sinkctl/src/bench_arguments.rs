@@ -25,7 +25,9 @@ Examples:
   sinkctl bench --bootstrap 'node index.js' --workload seatool
   sinkctl bench --throttle 0.05 --state new
 
-Both the functions and the baseline are built as they are deployed, unless a directory is named.";
+Both the functions and the baseline are built as they are deployed, unless a directory is named.
+
+Exit status: 0 when all was measured, 1 otherwise.";
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "they are switches of a command line")]

@@ -15,23 +15,23 @@ pub mod failure;
 pub mod summary;
 
 mod consumer;
+mod ends;
 mod live;
 mod poll;
 mod report;
+mod status;
+mod tally;
 
 use std::{
     collections::BTreeMap,
     io::{self, Write},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rdkafka::{
-    consumer::Consumer as _,
-    error::{KafkaError, RDKafkaErrorCode},
-    types::RDKafkaRespErr,
-};
+use rdkafka::error::KafkaError;
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
@@ -43,20 +43,15 @@ use crate::{
     invoke::{AddressError, Invoker, RemoteFunction},
     template::{self, Function, LOCAL_STAGE, StartingPosition, Template, TemplateError},
 };
-use consumer::{ANSWER_TIME, Consumer};
 use event::Envelope;
-use poll::{Ends, Watermarks};
 use report::Report;
 use settings::{MappingSettings, Overrides, SettingsError};
+use status::{Observed, Status};
 use summary::{Counts, Summary};
 
 /// How long an invocation elsewhere may take unless something is said: as long as Lambda lets one behind Kafka. It may
 /// have to be built first.
 const REMOTE_TIMEOUT: Duration = Duration::from_mins(14);
-
-/// How long brokers may take after their start to say who leads a partition, and how soon they are asked again.
-const SETTLING_TIME: Duration = Duration::from_mins(1);
-const ASK_AGAIN_TIME: Duration = Duration::from_secs(1);
 
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +84,8 @@ pub struct Esm {
     pub json: bool,
     /// Whether all lines of the functions' logs are shown.
     pub verbose: bool,
+    /// Where to tell the status.
+    pub status_address: Option<SocketAddr>,
 }
 
 /// What runs the functions.
@@ -197,6 +194,14 @@ pub enum EsmError {
         /// The topic.
         topic: String,
     },
+    /// Occurs when the status can't be told where it was to be.
+    #[error("cannot tell the status at `{address}`: name another port, or 0 for a free one")]
+    StatusAddress {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Occurs when a failure record cannot be written.
     #[error("cannot write to `{}` what was given up", directory.display())]
     Destination {
@@ -256,8 +261,13 @@ pub async fn run(
         Runner::Address(_) => BTreeMap::new(),
     };
 
+    let status = match esm.status_address {
+        Some(address) => Some(Status::bind(address, &report).await?),
+        None => None,
+    };
     let (stopper, stop_sign) = watch::channel(false);
     let mut counts = Vec::new();
+    let mut observed = Vec::new();
     let mut tasks = JoinSet::new();
     for ((mapping, function), settings) in chosen.into_iter().zip(settings) {
         let counts_of_mapping = Arc::new(Counts::default());
@@ -271,7 +281,7 @@ pub async fn run(
         )
         .map_err(|source| EsmError::Kafka { mapping: mapping.logical_id.clone(), source })?;
         let consumer = Arc::new(consumer);
-        let ends = ends(esm, &settings.topic, &consumer, &report).await?;
+        let ends = ends::ends(esm, &settings.topic, &consumer, &report).await?;
         introduce(esm, mapping, function, &settings, &report);
         if ends.is_none() {
             report.line(&format!(
@@ -289,15 +299,20 @@ pub async fn run(
             environments: esm.environments.max(1),
             on_failure: esm.on_failure.clone(),
             counts: counts_of_mapping,
+            tally: Arc::default(),
             report: Arc::clone(&report),
             settings,
         };
+        observed.push((Observed::new(&at_work, function), Arc::clone(&consumer)));
         let ends = ends.filter(|_| esm.until_end);
         tasks.spawn(poll::run(Arc::new(at_work), consumer, ends, stop_sign.clone()));
     }
 
     let progress = tokio::spawn(Arc::clone(&report).progress(counts.clone()));
+    // As long as it is kept, the status is told.
+    let told = status.map(|status| status.start(esm, observed));
     let (result, was_stopped) = finish(tasks, &stopper, stop, &report).await;
+    drop(told);
     progress.abort();
     report.end();
     let functions = counts.into_iter().map(|(name, counts)| (name, counts.summary())).collect();
@@ -338,75 +353,6 @@ fn choose<'t>(
     };
     let chosen: Vec<_> = all.into_iter().filter(is_chosen).collect();
     if chosen.is_empty() { Err(EsmError::NoMapping) } else { Ok(chosen) }
-}
-
-/// Where the topic's partitions end now; `None` if there is no such topic, which is an error if its end is wanted.
-async fn ends(
-    esm: &Esm,
-    topic: &str,
-    consumer: &Arc<Consumer>,
-    report: &Report,
-) -> Result<Option<Ends>, EsmError> {
-    let begin = Instant::now();
-    let source = loop {
-        let (consumer, name) = (Arc::clone(consumer), topic.to_owned());
-        match tokio::task::spawn_blocking(move || ask_for_ends(&consumer, &name)).await? {
-            Ok(None) if esm.until_end => {
-                return Err(EsmError::NoTopic { topic: topic.to_owned() });
-            }
-            Ok(ends) => return Ok(ends),
-            Err(error) if is_settling(&error) && begin.elapsed() < SETTLING_TIME => {
-                report.trouble(&format!("waiting for the leaders of topic `{topic}`: {error}"));
-                tokio::time::sleep(ASK_AGAIN_TIME).await;
-            }
-            Err(error) => break error,
-        }
-    };
-    Err(match source.rdkafka_error_code() {
-        Some(
-            RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::Resolve
-            | RDKafkaErrorCode::OperationTimedOut,
-        ) => EsmError::NoBroker { bootstrap_servers: esm.bootstrap_servers.clone(), source },
-        _ => EsmError::Topic { topic: topic.to_owned(), source },
-    })
-}
-
-fn ask_for_ends(consumer: &Consumer, name: &str) -> Result<Option<Ends>, KafkaError> {
-    let metadata = consumer.fetch_metadata(Some(name), ANSWER_TIME)?;
-    let mut ends = Ends::new();
-    for topic in metadata.topics() {
-        let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        match topic.error() {
-            None => {}
-            Some(error) if error == unknown => return Ok(None),
-            Some(error) => return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::from(error))),
-        }
-        for partition in topic.partitions() {
-            let (low, high) = consumer.fetch_watermarks(name, partition.id(), ANSWER_TIME)?;
-            ends.insert(partition.id(), Watermarks { low, high });
-        }
-    }
-    Ok(Some(ends))
-}
-
-/// Whether a broker answers that just started, or that is about to hand a partition over.
-fn is_settling(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::LeaderNotAvailable
-                | RDKafkaErrorCode::NotLeaderForPartition
-                | RDKafkaErrorCode::BrokerNotAvailable
-                | RDKafkaErrorCode::ReplicaNotAvailable
-                | RDKafkaErrorCode::FencedLeaderEpoch
-                | RDKafkaErrorCode::UnknownLeaderEpoch
-                | RDKafkaErrorCode::OffsetNotAvailable
-                | RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownPartition
-        )
-    )
 }
 
 fn introduce(

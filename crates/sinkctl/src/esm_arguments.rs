@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write as _},
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -25,6 +26,7 @@ Examples:
   sinkctl esm sinkSeatoolData --starting-position TRIM_HORIZON --until-end
   sinkctl esm --parameter PollerMode=provisioned --on-failure target/failures
   sinkctl esm --invoke-address http://127.0.0.1:9000    functions of `cargo lambda watch`
+  sinkctl esm --status-address 127.0.0.1:8010           then `sinkctl status --esm http://127.0.0.1:8010`
   sinkctl esm --bootstrap-servers broker:9094 -X security.protocol=ssl -X ssl.ca.location=ca.pem
 
 Topics, batches, group, retries and responses are those of the template's mappings at the stage `local`; the flags
@@ -127,6 +129,9 @@ pub(crate) struct EsmArguments {
     /// Show all lines of the functions' logs.
     #[arg(long)]
     verbose: bool,
+    /// Tell the status here for `sinkctl status --esm`: an address of this machine only, such as `127.0.0.1:8010`.
+    #[arg(long, value_name = "IP:PORT", value_parser = loopback)]
+    status_address: Option<SocketAddr>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -168,6 +173,14 @@ pub(crate) async fn run(arguments: EsmArguments, template: PathBuf) -> Result<Ex
             Ok(ExitCode::from(INCOMPLETE))
         }
         Err(error) => Err(error),
+    }
+}
+
+/// An address that no other machine can ask.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        _ => Err("expected an address of this machine alone, such as `127.0.0.1:8010`".to_owned()),
     }
 }
 
@@ -213,6 +226,29 @@ impl EsmArguments {
             until_end: self.until_end,
             json: self.json,
             verbose: self.verbose,
+            status_address: self.status_address,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_told_to_this_machine_only() {
+        #[track_caller]
+        fn check(text: &str, is_accepted: bool) {
+            assert_eq!(loopback(text).is_ok(), is_accepted);
+        }
+
+        check("127.0.0.1:8010", true);
+        check("127.0.0.1:0", true);
+        check("[::1]:8010", true);
+        check("0.0.0.0:8010", false);
+        check("[::]:8010", false);
+        check("192.168.1.1:8010", false);
+        check("localhost:8010", false);
+        check("8010", false);
     }
 }

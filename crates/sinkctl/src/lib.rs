@@ -27,8 +27,11 @@ pub mod tables;
 pub mod audit;
 #[cfg(feature = "aws")]
 pub mod quarantine;
+pub mod status;
+pub mod tail;
 
 pub mod chain;
+pub mod terminal;
 pub mod visible;
 
 mod lock;

@@ -5,8 +5,11 @@ mod bench_arguments;
 mod esm_arguments;
 #[cfg(feature = "aws")]
 mod quarantine_arguments;
+#[cfg(feature = "aws")]
+mod status_arguments;
 #[cfg(any(feature = "aws", feature = "kafka"))]
 mod stop;
+mod tail_arguments;
 
 use std::{
     error::Error,
@@ -16,7 +19,8 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 #[cfg(feature = "kafka")]
 use sinkctl::audit::{self, Audit};
 use sinkctl::{
@@ -29,9 +33,9 @@ use sinkctl::{
 };
 use tokio::runtime::Runtime;
 
-/// Runs compare-connector without AWS.
+/// Runs compare-connector without AWS, and says how its stages in AWS are.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -65,6 +69,19 @@ enum Command {
     #[cfg(feature = "aws")]
     #[command(after_help = quarantine_arguments::EXAMPLES)]
     Quarantine(Box<quarantine_arguments::QuarantineArguments>),
+    /// Says on one screen whether all is well with a stage, and what to do if not.
+    #[cfg(feature = "aws")]
+    #[command(after_help = status_arguments::EXAMPLES)]
+    Status(status_arguments::StatusArguments),
+    /// Follows a function's log: a line for each batch, and for each record to look at.
+    #[command(after_help = tail_arguments::EXAMPLES)]
+    Tail(tail_arguments::TailArguments),
+    /// Writes a shell's completions of this command.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
 }
 
 #[derive(Args)]
@@ -126,6 +143,22 @@ struct SourceArguments {
     parameters: Vec<(String, String)>,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  sinkctl demo
+  sinkctl help demo
+
+Exit status: 0 when it did what it was to do, 2 for a command line that it doesn't understand; what each command means by
+1 and 2 stands in its own help. Colours and progress are for terminals only, and not with `NO_COLOR`.";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  sinkctl completions bash > ~/.local/share/bash-completion/completions/sinkctl
+  sinkctl completions zsh > ~/.zfunc/_sinkctl      with ~/.zfunc in `fpath`
+  sinkctl completions fish > ~/.config/fish/completions/sinkctl.fish
+
+Exit status: 0 when it was written, 1 otherwise.";
+
 const DEMO_EXAMPLES: &str = "\
 Examples:
   sinkctl demo
@@ -133,7 +166,7 @@ Examples:
   sinkctl demo --release --events DIR  other events, as fast as on Lambda
   sinkctl demo --build-dir .aws-sam/build  the programs that are deployed
 
-It fails when an invocation fails, or when the second round changes anything.";
+Exit status: 0 when all went well, 1 when an invocation failed, the second round changed anything, or it could not run.";
 
 const DYNAMODB_EXAMPLES: &str = "\
 Examples:
@@ -142,7 +175,9 @@ Examples:
 
 Then, in two other terminals:
   cargo lambda watch
-  cargo lambda invoke sinkAppianData --data-file events/appian.json";
+  cargo lambda invoke sinkAppianData --data-file events/appian.json
+
+Exit status: 0 when it was ended, 1 when it could not serve.";
 
 #[cfg(feature = "kafka")]
 const AUDIT_EXAMPLES: &str = "\
@@ -158,8 +193,7 @@ The topic is read from its beginning without a consumer group, and nothing is wr
 /// The exit status of an audit that found differences.
 #[cfg(feature = "kafka")]
 const DIFFERENCES: u8 = 1;
-/// The exit status of what could not be done; it is that of a wrong command line too.
-#[cfg(any(feature = "aws", feature = "kafka"))]
+/// The exit status of what could not run, where 1 means something else; it is that of a wrong command line too.
 const NOT_DONE: u8 = 2;
 
 /// How long what is still at work may take when the command has ended.
@@ -171,8 +205,12 @@ fn main() -> ExitCode {
         #[cfg(feature = "kafka")]
         Command::Audit(_) | Command::Esm(_) => ExitCode::from(NOT_DONE),
         #[cfg(feature = "aws")]
-        Command::Quarantine(_) => ExitCode::from(NOT_DONE),
-        Command::Bench(_) | Command::Demo(_) | Command::Dynamodb(_) => ExitCode::FAILURE,
+        Command::Quarantine(_) | Command::Status(_) => ExitCode::from(NOT_DONE),
+        Command::Tail(_) => ExitCode::from(NOT_DONE),
+        Command::Bench(_)
+        | Command::Completions { .. }
+        | Command::Demo(_)
+        | Command::Dynamodb(_) => ExitCode::FAILURE,
     };
     let result = Runtime::new().map_err(Box::from).and_then(|runtime| {
         let result = runtime.block_on(run(arguments));
@@ -195,14 +233,16 @@ fn main() -> ExitCode {
 }
 
 async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box<dyn Error>> {
-    let template = match template {
-        Some(template) => template,
-        None => Template::find(&std::env::current_dir()?)?,
-    };
-    let directory = template.parent().map_or_else(PathBuf::new, PathBuf::from);
     match command {
-        Command::Bench(arguments) => bench_arguments::run(*arguments, template).await?,
+        Command::Bench(arguments) => bench_arguments::run(*arguments, found(template)?).await?,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "sinkctl", &mut script);
+            io::stdout().write_all(&script)?;
+        }
         Command::Demo(DemoArguments { release, build_dir, environments, events }) => {
+            let template = found(template)?;
+            let directory = template.parent().map_or_else(PathBuf::new, PathBuf::from);
             let events = events.unwrap_or_else(|| directory.join("events"));
             let programs = programs(release, build_dir);
             demo::run(&Demo { template, events, programs, environments }, &mut io::stdout())
@@ -215,18 +255,34 @@ async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box
                     std::future::pending::<()>().await;
                 }
             };
+            let template = found(template)?;
             serve::run(&Serve { template, port, data }, stop, &mut io::stdout()).await?;
         }
         #[cfg(feature = "kafka")]
-        Command::Audit(arguments) => return audit(template, arguments).await,
+        Command::Audit(arguments) => return audit(found(template)?, arguments).await,
         #[cfg(feature = "kafka")]
-        Command::Esm(arguments) => return Ok(esm_arguments::run(*arguments, template).await?),
+        Command::Esm(arguments) => {
+            return Ok(esm_arguments::run(*arguments, found(template)?).await?);
+        }
         #[cfg(feature = "aws")]
         Command::Quarantine(arguments) => {
-            return quarantine_arguments::run(*arguments, template).await;
+            return quarantine_arguments::run(*arguments, found(template)?).await;
         }
+        #[cfg(feature = "aws")]
+        Command::Status(arguments) => {
+            return status_arguments::run(arguments, found(template)?).await;
+        }
+        Command::Tail(arguments) => tail_arguments::run(arguments, template).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The template that was named, or that of the workspace that this is.
+fn found(template: Option<PathBuf>) -> Result<PathBuf, Box<dyn Error>> {
+    match template {
+        Some(template) => Ok(template),
+        None => Ok(Template::find(&std::env::current_dir()?)?),
+    }
 }
 
 #[cfg(feature = "kafka")]
@@ -274,5 +330,45 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if number >= 1 => Ok(number),
         _ => Err("expected a whole number from 1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Command;
+
+    use super::*;
+
+    #[test]
+    fn each_command_has_examples_and_says_its_exit_status() {
+        fn check(command: &Command, path: &str) -> usize {
+            let name = format!("{path}{}", command.get_name());
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty(), "`{name}` says what it does");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = format!("\n  {name} ");
+            let is_shown = help.contains(&example) || help.contains(&example.replace(" \n", "\n"));
+            let is_shown = is_shown || help.contains(&format!("\n  {name}\n"));
+            assert!(help.starts_with("Examples:\n") && is_shown, "`{name}` has an example: {help}");
+            assert!(help.contains("\nExit status: 0 "), "`{name}` says its exit status: {help}");
+            for argument in command.get_arguments() {
+                let id = argument.get_id();
+                assert!(argument.get_help().is_some(), "`{name}` says what `{id}` is");
+            }
+            let below = command.get_subcommands().filter(|it| it.get_name() != "help");
+            1 + below.map(|it| check(it, &format!("{name} "))).sum::<usize>()
+        }
+
+        let command = Arguments::command();
+        command.clone().debug_assert();
+        let readme = include_str!("../../../README.md");
+        let (_, section) = readme.split_once("\n## Exit statuses\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        for below in command.get_subcommands() {
+            let name = format!("`{}`", below.get_name());
+            assert!(section.contains(&name), "the README says the exit statuses of {name}");
+        }
+        let commands = check(&command, "");
+        assert!(commands >= 6, "{commands}");
     }
 }

@@ -1,6 +1,6 @@
 //! A batch that lives: invocations until all of its records are done or given up.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::{sync::watch, time::sleep};
 
@@ -54,7 +54,9 @@ pub(super) async fn live(
             return Ok(End::Abandoned);
         }
         let is_retry = life.is_retry();
+        let begin = Instant::now();
         let reply = mapping.invoker.invoke(mapping.envelope.event(&records)).await;
+        mapping.tally.invoked(&reply.outcome, begin.elapsed(), &reply.log);
         mapping.report.log(&mapping.name, &reply.log);
         count_outcome(mapping, &reply.outcome, records.len());
         if !matches!(reply.outcome, Outcome::NotReached(_)) {
@@ -62,10 +64,9 @@ pub(super) async fn live(
             counts.retries.add(usize::from(is_retry));
             is_first = false;
         }
-        let Verdict::Failed { failure, delay } = life.ended(&reply.outcome.into(), fastrand::f64())
-        else {
-            continue;
-        };
+        let verdict = life.ended(&reply.outcome.into(), fastrand::f64());
+        mapping.tally.ended(verdict == Verdict::Succeeded);
+        let Verdict::Failed { failure, delay } = verdict else { continue };
         match failure {
             Failure::Bisected => counts.bisections.add(1),
             Failure::Partial => counts.partial_failures.add(1),
@@ -111,6 +112,7 @@ fn count_outcome(mapping: &Mapping, outcome: &Outcome, records: usize) {
 fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> Result<(), EsmError> {
     let records = given_up.records.len();
     mapping.counts.given_up.add(records);
+    mapping.tally.gave_up(records, mapping.on_failure.is_some());
     match given_up.condition {
         Condition::RetryAttemptsExhausted => {}
         Condition::RecordAgeExceeded => mapping.counts.expired.add(records),

@@ -23,11 +23,13 @@ use super::{
     EsmError,
     assembly::{Assembly, Batch, Flow},
     consumer::{self, ANSWER_TIME, Change, Consumer, UnreadableHeaderName},
+    ends::{Ends, Watermarks},
     event::{Envelope, Record},
     live::{End, life, live},
     report::Report,
     settings::MappingSettings,
     summary::Counts,
+    tally::Tally,
 };
 use crate::{invoke::Invoker, lock::lock};
 
@@ -52,17 +54,8 @@ pub(super) struct Mapping {
     pub(super) environments: usize,
     pub(super) on_failure: Option<PathBuf>,
     pub(super) counts: Arc<Counts>,
+    pub(super) tally: Arc<Tally>,
     pub(super) report: Arc<Report>,
-}
-
-/// The end of the topic when it was started, by partition: none where that is not to end it.
-pub(super) type Ends = BTreeMap<i32, Watermarks>;
-
-/// A partition's first offset and the one behind its last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Watermarks {
-    pub(super) low: i64,
-    pub(super) high: i64,
 }
 
 /// Polls until `stop` says so, or until all before `ends` is committed.
@@ -142,6 +135,7 @@ impl Poller {
                 }
                 // An error says that nobody can stop it any more.
                 _ = self.stop.changed(), if !is_stopping => {
+                    self.mapping.tally.stops();
                     self.pause(self.assembly.assigned());
                     for in_flight in self.in_flight.values() {
                         in_flight.is_last_try.send_replace(true);

@@ -1,0 +1,209 @@
+//! Whether all is well with a stage, on one screen.
+//!
+//! What is known ([`Status`]), what is wrong with it ([`judge`]) and how it is shown ([`screen`]) are the same for a
+//! stage in AWS and for a local event source mapping; only the readers differ. What a stage in AWS is told by its alarms,
+//! a local one is told by the same alarms of the template, judged here ([`alarm`]).
+
+pub mod alarm;
+pub mod document;
+pub mod judge;
+pub mod math;
+pub mod screen;
+pub mod series;
+
+#[cfg(feature = "aws")]
+pub mod aws;
+#[cfg(feature = "aws")]
+pub mod local;
+#[cfg(feature = "aws")]
+mod quarantine;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The namespace of the functions' own metrics.
+pub const NAMESPACE: &str = "compare-connector";
+
+/// The metrics that count records, those that came first.
+pub const RECORD_COUNTS: [&str; 12] = [
+    "received",
+    "written",
+    "deleted",
+    "superseded",
+    "duplicate",
+    "stale",
+    "regression",
+    "quarantined",
+    "failed",
+    "quarantineFailed",
+    "tombstoneFailed",
+    "conflict",
+];
+
+/// The age of a batch's oldest record in milliseconds.
+pub const OLDEST_RECORD_AGE: &str = "oldestRecordAge";
+
+/// All that is known of a stage.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The stage.
+    pub stage: String,
+    /// Where it was asked for.
+    pub place: String,
+    /// When, in milliseconds since 1970.
+    pub time: u64,
+    /// How many minutes the counts are of.
+    pub minutes: u64,
+    /// The functions with their mappings, in the template's order.
+    pub functions: Vec<FunctionStatus>,
+    /// The rejected records that wait.
+    pub quarantine: Part<QuarantineDepth>,
+    /// The alarms.
+    pub alarms: Part<Vec<AlarmStatus>>,
+}
+
+/// What is known of something, or why it is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Part<T> {
+    /// It was read.
+    Read(T),
+    /// It could not be read.
+    Unread {
+        /// Why, and what to do about it.
+        unread: String,
+    },
+}
+
+impl<T> Part<T> {
+    /// It could not be read for this reason.
+    pub fn unread(reason: impl Into<String>) -> Self {
+        Self::Unread { unread: reason.into() }
+    }
+
+    /// Why it could not be read.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Read(_) => None,
+            Self::Unread { unread } => Some(unread),
+        }
+    }
+}
+
+impl<T> From<Result<T, String>> for Part<T> {
+    fn from(result: Result<T, String>) -> Self {
+        match result {
+            Ok(value) => Self::Read(value),
+            Err(unread) => Self::Unread { unread },
+        }
+    }
+}
+
+/// What is known of a function.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionStatus {
+    /// The name of its binary.
+    pub binary: String,
+    /// Its name in Lambda.
+    pub name: String,
+    /// The epoch that it writes, as it stands in its settings.
+    pub epoch: Part<String>,
+    /// The mappings that invoke it.
+    pub mappings: Part<Vec<MappingStatus>>,
+    /// What it did.
+    pub activity: Part<Activity>,
+}
+
+/// What is known of an event source mapping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MappingStatus {
+    /// Its UUID; of a local one the name in the template.
+    pub id: String,
+    /// `Enabled`, say.
+    pub state: String,
+    /// Why it is in that state.
+    pub state_transition_reason: Option<String>,
+    /// What came of the last batch.
+    pub last_processing_result: Option<String>,
+}
+
+/// What a function did in the last minutes; what is `None` was not counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Activity {
+    /// How many records the topic is ahead, as far as that was counted last.
+    pub lag: Option<u64>,
+    /// The same by partition, where that is known.
+    pub lag_by_partition: BTreeMap<i32, u64>,
+    /// Invocations.
+    pub invocations: Option<u64>,
+    /// Those that failed.
+    pub errors: Option<u64>,
+    /// Those that Lambda did not let run.
+    pub throttles: Option<u64>,
+    /// The records by what became of them, under the names in [`RECORD_COUNTS`].
+    pub records: BTreeMap<String, u64>,
+    /// The age in milliseconds of the oldest record that came.
+    pub oldest_record_age: Option<u64>,
+}
+
+/// How many rejected records wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantineDepth {
+    /// By the function that rejected them.
+    pub by_function: BTreeMap<String, u64>,
+    /// Whether the table holds more than was read.
+    pub is_incomplete: bool,
+}
+
+/// What an alarm says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlarmStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it is raised.
+    pub state: AlarmState,
+    /// What it means, and what to do about it.
+    pub description: String,
+    /// What raised it.
+    pub reason: String,
+}
+
+/// Whether an alarm is raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AlarmState {
+    /// It is not.
+    Ok,
+    /// It is.
+    Alarm,
+    /// There is too little data to say.
+    InsufficientData,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_counts_of_records_are_metrics_of_the_functions() {
+        let contract = include_str!("../../../tests/template/contract.json");
+        let contract: Value = serde_json::from_str(contract).unwrap();
+        assert_eq!(contract["namespace"], NAMESPACE);
+        let metrics: BTreeSet<_> =
+            contract["metrics"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+        let others = ["requests", "retries", "throttles", "batchDuration", OLDEST_RECORD_AGE];
+        let expected: BTreeSet<_> = RECORD_COUNTS.into_iter().chain(others).collect();
+        assert_eq!(metrics, expected);
+    }
+}

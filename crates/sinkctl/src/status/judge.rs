@@ -1,0 +1,291 @@
+//! What is wrong with a stage, and what to do about it: the alarms that are raised, and what no alarm watches.
+
+use serde::Serialize;
+
+use super::{
+    AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, QuarantineDepth, Status,
+};
+
+/// Something that someone must act on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// What is wrong.
+    pub what: String,
+    /// What it means, and what to do about it.
+    pub advice: String,
+}
+
+/// Which verdict a status gets, as the command's exit status says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All was read, and nothing is wrong.
+    Well,
+    /// Something is wrong, whether all was read or not.
+    Wrong,
+    /// Nothing is known to be wrong, but not everything could be read.
+    Unknown,
+}
+
+impl Status {
+    /// What is wrong, as far as it is known.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for function in &self.functions {
+            if let Part::Read(mappings) = &function.mappings {
+                if mappings.is_empty() {
+                    problems.push(no_mapping(function));
+                }
+                problems.extend(mappings.iter().flat_map(|it| of_mapping(function, it)));
+            }
+        }
+        if let Part::Read(depth) = &self.quarantine {
+            problems.extend(of_quarantine(depth));
+        }
+        if let Part::Read(alarms) = &self.alarms {
+            let raised = alarms.iter().filter(|it| it.state == AlarmState::Alarm);
+            problems.extend(raised.map(|alarm| of_alarm(&self.stage, alarm)));
+        }
+        problems
+    }
+
+    /// Whether something could not be read.
+    pub fn is_incomplete(&self) -> bool {
+        let of_function = |function: &FunctionStatus| {
+            [function.epoch.reason(), function.mappings.reason(), function.activity.reason()]
+                .iter()
+                .any(Option::is_some)
+        };
+        self.quarantine.reason().is_some()
+            || self.alarms.reason().is_some()
+            || self.functions.iter().any(of_function)
+    }
+
+    /// What all of it comes to.
+    pub fn verdict(&self) -> Verdict {
+        match (self.problems().is_empty(), self.is_incomplete()) {
+            (false, _) => Verdict::Wrong,
+            (true, true) => Verdict::Unknown,
+            (true, false) => Verdict::Well,
+        }
+    }
+}
+
+fn no_mapping(function: &FunctionStatus) -> Problem {
+    Problem {
+        what: format!("{} has no event source mapping", function.binary),
+        advice: "No record of its topic comes. Deploy the stage anew; locally `sinkctl esm` runs the mapping."
+            .to_owned(),
+    }
+}
+
+fn of_mapping(function: &FunctionStatus, mapping: &MappingStatus) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let binary = &function.binary;
+    // What begins or changes is not wrong yet.
+    let is_stopped = ["Disabled", "Disabling", "Deleting"].contains(&mapping.state.as_str());
+    if is_stopped {
+        let reason = mapping.state_transition_reason.as_deref().unwrap_or("no reason is given");
+        problems.push(Problem {
+            what: format!("{binary}: the mapping is {} ({reason})", mapping.state),
+            advice: format!(
+                "No record comes. If nobody wants that: `aws lambda update-event-source-mapping --enabled --uuid {}`; \
+                 README, \"Troubleshooting\".",
+                mapping.id
+            ),
+        });
+    }
+    if let Some(result) = mapping.last_processing_result.as_deref()
+        && !["", "OK", "No records processed"].contains(&result)
+    {
+        problems.push(Problem {
+            what: format!("{binary}: {result}"),
+            advice: "It is the mapping's last result, and it tries on. The function's log says why it fails: `sinkctl \
+                     tail`, level ERROR; README, \"Troubleshooting\"."
+                .to_owned(),
+        });
+    }
+    problems
+}
+
+fn of_quarantine(depth: &QuarantineDepth) -> Option<Problem> {
+    let records: u64 = depth.by_function.values().sum();
+    (records > 0).then(|| Problem {
+        what: format!("{} in the quarantine", count(records, "record waits", "records wait")),
+        advice: "`sinkctl quarantine list` says why. Mend their producer or the mapping, then `sinkctl quarantine \
+                 redrive` delivers them again, before they expire; README, \"Troubleshooting\": `-quarantined`."
+            .to_owned(),
+    })
+}
+
+fn of_alarm(stage: &str, alarm: &AlarmStatus) -> Problem {
+    let name = alarm.short_name(stage);
+    // The README's rows are the same for each function.
+    let row = match name.split_once('-') {
+        Some((function, row)) if function.starts_with("sink") => row,
+        _ => name,
+    };
+    Problem {
+        what: format!("alarm {name}: {}", alarm.reason),
+        advice: format!(
+            "{} README, \"Troubleshooting\": alarm `-{row}`.",
+            alarm.description.trim()
+        ),
+    }
+}
+
+impl AlarmStatus {
+    /// The name without what all names of the stage have in front.
+    pub fn short_name(&self, stage: &str) -> &str {
+        self.name.strip_prefix(&format!("compare-connector-{stage}-")).unwrap_or(&self.name)
+    }
+}
+
+/// A number and its noun.
+pub(super) fn count(number: u64, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::status::Activity;
+
+    fn status() -> Status {
+        let mapping = MappingStatus {
+            id: "uuid".to_owned(),
+            state: "Enabled".to_owned(),
+            state_transition_reason: Some("USER_INITIATED".to_owned()),
+            last_processing_result: Some("OK".to_owned()),
+        };
+        Status {
+            stage: "val".to_owned(),
+            place: "us-east-1".to_owned(),
+            time: 0,
+            minutes: 15,
+            functions: vec![FunctionStatus {
+                binary: "sinkAppianData".to_owned(),
+                name: "compare-connector-val-sinkAppianData".to_owned(),
+                epoch: Part::Read("0".to_owned()),
+                mappings: Part::Read(vec![mapping]),
+                activity: Part::Read(Activity::default()),
+            }],
+            quarantine: Part::Read(QuarantineDepth::default()),
+            alarms: Part::Read(Vec::new()),
+        }
+    }
+
+    fn alarm(name: &str, state: AlarmState) -> AlarmStatus {
+        AlarmStatus {
+            name: format!("compare-connector-val-{name}"),
+            state,
+            description: "It is slow.".to_owned(),
+            reason: "1 > 0".to_owned(),
+        }
+    }
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut Status), verdict: Verdict, problems: &[&str]) {
+        let mut status = status();
+        change(&mut status);
+        let found = status.problems();
+        let found: Vec<_> = found.iter().map(|it| it.what.as_str()).collect();
+        assert_eq!((status.verdict(), found.as_slice()), (verdict, problems));
+    }
+
+    fn check_mapping(change: impl FnOnce(&mut MappingStatus), problems: &[&str]) {
+        let verdict = if problems.is_empty() { Verdict::Well } else { Verdict::Wrong };
+        let change = |status: &mut Status| {
+            if let Part::Read(mappings) = &mut status.functions[0].mappings {
+                change(&mut mappings[0]);
+            }
+        };
+        check(change, verdict, problems);
+    }
+
+    #[test]
+    fn a_mapping_must_poll_and_succeed() {
+        check(|_| {}, Verdict::Well, &[]);
+        check_mapping(|it| it.state = "Updating".to_owned(), &[]);
+        check_mapping(|it| it.last_processing_result = None, &[]);
+        check_mapping(
+            |it| it.last_processing_result = Some("No records processed".to_owned()),
+            &[],
+        );
+        check_mapping(
+            |it| it.last_processing_result = Some("PROBLEM: Function call failed".to_owned()),
+            &["sinkAppianData: PROBLEM: Function call failed"],
+        );
+        check_mapping(
+            |it| it.state = "Disabled".to_owned(),
+            &["sinkAppianData: the mapping is Disabled (USER_INITIATED)"],
+        );
+        check(
+            |it| it.functions[0].mappings = Part::Read(Vec::new()),
+            Verdict::Wrong,
+            &["sinkAppianData has no event source mapping"],
+        );
+    }
+
+    #[test]
+    fn alarms_and_records_that_wait_are_problems() {
+        let depth = |records| QuarantineDepth {
+            by_function: BTreeMap::from([("sinkAppianData".to_owned(), records)]),
+            is_incomplete: false,
+        };
+        check(|it| it.quarantine = Part::Read(depth(0)), Verdict::Well, &[]);
+        check(
+            |it| it.quarantine = Part::Read(depth(1)),
+            Verdict::Wrong,
+            &["1 record waits in the quarantine"],
+        );
+        check(
+            |it| it.quarantine = Part::Read(depth(2)),
+            Verdict::Wrong,
+            &["2 records wait in the quarantine"],
+        );
+        let alarms = || {
+            let names = [
+                ("sinkAppianData-errors", AlarmState::Ok),
+                ("sinkAppianData-lag", AlarmState::Alarm),
+                ("sinkAppianData-silent", AlarmState::InsufficientData),
+                ("failures-bucket", AlarmState::Alarm),
+            ];
+            names.map(|(name, state)| alarm(name, state)).to_vec()
+        };
+        check(
+            |it| it.alarms = Part::Read(alarms()),
+            Verdict::Wrong,
+            &["alarm sinkAppianData-lag: 1 > 0", "alarm failures-bucket: 1 > 0"],
+        );
+        let mut status = status();
+        status.alarms = Part::Read(alarms());
+        let advice: Vec<_> = status.problems().into_iter().map(|it| it.advice).collect();
+        assert_eq!(
+            advice,
+            [
+                "It is slow. README, \"Troubleshooting\": alarm `-lag`.",
+                "It is slow. README, \"Troubleshooting\": alarm `-failures-bucket`."
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_counts_more_than_what_is_not_known() {
+        check(|it| it.alarms = Part::unread("no"), Verdict::Unknown, &[]);
+        check(|it| it.quarantine = Part::unread("no"), Verdict::Unknown, &[]);
+        check(|it| it.functions[0].epoch = Part::unread("no"), Verdict::Unknown, &[]);
+        check(|it| it.functions[0].mappings = Part::unread("no"), Verdict::Unknown, &[]);
+        check(|it| it.functions[0].activity = Part::unread("no"), Verdict::Unknown, &[]);
+        check(
+            |it| {
+                it.quarantine = Part::unread("no");
+                it.alarms = Part::Read(vec![alarm("failures-bucket", AlarmState::Alarm)]);
+            },
+            Verdict::Wrong,
+            &["alarm failures-bucket: 1 > 0"],
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! A status as one screen of 80 columns.
+
+use std::io::{self, Write};
+
+use serde_json::json;
+
+use super::{
+    Activity, AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, QuarantineDepth,
+    RECORD_COUNTS, Status,
+    judge::{Problem, Verdict, count},
+};
+use crate::{
+    tail::format::time_of_day,
+    terminal::{Colour, coloured},
+    visible::Visible,
+};
+
+/// The columns that a line has at most, words that are longer aside.
+const WIDTH: usize = 80;
+
+/// So many problems have room on a screen with all that is said of them.
+const DETAILED_PROBLEMS: usize = 2;
+
+impl Status {
+    /// Writes it as one line of JSON, with what is wrong.
+    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut json = serde_json::to_value(self)?;
+        json["problems"] = json!(self.problems());
+        json["isIncomplete"] = self.is_incomplete().into();
+        writeln!(out, "{json}")
+    }
+
+    /// Writes it for people.
+    pub fn write_screen(&self, has_colours: bool, out: &mut dyn Write) -> io::Result<()> {
+        let screen = Screen { has_colours };
+        writeln!(out, "{}", screen.head(self))?;
+        for function in &self.functions {
+            writeln!(out)?;
+            out.write_all(screen.function(function, self.minutes).as_bytes())?;
+        }
+        writeln!(out)?;
+        out.write_all(screen.row("quarantine", &self.quarantine, quarantine).as_bytes())?;
+        let alarms = |alarms: &Vec<AlarmStatus>| alarm_counts(&self.stage, alarms);
+        out.write_all(screen.row("alarms", &self.alarms, alarms).as_bytes())?;
+        writeln!(out)?;
+        out.write_all(screen.end(&self.problems(), self.verdict()).as_bytes())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Screen {
+    has_colours: bool,
+}
+
+impl Screen {
+    fn head(self, status: &Status) -> String {
+        let (verdict, colour) = match status.verdict() {
+            Verdict::Well => ("all is well", Colour::Green),
+            Verdict::Wrong => ("SOMETHING IS WRONG", Colour::Red),
+            Verdict::Unknown => ("not everything could be read", Colour::Yellow),
+        };
+        let verdict = coloured(verdict, colour, self.has_colours);
+        let (stage, place) = (Visible(&status.stage), Visible(&status.place));
+        format!("compare-connector {stage}, {place}, {} UTC: {verdict}", time_of_day(status.time))
+    }
+
+    fn function(self, function: &FunctionStatus, minutes: u64) -> String {
+        let mut text = format!("{}\n", Visible(&function.binary));
+        match &function.mappings {
+            Part::Read(mappings) if mappings.is_empty() => text += &line("mapping", "none"),
+            Part::Read(mappings) => {
+                for it in mappings {
+                    text += &line("mapping", &mapping(it));
+                }
+            }
+            unread @ Part::Unread { .. } => {
+                text += &self.row("mapping", unread, |_| String::new());
+            }
+        }
+        text += &self.row("lag", &function.activity, lag);
+        text += &self.row("calls", &function.activity, |it| calls(it, minutes));
+        text += &self.row("records", &function.activity, records);
+        text + &self.row("epoch", &function.epoch, Clone::clone)
+    }
+
+    /// A row, or why there is none.
+    fn row<T>(self, name: &str, part: &Part<T>, text: impl FnOnce(&T) -> String) -> String {
+        match part {
+            Part::Read(value) => line(name, &text(value)),
+            Part::Unread { unread } => {
+                let text = line(name, &format!("not read: {unread}"));
+                coloured(text.trim_end(), Colour::Yellow, self.has_colours).into_owned() + "\n"
+            }
+        }
+    }
+
+    fn end(self, problems: &[Problem], verdict: Verdict) -> String {
+        let mut text = String::new();
+        for Problem { what, advice } in problems {
+            let head = wrapped(&format!("WRONG: {what}"), 0, 0);
+            text += &coloured(head.trim_end(), Colour::Red, self.has_colours);
+            text += "\n";
+            if problems.len() <= DETAILED_PROBLEMS {
+                text += &wrapped(advice, 2, 2);
+            }
+        }
+        if problems.len() > DETAILED_PROBLEMS {
+            text += "What to do stands in the README under \"Troubleshooting\", and here with --json.\n";
+        }
+        if problems.is_empty() {
+            text += match verdict {
+                Verdict::Unknown => "Nothing is wrong as far as it could be read.\n",
+                Verdict::Well | Verdict::Wrong => "Nothing is wrong.\n",
+            };
+        }
+        text
+    }
+}
+
+fn line(name: &str, text: &str) -> String {
+    wrapped(&format!("  {name:<10} {text}"), 0, 13)
+}
+
+/// The text in lines of the screen's width, with so many spaces in front of the first and the others.
+fn wrapped(text: &str, first: usize, others: usize) -> String {
+    let text = Visible(text).to_string();
+    let mut lines = String::new();
+    let mut line = " ".repeat(first);
+    let mut is_begun = false;
+    for word in text.split(' ') {
+        let length = line.chars().count() + usize::from(is_begun) + word.chars().count();
+        if is_begun && length > WIDTH {
+            lines += line.trim_end();
+            lines.push('\n');
+            line = " ".repeat(others);
+            is_begun = false;
+        }
+        if is_begun {
+            line.push(' ');
+        }
+        line += word;
+        is_begun = true;
+    }
+    lines += line.trim_end();
+    lines.push('\n');
+    lines
+}
+
+fn mapping(mapping: &MappingStatus) -> String {
+    let MappingStatus { id, state, state_transition_reason, last_processing_result } = mapping;
+    let mut text = state.clone();
+    // That someone switched it on is no news.
+    if state != "Enabled"
+        && let Some(reason) = state_transition_reason
+    {
+        text = format!("{text} ({reason})");
+    }
+    let result = last_processing_result.as_deref().filter(|it| !it.is_empty());
+    text + ", last result: " + result.unwrap_or("none") + " " + id
+}
+
+fn lag(activity: &Activity) -> String {
+    let mut text = match activity.lag {
+        Some(lag) => count(lag, "record behind the topic", "records behind the topic"),
+        None => "not counted yet".to_owned(),
+    };
+    let behind: Vec<_> = activity
+        .lag_by_partition
+        .iter()
+        .filter(|(_, lag)| **lag > 0)
+        .map(|(partition, lag)| format!("{partition}: {lag}"))
+        .collect();
+    if !behind.is_empty() {
+        text = format!("{text} (partition {})", behind.join(", "));
+    }
+    if let Some(age) = activity.oldest_record_age {
+        text = format!("{text}; oldest record {}", time(age));
+    }
+    text
+}
+
+fn calls(activity: &Activity, minutes: u64) -> String {
+    let Activity { invocations, errors, throttles, .. } = *activity;
+    let Some(invocations) = invocations.filter(|number| *number > 0) else {
+        return format!("none in {minutes} min");
+    };
+    let mut text = count(invocations, "invocation", "invocations");
+    let errors = errors.unwrap_or_default();
+    text = format!("{text}, {}", count(errors, "error", "errors"));
+    if errors > 0 {
+        text = format!("{text} ({} %)", percent(errors, invocations));
+    }
+    if let Some(throttles) = throttles.filter(|number| *number > 0) {
+        text = format!("{text}, {}", count(throttles, "throttle", "throttles"));
+    }
+    format!("{text} in {minutes} min")
+}
+
+/// In tenths, and never 0 for what is more.
+fn percent(part: u64, whole: u64) -> String {
+    let tenths = (part.saturating_mul(1000) / whole.max(1)).max(u64::from(part > 0));
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+fn records(activity: &Activity) -> String {
+    let received = activity.records.get("received").copied().unwrap_or_default();
+    let others: Vec<_> = RECORD_COUNTS
+        .iter()
+        .skip(1)
+        .filter_map(|name| Some((name, activity.records.get(*name)?)))
+        .filter(|(_, number)| **number > 0)
+        .map(|(name, number)| format!("{number} {name}"))
+        .collect();
+    if others.is_empty() {
+        return format!("{received} received");
+    }
+    format!("{received} received: {}", others.join(", "))
+}
+
+fn quarantine(depth: &QuarantineDepth) -> String {
+    let records: u64 = depth.by_function.values().sum();
+    if records == 0 && !depth.is_incomplete {
+        return "empty".to_owned();
+    }
+    let functions: Vec<_> = depth
+        .by_function
+        .iter()
+        .filter(|(_, number)| **number > 0)
+        .map(|(function, number)| format!("{number} of {function}"))
+        .collect();
+    let mut text = count(records, "record waits", "records wait");
+    if !functions.is_empty() {
+        text = format!("{text}: {}", functions.join(", "));
+    }
+    if depth.is_incomplete {
+        text += "; the table holds more than was read";
+    }
+    text
+}
+
+fn alarm_counts(stage: &str, alarms: &[AlarmStatus]) -> String {
+    let names = |state| {
+        let of_state = alarms.iter().filter(move |it| it.state == state);
+        of_state.map(|it| it.short_name(stage)).collect::<Vec<_>>()
+    };
+    let well = names(AlarmState::Ok).len();
+    let mut text = format!("{well} of {} quiet", alarms.len());
+    let raised = names(AlarmState::Alarm);
+    if !raised.is_empty() {
+        text = format!("{text}; raised: {}", raised.join(", "));
+    }
+    let unknown = names(AlarmState::InsufficientData);
+    if !unknown.is_empty() {
+        text = format!("{text}; without enough data: {}", unknown.join(", "));
+    }
+    text
+}
+
+/// Milliseconds as people say them.
+fn time(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    match seconds {
+        0 => format!("{milliseconds} ms"),
+        1..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests;

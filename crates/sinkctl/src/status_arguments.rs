@@ -1,0 +1,81 @@
+//! The command line of `sinkctl status`.
+
+use std::{
+    error::Error,
+    io,
+    path::PathBuf,
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use clap::Args;
+use sinkctl::{
+    dynamodb::DEFAULT_PORT,
+    status::{
+        aws::{self, Stage},
+        judge::Verdict,
+        local::{self, Local},
+    },
+    terminal::has_colours,
+};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  sinkctl status --stage master
+  sinkctl status --stage val --minutes 60 --json
+  sinkctl status --esm http://127.0.0.1:8010       what `sinkctl esm --status-address 127.0.0.1:8010` runs
+
+Credentials and region are those of the AWS CLI (`AWS_PROFILE`, `AWS_REGION`). What is wrong is what the template's alarms
+say, beside mappings that don't poll or fail, and records in the quarantine. A local mapping's counts are judged by the
+same alarms. Each part that can't be read says why, and the rest is shown.
+
+Exit status: 0 when all was read and nothing is wrong, 1 when something is wrong, 2 when nothing is known to be wrong but
+not everything could be read, or nothing at all.";
+
+#[derive(Args)]
+pub(crate) struct StatusArguments {
+    /// The stage in AWS.
+    #[arg(long, value_name = "NAME", required_unless_present = "esm")]
+    stage: Option<String>,
+    /// A local event source mapping instead, at the address that `sinkctl esm --status-address` prints.
+    #[arg(long, value_name = "URL", value_parser = crate::url, conflicts_with_all = ["stage", "parameters"])]
+    esm: Option<String>,
+    /// The local DynamoDB of that mapping.
+    #[arg(long, value_name = "URL", value_parser = crate::url, default_value_t = format!("http://127.0.0.1:{DEFAULT_PORT}"))]
+    dynamodb_endpoint: String,
+    /// A parameter of the template that the stage was deployed with, as far as it names something; may be repeated.
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = crate::name_and_value)]
+    parameters: Vec<(String, String)>,
+    /// How many minutes the counts are of.
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+    /// Write it as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const WRONG: u8 = 1;
+
+pub(crate) async fn run(
+    arguments: StatusArguments,
+    template: PathBuf,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let StatusArguments { stage, esm, dynamodb_endpoint, parameters, minutes, json } = arguments;
+    let status = if let Some(address) = esm {
+        local::read(&Local { template, address, dynamodb_endpoint, minutes }).await?
+    } else {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let stage = Stage { template, stage: stage.unwrap_or_default(), parameters, minutes };
+        aws::read(&stage, now.as_millis().try_into().unwrap_or(u64::MAX)).await?
+    };
+    if json {
+        status.write_json(&mut io::stdout())?;
+    } else {
+        status.write_screen(has_colours(), &mut io::stdout())?;
+    }
+    Ok(match status.verdict() {
+        Verdict::Well => ExitCode::SUCCESS,
+        Verdict::Wrong => ExitCode::from(WRONG),
+        Verdict::Unknown => ExitCode::from(crate::NOT_DONE),
+    })
+}

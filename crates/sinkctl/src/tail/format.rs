@@ -1,0 +1,347 @@
+//! One line of a log, made readable.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    terminal::{Colour, coloured},
+    visible::Visible,
+};
+
+/// What a batch's line may count, in the order in which it is shown.
+const OUTCOMES: [&str; 11] = [
+    "written",
+    "deleted",
+    "superseded",
+    "duplicate",
+    "stale",
+    "regression",
+    "quarantined",
+    "failed",
+    "quarantineFailed",
+    "tombstoneFailed",
+    "conflict",
+];
+
+/// The members of a line that have a place of their own, or say nothing to people.
+const PLACED: [&str; 9] =
+    ["timestamp", "level", "message", "target", "span", "topic", "partition", "offset", "reason"];
+
+/// How lines are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Formatter {
+    /// Whether they may have colours.
+    pub has_colours: bool,
+}
+
+impl Formatter {
+    /// The line to show instead of `raw`; `None` if it says nothing to people.
+    ///
+    /// What is no JSON object is shown as it is, but for what a terminal would obey.
+    pub fn line(self, raw: &str) -> Option<String> {
+        let Some((prefix, members)) = object(raw) else { return self.plain(raw) };
+        let line = Line { prefix, members: &members };
+        if members.contains_key("_aws") {
+            Some(self.batch(&line))
+        } else if let Some(kind) = line.text("type").filter(|it| it.starts_with("platform.")) {
+            self.platform(&line, kind)
+        } else if members.contains_key("level") {
+            Some(self.message(&line))
+        } else {
+            Some(Visible(raw).to_string())
+        }
+    }
+
+    fn batch(self, line: &Line<'_>) -> String {
+        let time = line
+            .members
+            .get("_aws")
+            .and_then(|it| it.get("Timestamp")?.as_u64())
+            .map_or_else(|| "--:--:--".to_owned(), time_of_day);
+        let mut counts = vec![format!("{} received", line.number("received"))];
+        counts.extend(counted(line, &OUTCOMES));
+        let mut costs = vec![format!("{} ms", line.number("batchDuration"))];
+        costs.extend(counted(line, &["requests", "retries", "throttles"]));
+        let age = line.number("oldestRecordAge");
+        if age >= 1000 {
+            costs.push(format!("oldest {} s", age / 1000));
+        }
+        let text =
+            format!("{time} {}batch   {}; {}", line.name(), counts.join(", "), costs.join(", "));
+        let colour = if line.number("failed") > 0 {
+            Some(Colour::Red)
+        } else if line.number("quarantined") + line.number("regression") > 0 {
+            Some(Colour::Yellow)
+        } else {
+            None
+        };
+        self.in_colour(&text, colour)
+    }
+
+    /// A line that the code wrote by itself: of a record, if it has coordinates.
+    fn message(self, line: &Line<'_>) -> String {
+        let level = line.text("level").unwrap_or_default();
+        let mut text = format!("{} {}{level:<7}", line.time("timestamp"), line.name());
+        if let (Some(topic), Some(partition), Some(offset)) =
+            (line.text("topic"), line.members.get("partition"), line.members.get("offset"))
+        {
+            text = format!("{text} {topic}-{partition}@{offset}");
+        }
+        if let Some(message) = line.text("message") {
+            text = format!("{text} {message}");
+        }
+        if let Some(reason) = line.text("reason") {
+            text = format!("{text} ({reason})");
+        }
+        for (name, value) in line.members {
+            if !PLACED.contains(&name.as_str()) {
+                text = format!("{text} {name}={}", in_words(value));
+            }
+        }
+        let colour = match level {
+            "ERROR" => Some(Colour::Red),
+            "WARN" => Some(Colour::Yellow),
+            "DEBUG" | "TRACE" => Some(Colour::Dim),
+            _ => None,
+        };
+        self.in_colour(&text, colour)
+    }
+
+    /// What Lambda says of an invocation, in its JSON format.
+    fn platform(self, line: &Line<'_>, kind: &str) -> Option<String> {
+        let record = line.members.get("record")?;
+        let text_of = |name: &str| record.get(name).and_then(Value::as_str);
+        let status = text_of("status").unwrap_or("success");
+        if kind != "platform.report" && status == "success" {
+            return None;
+        }
+        let time = line.time("time");
+        let what = kind.trim_start_matches("platform.");
+        let what = if what == "report" { "REPORT" } else { what };
+        let mut text = format!("{time} {}{what:<7} {status}", line.name());
+        if let Some(error) = text_of("errorType") {
+            text = format!("{text} ({error})");
+        }
+        let metric = |name: &str| record.get("metrics").and_then(|it| it.get(name)?.as_f64());
+        let milliseconds = |name: &str| metric(name).map(|it| format!("{it:.0} ms"));
+        if let Some(duration) = milliseconds("durationMs") {
+            text = format!("{text}, {duration}");
+        }
+        if let (Some(used), Some(of)) = (metric("maxMemoryUsedMB"), metric("memorySizeMB")) {
+            text = format!("{text}, {used:.0} of {of:.0} MB");
+        }
+        if let Some(start) = milliseconds("initDurationMs") {
+            text = format!("{text}, cold start {start}");
+        }
+        let colour = if status == "success" { Colour::Dim } else { Colour::Red };
+        Some(self.in_colour(&text, Some(colour)))
+    }
+
+    /// What is no JSON; Lambda's text format among it.
+    fn plain(self, raw: &str) -> Option<String> {
+        if ["START RequestId: ", "END RequestId: ", "INIT_START "]
+            .iter()
+            .any(|it| raw.starts_with(it))
+        {
+            return None;
+        }
+        let Some(report) = raw.strip_prefix("REPORT RequestId: ") else {
+            return Some(Visible(raw).to_string());
+        };
+        let field = |name: &str| report.split('\t').find_map(|it| it.trim().strip_prefix(name));
+        let mut text = format!("REPORT  {}", field("Duration: ").unwrap_or("?"));
+        if let (Some(used), Some(of)) = (field("Max Memory Used: "), field("Memory Size: ")) {
+            text = format!("{text}, {} of {of}", used.trim_end_matches(" MB"));
+        }
+        if let Some(start) = field("Init Duration: ") {
+            text = format!("{text}, cold start {start}");
+        }
+        Some(self.in_colour(&text, Some(Colour::Dim)))
+    }
+
+    fn in_colour(self, text: &str, colour: Option<Colour>) -> String {
+        let text = Visible(text).to_string();
+        match colour {
+            Some(colour) => coloured(&text, colour, self.has_colours).into_owned(),
+            None => text,
+        }
+    }
+}
+
+/// A line's members, and what stood in front of them.
+struct Line<'a> {
+    prefix: &'a str,
+    members: &'a Map<String, Value>,
+}
+
+impl Line<'_> {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.members.get(name)?.as_str()
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        self.members.get(name).and_then(Value::as_u64).unwrap_or_default()
+    }
+
+    /// The function, if the line says it, with a space behind: `sinkctl esm` puts it in front.
+    fn name(&self) -> String {
+        let prefix = self.prefix.trim().trim_end_matches(':');
+        if !prefix.is_empty() {
+            return format!("{prefix} ");
+        }
+        let (function, stage) = (self.text("function"), self.text("stage").unwrap_or_default());
+        let before = format!("compare-connector-{stage}-");
+        function
+            .map_or_else(String::new, |it| format!("{} ", it.strip_prefix(&before).unwrap_or(it)))
+    }
+
+    /// The time of day of a member like `2026-11-21T22:13:20.123456Z`.
+    fn time(&self, name: &str) -> &str {
+        let time = self.text(name).and_then(|it| it.split_once('T')?.1.get(..8));
+        time.unwrap_or("--:--:--")
+    }
+}
+
+/// The JSON object that the line is, or ends in, and what stands in front of it.
+fn object(raw: &str) -> Option<(&str, Map<String, Value>)> {
+    let (prefix, json) = raw.split_at(raw.find('{')?);
+    match serde_json::from_str(json) {
+        Ok(Value::Object(members)) => Some((prefix, members)),
+        _ => None,
+    }
+}
+
+fn counted(line: &Line<'_>, names: &[&str]) -> Vec<String> {
+    let numbers = names.iter().map(|name| (name, line.number(name)));
+    numbers.filter(|(_, it)| *it > 0).map(|(name, it)| format!("{it} {name}")).collect()
+}
+
+fn in_words(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The time of day, in UTC, of milliseconds since 1970.
+pub(crate) fn time_of_day(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000 % 86_400;
+    format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(raw: &str, expected: Option<&str>) {
+        assert_eq!(Formatter { has_colours: false }.line(raw).as_deref(), expected);
+    }
+
+    #[track_caller]
+    fn check_colour(raw: &str, expected: Option<&str>) {
+        let line = Formatter { has_colours: true }.line(raw).unwrap();
+        let code = line.strip_prefix("\u{1b}[").map(|it| it.split_once('m').unwrap().0);
+        assert_eq!(code, expected);
+    }
+
+    const BATCH: &str = r#"{"_aws":{"Timestamp":1700000000123,"CloudWatchMetrics":[]},"level":"INFO","message":"batch","function":"compare-connector-val-sinkSeatoolData","stage":"val","partitions":{"t-0":{"written":2}},"received":3,"written":2,"deleted":0,"quarantined":0,"requests":1,"retries":0,"batchDuration":46,"oldestRecordAge":999}"#;
+
+    #[test]
+    fn a_batch_is_what_became_of_its_records() {
+        check(
+            BATCH,
+            Some("22:13:20 sinkSeatoolData batch   3 received, 2 written; 46 ms, 1 requests"),
+        );
+        check(
+            &format!("sinkOther: {}", BATCH.replace(r#""quarantined":0"#, r#""quarantined":1"#)),
+            Some(
+                "22:13:20 sinkOther batch   3 received, 2 written, 1 quarantined; 46 ms, 1 requests",
+            ),
+        );
+        let slow = BATCH
+            .replace(r#""retries":0"#, r#""retries":2,"throttles":1"#)
+            .replace("999", "61000")
+            .replace(r#""stage":"val""#, r#""stage":"other""#);
+        check(
+            &slow,
+            Some(
+                "22:13:20 compare-connector-val-sinkSeatoolData batch   3 received, 2 written; 46 ms, 1 requests, 2 \
+                 retries, 1 throttles, oldest 61 s",
+            ),
+        );
+        check_colour(BATCH, None);
+        check_colour(&BATCH.replace(r#""quarantined":0"#, r#""quarantined":1"#), Some("33"));
+        check_colour(&BATCH.replace(r#""deleted":0"#, r#""failed":1"#), Some("31"));
+    }
+
+    #[test]
+    fn a_record_is_its_coordinates_and_the_reason() {
+        let rejected = r#"{"timestamp":"2026-11-21T22:13:20.5Z","level":"WARN","message":"record quarantined: the value is not JSON","topic":"a.b","partition":3,"offset":17,"reason":"INVALID_JSON","target":"dynamo_sink::outcome","span":{"requestId":"r","name":"invocation"}}"#;
+        check(
+            rejected,
+            Some(
+                "22:13:20 WARN    a.b-3@17 record quarantined: the value is not JSON (INVALID_JSON)",
+            ),
+        );
+        check_colour(rejected, Some("33"));
+        let regressed = r#"{"timestamp":"2026-11-21T22:13:20.5Z","level":"ERROR","message":"record not applied","topic":"t","partition":0,"offset":5,"timestamp_":1,"reason":"why"}"#;
+        check(
+            &format!("sinkSeatoolData: {regressed}"),
+            Some("22:13:20 sinkSeatoolData ERROR   t-0@5 record not applied (why) timestamp_=1"),
+        );
+        check_colour(regressed, Some("31"));
+        // A topic can't have such a name, but a log can.
+        check(
+            &rejected.replace("a.b", "\\u001b[2J\\u202e"),
+            Some(
+                r"22:13:20 WARN    \u{1b}[2J\u{202e}-3@17 record quarantined: the value is not JSON (INVALID_JSON)",
+            ),
+        );
+        check(
+            r#"{"level":"INFO","message":"up","table":"t","n":3}"#,
+            Some("--:--:-- INFO    up n=3 table=t"),
+        );
+    }
+
+    #[test]
+    fn what_lambda_says_is_one_line_an_invocation() {
+        let report = r#"{"time":"2026-11-21T22:13:20.5Z","type":"platform.report","record":{"requestId":"r","metrics":{"durationMs":46.25,"billedDurationMs":217,"memorySizeMB":256,"maxMemoryUsedMB":64,"initDurationMs":170.4},"status":"success"}}"#;
+        check(report, Some("22:13:20 REPORT  success, 46 ms, 64 of 256 MB, cold start 170 ms"));
+        check_colour(report, Some("2"));
+        let timeout = report.replace(r#""initDurationMs":170.4"#, r#""x":1"#).replace(
+            r#""status":"success""#,
+            r#""status":"error","errorType":"Runtime.OutOfMemory""#,
+        );
+        check(&timeout, Some("22:13:20 REPORT  error (Runtime.OutOfMemory), 46 ms, 64 of 256 MB"));
+        check_colour(&timeout, Some("31"));
+        check(
+            r#"{"time":"2026-11-21T22:13:20.5Z","type":"platform.start","record":{"requestId":"r"}}"#,
+            None,
+        );
+        check(
+            r#"{"time":"2026-11-21T22:13:20.5Z","type":"platform.runtimeDone","record":{"status":"success"}}"#,
+            None,
+        );
+        check(
+            r#"{"time":"2026-11-21T22:13:20.5Z","type":"platform.runtimeDone","record":{"status":"timeout"}}"#,
+            Some("22:13:20 runtimeDone timeout"),
+        );
+        check("START RequestId: r Version: $LATEST", None);
+        check("END RequestId: r", None);
+        check("INIT_START Runtime Version: provided:al2023", None);
+        check(
+            "REPORT RequestId: r\tDuration: 46.25 ms\tBilled Duration: 217 ms\tMemory Size: 256 MB\tMax Memory Used: 64 MB\tInit Duration: 170.40 ms\t",
+            Some("REPORT  46.25 ms, 64 of 256 MB, cold start 170.40 ms"),
+        );
+    }
+
+    #[test]
+    fn everything_else_passes() {
+        check("", Some(""));
+        check(
+            "thread 'main' panicked at \u{1b}[31mx",
+            Some(r"thread 'main' panicked at \u{1b}[31mx"),
+        );
+        check("{\"a\": ", Some("{\"a\": "));
+        check(r#"{"a":1}"#, Some(r#"{"a":1}"#));
+        check("[1]", Some("[1]"));
+        check("sinkctl: no JSON {here}", Some("sinkctl: no JSON {here}"));
+    }
+}

@@ -1,0 +1,139 @@
+//! The command line of `sinkctl tail`.
+
+use std::{
+    error::Error,
+    fs::File,
+    io::{self, BufReader},
+    path::PathBuf,
+};
+
+use clap::Args;
+use sinkctl::{
+    tail::{self, format::Formatter},
+    terminal::has_colours,
+};
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  sinkctl esm --verbose 2>&1 | sinkctl tail -
+  sinkctl tail function.log
+  sinkctl tail sinkSeatoolData --stage master --since 1h    with the feature `aws`
+
+A batch is one line: what became of its records, its time and its requests. A record that was rejected, failed or
+regressed is one with its topic, partition, offset and the reason; keys and values are in no log. Of Lambda's own lines
+each invocation's report stays. What is no JSON passes as it is, without what a terminal would obey. Times are UTC.
+
+Exit status: 0 at the log's end or when it was ended, 2 when it can't be read.";
+
+#[derive(Args)]
+pub(crate) struct TailArguments {
+    /// A file, or `-` for standard input; with --stage a function's binary.
+    #[arg(value_name = "FUNCTION|FILE|-")]
+    source: String,
+    /// The stage in AWS whose function it is.
+    #[cfg(feature = "aws")]
+    #[arg(long, value_name = "NAME")]
+    stage: Option<String>,
+    /// How far back to begin: a number and `s`, `m`, `h` or `d`.
+    #[cfg(feature = "aws")]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = time, requires = "stage")]
+    since: std::time::Duration,
+    /// End with what stands in the log now.
+    #[cfg(feature = "aws")]
+    #[arg(long, requires = "stage")]
+    no_follow: bool,
+}
+
+/// Occurs when a file can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read `{}`: `-` is standard input, and a function of AWS needs --stage", path.display())]
+struct FileError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+pub(crate) async fn run(
+    arguments: TailArguments,
+    template: Option<PathBuf>,
+) -> Result<(), Box<dyn Error>> {
+    let formatter = Formatter { has_colours: has_colours() };
+    #[cfg(feature = "aws")]
+    if let Some(stage) = &arguments.stage {
+        return follow(&arguments, stage, &crate::found(template)?, formatter).await;
+    }
+    // Files and standard input need none.
+    drop(template);
+    if arguments.source == "-" {
+        let copy = move || tail::copy(io::stdin().lock(), formatter, &mut io::stdout());
+        tokio::task::spawn_blocking(copy).await??;
+    } else {
+        let path = PathBuf::from(arguments.source);
+        let file = File::open(&path).map_err(|source| FileError { path, source })?;
+        let copy = move || tail::copy(BufReader::new(file), formatter, &mut io::stdout());
+        tokio::task::spawn_blocking(copy).await??;
+    }
+    Ok(())
+}
+
+#[cfg(feature = "aws")]
+async fn follow(
+    arguments: &TailArguments,
+    stage: &str,
+    template: &std::path::Path,
+    formatter: Formatter,
+) -> Result<(), Box<dyn Error>> {
+    use sinkctl::{
+        status::aws,
+        tail::logs::{self, Follow},
+        template::Template,
+    };
+
+    let functions = Template::read(template, &[("Stage", stage)])?.functions;
+    let Some(function) = functions.iter().find(|it| it.binary == arguments.source) else {
+        let known: Vec<_> = functions.iter().map(|it| format!("`{}`", it.binary)).collect();
+        let (source, known) = (&arguments.source, known.join(", "));
+        return Err(format!("the template has no function `{source}`, but {known}").into());
+    };
+    let config = aws::config().await?;
+    let follow = Follow {
+        log_group: function.log_group.clone(),
+        since: arguments.since,
+        follows: !arguments.no_follow,
+    };
+    let client = aws_sdk_cloudwatchlogs::Client::new(&config);
+    Ok(logs::run(&follow, &client, formatter, &mut io::stdout()).await?)
+}
+
+#[cfg(feature = "aws")]
+fn time(text: &str) -> Result<std::time::Duration, String> {
+    let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
+    let seconds = units.iter().find_map(|(unit, seconds)| {
+        text.strip_suffix(*unit)?.parse::<u64>().ok()?.checked_mul(*seconds)
+    });
+    let expected = || "expected a number and `s`, `m`, `h` or `d`, such as `30m`".to_owned();
+    seconds.map(std::time::Duration::from_secs).ok_or_else(expected)
+}
+
+#[cfg(all(test, feature = "aws"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        #[track_caller]
+        fn check(text: &str, seconds: Option<u64>) {
+            assert_eq!(time(text).ok().map(|it| it.as_secs()), seconds);
+        }
+
+        check("0s", Some(0));
+        check("90s", Some(90));
+        check("10m", Some(600));
+        check("2h", Some(7_200));
+        check("1d", Some(86_400));
+        for wrong in
+            ["", "10", "m", "-1m", "1.5h", "1w", "99999999999999999999d", "18446744073709551615d"]
+        {
+            check(wrong, None);
+        }
+    }
+}
