@@ -12,5 +12,8 @@ mod metrics;
 /// What X-Ray is told of a batch.
 mod traces;
 
+/// What makes a line one that metrics are taken from.
+mod embedded_metrics;
+
 /// Environments that end in the middle of a batch.
 mod kills;

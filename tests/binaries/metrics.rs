@@ -1,9 +1,10 @@
 //! The line of each batch, which is its metrics too.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::embedded_metrics::violations;
 use crate::support::{
     Act, Event, Proxy, Record, Refusal,
     contract::contract,
@@ -36,9 +37,14 @@ async fn each_batch_has_one_line_that_is_embedded_metrics() {
 
             let timestamp = line["_aws"]["Timestamp"].as_u64().unwrap();
             assert!((begin..=now()).contains(&timestamp), "{timestamp}");
-            let metrics = check_embedded_metrics(line);
+            assert_eq!(violations(line), Vec::<String>::new(), "{line}");
             let contract = contract();
-            assert_eq!(metrics, contract.metrics);
+            let unit = |name: &String| {
+                let is_time = contract.milliseconds.contains(name);
+                let unit = if is_time { "Milliseconds" } else { "Count" };
+                (name.clone(), unit.to_owned())
+            };
+            assert_eq!(units(line), contract.metrics.iter().map(unit).collect());
             let directive = &line["_aws"]["CloudWatchMetrics"][0];
             assert_eq!(directive["Namespace"], contract.namespace.as_str());
             assert_eq!(directive["Dimensions"], serde_json::json!([contract.dimensions]));
@@ -90,39 +96,9 @@ fn now() -> u64 {
     now.as_millis().try_into().unwrap()
 }
 
-/// Checks a line against the embedded metric format's specification, and returns the metrics' names.
-///
-/// See <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
-#[track_caller]
-fn check_embedded_metrics(line: &Value) -> BTreeSet<String> {
-    const UNITS: [&str; 3] = ["Count", "Milliseconds", "None"];
-
-    assert!(line.to_string().len() < 1024 * 1024, "an event of a log has at most 1 MB");
-    let mut names = BTreeSet::new();
-    for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
-        let namespace = directive["Namespace"].as_str().unwrap();
-        assert!((1..=1024).contains(&namespace.len()));
-        for dimensions in directive["Dimensions"].as_array().unwrap() {
-            let dimensions = dimensions.as_array().unwrap();
-            assert!(dimensions.len() <= 30);
-            for dimension in dimensions {
-                let name = dimension.as_str().unwrap();
-                let value = line[name].as_str();
-                assert!(
-                    value.is_some_and(|it| (1..=1024).contains(&it.len())),
-                    "{name}: {value:?}"
-                );
-            }
-        }
-        let metrics = directive["Metrics"].as_array().unwrap();
-        assert!((1..=100).contains(&metrics.len()));
-        for metric in metrics {
-            let name = metric["Name"].as_str().unwrap();
-            assert!((1..=1024).contains(&name.len()));
-            assert!(UNITS.contains(&metric["Unit"].as_str().unwrap()), "{metric}");
-            assert!(line[name].is_number(), "{name}: {}", line[name]);
-            assert!(names.insert(name.to_owned()), "`{name}` stands twice");
-        }
-    }
-    names
+/// The units of the metrics that a line defines, by their names.
+fn units(line: &Value) -> BTreeMap<String, String> {
+    let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    metrics.iter().map(|it| (text(&it["Name"]), text(&it["Unit"]))).collect()
 }

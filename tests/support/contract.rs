@@ -13,6 +13,8 @@ pub(crate) struct Contract {
     pub(crate) dimensions: Vec<String>,
     /// Their names.
     pub(crate) metrics: BTreeSet<String>,
+    /// Those of them that are times; the others count.
+    pub(crate) milliseconds: BTreeSet<String>,
     /// The environment variables that each function reads and Lambda does not set, by the function's binary.
     pub(crate) variables: BTreeMap<String, BTreeSet<String>>,
 }

@@ -27,6 +27,13 @@ AWS_METRICS = {
     "AWS/SQS": {"ApproximateNumberOfMessagesVisible": {"QueueName"}},
 }
 
+# The statistics that say something: what counts is summed up, what is a time or a level is not.
+STATISTICS = {
+    "Duration": {"Maximum", "p50", "p99"},
+    "OffsetLag": {"Maximum"},
+    "ApproximateNumberOfMessagesVisible": {"Maximum"},
+} | {name: {"Maximum", "p50", "p99"} for name in CONTRACT["milliseconds"]}
+
 # An alarm for each thing that someone must act on, by sink: what it watches, and the least value that is too much.
 BY_SINK = {
     "ErrorsAlarm": {"Errors"},
@@ -76,20 +83,21 @@ def expected_alarms(combination):
 
 
 def alarm_metrics(alarm):
-    """Namespace, name and dimensions of each metric that an alarm watches."""
+    """Namespace, name, dimensions and statistic of each metric that an alarm watches."""
     if "MetricName" in alarm:
-        yield alarm["Namespace"], alarm["MetricName"], dimensions(alarm)
+        yield alarm["Namespace"], alarm["MetricName"], dimensions(alarm), alarm["Statistic"]
     for query in alarm.get("Metrics", []):
         if "MetricStat" in query:
             metric = query["MetricStat"]["Metric"]
-            yield metric["Namespace"], metric["MetricName"], dimensions(metric)
+            yield metric["Namespace"], metric["MetricName"], dimensions(metric), query["MetricStat"]["Stat"]
 
 
 def dimensions(metric):
     return {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
 
 
-def check_metric(stack, namespace, name, dimensions):
+def check_metric(stack, namespace, name, dimensions, statistic):
+    assert statistic in STATISTICS.get(name, {"Sum"}), name
     if namespace == CONTRACT["namespace"]:
         assert name in CONTRACT["metrics"]
         assert list(dimensions) == CONTRACT["dimensions"]
@@ -108,11 +116,11 @@ def check_metric(stack, namespace, name, dimensions):
 def test_each_alarm_watches_metrics_that_exist(combination):
     stack = combination.stack
     alarms = stack.of_type("AWS::CloudWatch::Alarm")
-    found = {logical_id: {name for _, name, _ in alarm_metrics(alarm)} for logical_id, alarm in alarms.items()}
+    found = {logical_id: {name for _, name, _, _ in alarm_metrics(alarm)} for logical_id, alarm in alarms.items()}
     assert found == expected_alarms(combination)
     for logical_id, alarm in alarms.items():
-        for namespace, name, its_dimensions in alarm_metrics(alarm):
-            check_metric(stack, namespace, name, its_dimensions)
+        for namespace, name, its_dimensions, statistic in alarm_metrics(alarm):
+            check_metric(stack, namespace, name, its_dimensions, statistic)
             if "FunctionName" in its_dimensions or "function" in its_dimensions:
                 function = its_dimensions.get("FunctionName") or its_dimensions["function"]
                 assert function == next(it for sink, it in SINKS.items() if logical_id.startswith(sink))
@@ -126,8 +134,11 @@ def test_each_widget_shows_metrics_that_exist(combination):
             if isinstance(metric[0], dict):
                 continue
             namespace, name, *rest = metric
-            pairs = rest[:-1]
-            check_metric(stack, namespace, name, dict(zip(pairs[::2], pairs[1::2])))
+            pairs, options = rest[:-1], rest[-1]
+            # The price of time is that of all of it.
+            is_price = name == "Duration" and not options.get("visible", True)
+            statistic = "Maximum" if is_price and options["stat"] == "Sum" else options["stat"]
+            check_metric(stack, namespace, name, dict(zip(pairs[::2], pairs[1::2])), statistic)
             shown.add(name)
     assert shown >= {"OffsetLag", "oldestRecordAge", "batchDuration", "quarantined", "regression", "failed", "Errors", "Duration"}
     given_up = {"s3": {"PutRequests"}, "sqs": {"ApproximateNumberOfMessagesVisible"}, "none": set()}
