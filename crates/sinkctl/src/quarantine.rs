@@ -17,7 +17,7 @@ mod told;
 
 pub mod drop;
 
-mod text;
+pub mod text;
 
 use std::{
     collections::BTreeSet,

@@ -22,6 +22,7 @@ use sinkctl::quarantine::{
     store::{Found, Store},
     summary::EndedBy,
     target::Functions,
+    text::counted,
 };
 
 use crate::{
@@ -368,7 +369,7 @@ fn dry_run(store: &Store, found: Found, json: bool, now: i64) -> Result<ExitCode
     let mut out = io::stdout();
     for (sink, records) in by_sink {
         let sink = sinkctl::visible::Visible(&sink);
-        writeln!(out, "{records} records would be delivered to {sink}")?;
+        writeln!(out, "{} would be delivered to {sink}", counted(records, "record"))?;
     }
     listing.write(now, &mut out)?;
     Ok(ExitCode::SUCCESS)
@@ -400,7 +401,7 @@ async fn drop(arguments: DropArguments, template: PathBuf) -> Result<ExitCode, B
                 "nothing was dropped: there is no terminal to ask on, and no `--yes`".into()
             );
         }
-        write!(io::stderr(), "\nDrop {records} records for good? Type yes: ")?;
+        write!(io::stderr(), "\nDrop {} for good? Type yes: ", counted(records, "record"))?;
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;
         if answer.trim() != "yes" {
@@ -414,7 +415,8 @@ async fn drop(arguments: DropArguments, template: PathBuf) -> Result<ExitCode, B
     });
     let dropped = drop::run(&store, found.entries, &copy).await?;
     let mut out = io::stdout();
-    writeln!(out, "{} of {records} records dropped; {} has them", dropped.dropped, copy.display())?;
+    let all = counted(records, "record");
+    writeln!(out, "{} of {all} dropped; {} has them", dropped.dropped, copy.display())?;
     if dropped.were_gone > 0 {
         writeln!(out, "{} had gone before", dropped.were_gone)?;
     }

@@ -459,7 +459,7 @@ async fn exit_statuses_say_what_came_of_it() {
     let path = copy.to_str().unwrap();
     let (status, out, _) = stage.sinkctl(&["drop", &place, "2", "--yes", "--copy", path]).await;
     assert_eq!(status, Some(0));
-    assert_eq!(out, format!("1 of 1 records dropped; {path} has them\n"));
+    assert_eq!(out, format!("1 of 1 record dropped; {path} has them\n"));
     assert_eq!(stage.dynamodb.items(QUARANTINE).unwrap(), Vec::<Value>::new());
 
     // A copy is never overwritten.

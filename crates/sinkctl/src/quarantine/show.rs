@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use serde::{Serialize, de::IgnoredAny};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     list::Row,
@@ -102,7 +102,10 @@ impl Shown {
             parts: head.parts,
             row: Row::new(Listed { is_whole: entry.record.is_some(), head }),
             content,
-            record: text.and_then(|text| RawValue::from_string(text).ok()),
+            record: text.and_then(|text| {
+                // What no sink wrote may be no JSON, and is shown as a JSON text then.
+                RawValue::from_string(text.clone()).or_else(|_| to_raw_value(&text)).ok()
+            }),
         }
     }
 
@@ -117,7 +120,9 @@ impl Shown {
         let mut line = |name: &str, text: &str| writeln!(out, "  {name:<10} {text}");
         let items = if self.parts == 0 { 1 } else { self.parts };
         match self.record_bytes {
-            Some(bytes) => line("record", &format!("{bytes} bytes in {}", counted_items(items)))?,
+            Some(bytes) => {
+                line("record", &format!("{} in {}", counted(bytes, "byte"), counted_items(items)))?;
+            }
             None => line("record", "incomplete: a part of it is missing")?,
         }
         match &self.content {
@@ -187,15 +192,15 @@ mod tests {
         Entry { head: Head::example(), record, items: Vec::new() }
     }
 
+    #[track_caller]
+    fn check(text: Option<&str>, detail: Detail, expected: &Expect) {
+        let mut out = Vec::new();
+        Shown::new(&entry(text), detail).write(61_000, &mut out).unwrap();
+        expected.assert_eq(&String::from_utf8(out).unwrap());
+    }
+
     #[test]
     fn data_is_shown_on_demand_only() {
-        #[track_caller]
-        fn check(text: Option<&str>, detail: Detail, expected: &Expect) {
-            let mut out = Vec::new();
-            Shown::new(&entry(text), detail).write(61_000, &mut out).unwrap();
-            expected.assert_eq(&String::from_utf8(out).unwrap());
-        }
-
         check(
             Some(RECORD),
             Detail::Sizes,
@@ -255,6 +260,27 @@ mod tests {
               header     raw: 1 byte
               header     none: none
               as sent    {"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"key":"IkEi","value":"eyJuIjoxMjM0NTY3ODkwMTIzNDU2Nzg5MC4xMCwicyI6IsKbIn0=","headers":[{"\u001b[2J":[104,105]},{"raw":[-1]},{"none":null}]}
+        "#]],
+        );
+    }
+
+    #[test]
+    fn what_can_not_be_decoded_is_told() {
+        check(
+            Some("\u{1b}"),
+            Detail::Raw,
+            &expect![[r#"
+            a-b-3 offset 7
+              reason     INVALID_JSON
+              message    no JSON
+              sink       sinkSeatoolData
+              epoch      1
+              timestamp  none
+              rejected   2 times, first at 1970-01-01T00:00:01Z, 60 s ago
+              expires    1970-01-01T00:01:30Z
+              record     1 byte in 1 item
+              content    can't be decoded: it is no record of this entry
+              as sent    "\u001b"
         "#]],
         );
         check(

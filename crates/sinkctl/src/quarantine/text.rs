@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 
 /// A count and what is counted.
-pub(super) fn counted(count: usize, what: &str) -> String {
+pub fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
