@@ -4,7 +4,7 @@ use std::{
     error::Error,
     fs,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -36,10 +36,11 @@ pub(crate) struct BenchArguments {
     #[arg(long)]
     baseline: bool,
     /// Measure the functions with single-item calls too.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "bootstrap")]
     single: bool,
-    /// Measure this program instead of the functions; it gets their variables.
-    #[arg(long, value_name = "CMD")]
+    /// Measure this program instead of the functions; it gets their variables, and Lambda's `PATH`. The words are parted
+    /// at blanks. Processes that it starts are not counted: a shell script must `exec` the program.
+    #[arg(long, value_name = "CMD", value_parser = command)]
     bootstrap: Option<String>,
     /// Measure what `sam build` left in this directory, usually `.aws-sam/build`, instead of building.
     #[arg(long, value_name = "DIR", conflicts_with = "bootstrap")]
@@ -51,7 +52,7 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_delimiter = ',', default_values = ["appian", "seatool"])]
     workload: Vec<Kind>,
     /// How many records an event has; as many as fit 6 MB.
-    #[arg(long, value_name = "N", value_delimiter = ',', default_values = ["500"])]
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values = ["500"], value_parser = records)]
     records: Vec<usize>,
     /// What stands in the tables.
     #[arg(long, value_delimiter = ',', default_values = ["existing", "new", "duplicate"])]
@@ -65,20 +66,20 @@ pub(crate) struct BenchArguments {
     /// The share of records that the event before had already.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     duplicates: f64,
-    /// The share of records that delete their item.
+    /// The share of Seatool records that delete their item.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     deletes: f64,
     /// What all random choices depend on.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// How often everything is measured.
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = crate::at_least_one)]
     rounds: usize,
     /// How many events a process gets, beside its first, before it is measured.
     #[arg(long, value_name = "N", default_value_t = 3)]
     warm_up: usize,
-    /// How long the stand-in takes for an answer.
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    /// How long the stand-in takes for an answer, 10 seconds at most.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(..=10_000))]
     latency_ms: u64,
     /// Speak HTTP without TLS: a start then costs far less than in front of the real service.
     #[arg(long)]
@@ -89,7 +90,8 @@ pub(crate) struct BenchArguments {
     /// The share of requests, and of statements in them, that are throttled.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     throttle: f64,
-    /// A real DynamoDB with the tables instead of the stand-in, such as `http://127.0.0.1:8000`.
+    /// A real DynamoDB with the template's tables instead of the stand-in, such as `http://127.0.0.1:8000`. All programs
+    /// share them, and nobody looks at what is written: take fresh tables for each run, and one state and program.
     #[arg(long, value_name = "URL", conflicts_with_all = ["latency_ms", "plain", "refuse", "throttle"])]
     dynamodb_endpoint: Option<String>,
     /// Write all numbers as JSON to this file; `-` is standard output, instead of the table.
@@ -104,6 +106,11 @@ pub(crate) async fn run(
     arguments: BenchArguments,
     template: PathBuf,
 ) -> Result<(), Box<dyn Error>> {
+    for file in arguments.svg.iter().chain(arguments.json.iter().filter(|file| !is_stdout(file))) {
+        // Better now than when all is measured.
+        let opened = fs::OpenOptions::new().create(true).append(true).open(file);
+        opened.map_err(|error| format!("cannot write `{}`: {error}", file.display()))?;
+    }
     let profile = if arguments.dev { Profile::Dev } else { Profile::Release };
     let bench = Bench {
         template,
@@ -130,19 +137,25 @@ pub(crate) async fn run(
         rounds: arguments.rounds,
         warm_up: arguments.warm_up,
     };
+    // The targets are those of this configuration only.
+    let is_standard = bench.latency == Duration::from_millis(4)
+        && bench.tls
+        && bench.faults == Faults::default()
+        && bench.mix == (Mix { seed: bench.mix.seed, ..Mix::default() })
+        && bench.dynamodb_endpoint.is_none()
+        && bench.programs != Programs::Cargo(Profile::Dev);
     let report = bench::run(&bench, &mut io::stderr()).await?;
     if let Some(file) = arguments.svg {
         fs::write(file, report.to_svg())?;
     }
-    let is_stdout = |file: &PathBuf| file.as_os_str() == "-";
     if let Some(file) = &arguments.json {
         let mut json = serde_json::to_vec_pretty(&report)?;
         json.push(b'\n');
         if is_stdout(file) { io::stdout().write_all(&json)? } else { fs::write(file, json)? }
     }
-    if !arguments.json.as_ref().is_some_and(is_stdout) {
+    if !arguments.json.as_ref().is_some_and(|file| is_stdout(file)) {
         report.write_table(&mut io::stdout())?;
-        if bench.baseline {
+        if bench.baseline && is_standard {
             report.write_targets(&mut io::stdout())?;
         }
     }
@@ -155,3 +168,23 @@ fn share(text: &str) -> Result<f64, String> {
         _ => Err("expected a number from 0 to 1".to_owned()),
     }
 }
+
+fn is_stdout(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+fn command(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("expected a program".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+fn records(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=MAX_RECORDS).contains(&number) => Ok(number),
+        _ => Err(format!(
+            "expected a whole number from 1 to {MAX_RECORDS}, as a mapping's batch size"
+        )),
+    }
+}
+
+/// The most records that Lambda puts in a batch.
+const MAX_RECORDS: usize = 10_000;

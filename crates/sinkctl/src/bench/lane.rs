@@ -89,7 +89,7 @@ impl Lane {
         }
         let (event, warm, counts) = self.invoke(&mut process).await?;
         if let Some(counts) = counts.filter(|_| self.is_predictable) {
-            self.check(counts, event.keys as u64)?;
+            self.check(counts, event)?;
         }
         self.rounds.push(Round {
             records: event.records,
@@ -135,14 +135,15 @@ impl Lane {
     }
 
     /// A program that does not do its work is no use to compare with.
-    fn check(&self, counts: Counts, keys: u64) -> Result<(), BenchError> {
-        let expected = match self.workload.state {
-            State::New => (keys, 0),
-            State::Existing => (0, keys),
-            // A program may write what stands there already.
-            State::Duplicate => (0, counts.replaced),
+    fn check(&self, counts: Counts, event: Handed) -> Result<(), BenchError> {
+        let (keys, records) = (event.keys as u64, event.records as u64);
+        // A program may write a repeated key more than once, and what stands there already.
+        let is_done = match self.workload.state {
+            State::New => counts.created == keys && counts.replaced <= records - keys,
+            State::Existing => counts.created == 0 && (keys..=records).contains(&counts.replaced),
+            State::Duplicate => counts.created == 0,
         };
-        if (counts.created, counts.replaced) == expected {
+        if is_done {
             return Ok(());
         }
         Err(BenchError::Work {

@@ -43,7 +43,7 @@ pub enum State {
 }
 
 /// What the records of a run have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Mix {
     /// What all random choices depend on.
     pub seed: u64,
