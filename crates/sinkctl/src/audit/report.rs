@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use crate::visible::Visible;
+use crate::visible::{Visible, visible_json};
 
 /// The differences of one kind that the table shows.
 const SHOWN: usize = 10;
@@ -274,8 +274,7 @@ impl Report {
 
     /// Writes one line of JSON.
     pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, self)?;
-        writeln!(out)
+        writeln!(out, "{}", visible_json(&serde_json::to_string(self)?))
     }
 
     /// Writes a table for people.
