@@ -37,7 +37,9 @@ pub enum Profile {
 #[non_exhaustive]
 pub enum BuildError {
     /// Occurs when Cargo cannot be started.
-    #[error("cannot start `{cargo}`")]
+    #[error(
+        "cannot start `{cargo}`: install Rust, or name what `sam build` left with `--build-dir`"
+    )]
     Cargo {
         /// The program.
         cargo: String,
@@ -45,7 +47,7 @@ pub enum BuildError {
         source: io::Error,
     },
     /// Occurs when Cargo fails; it has said why on standard error.
-    #[error("cargo could not build the functions: {status}")]
+    #[error("cargo could not build the functions ({status}): what it printed above says why")]
     Failed {
         /// How it ended.
         status: ExitStatus,
@@ -223,6 +225,7 @@ mod tests {
     fn a_workspace_without_the_binary_is_an_error() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("no-such-workspace");
         let error = build(&root, &["f"], Profile::Dev).unwrap_err();
-        assert_eq!(error.to_string(), "cargo could not build the functions: exit status: 101");
+        let expected = "cargo could not build the functions (exit status: 101): what it printed above says why";
+        assert_eq!(error.to_string(), expected);
     }
 }

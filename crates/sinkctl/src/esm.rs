@@ -113,7 +113,9 @@ pub enum EsmError {
         known: Vec<String>,
     },
     /// Occurs when no mapping is enabled.
-    #[error("the template has no mapping that is enabled")]
+    #[error(
+        "the template has no mapping that is enabled: `--parameter AppianEnabled=true`, say, enables one"
+    )]
     NoMapping,
     /// Occurs when mappings would share a consumer group, which Lambda wants to be unique.
     #[error("mappings can't share the group `{group}`: name one function")]
@@ -155,13 +157,17 @@ pub enum EsmError {
     #[error("stopped before the end: what is left comes with the next start")]
     NotAtEnd,
     /// Occurs when a property is given without which offsets would not be committed after success.
-    #[error("the property `{property}` can't be given: it is set as the mapping needs it")]
+    #[error(
+        "the property `{property}` can't be given: it is set as the mapping needs it; leave it out"
+    )]
     ReservedProperty {
         /// The property's name.
         property: String,
     },
     /// Occurs when no broker answers at the start.
-    #[error("no broker of `{bootstrap_servers}` answers")]
+    #[error(
+        "no broker of `{bootstrap_servers}` answers: start Kafka there, or name the brokers with `--bootstrap-servers`"
+    )]
     NoBroker {
         /// The brokers.
         bootstrap_servers: String,
@@ -169,7 +175,9 @@ pub enum EsmError {
         source: KafkaError,
     },
     /// Occurs when a topic can't be asked for, though a broker answers.
-    #[error("topic `{topic}` can't be read")]
+    #[error(
+        "topic `{topic}` can't be read: see what the broker says, and whether `-X` logs in as who may read it"
+    )]
     Topic {
         /// The topic.
         topic: String,
@@ -189,7 +197,9 @@ pub enum EsmError {
         offset: i64,
     },
     /// Occurs when the end of a topic is wanted that does not exist.
-    #[error("there is no topic `{topic}`")]
+    #[error(
+        "there is no topic `{topic}`: create it, or name another with `--parameter`, such as `TopicNamespace=…`"
+    )]
     NoTopic {
         /// The topic.
         topic: String,

@@ -33,7 +33,7 @@ pub enum EventsError {
         source: io::Error,
     },
     /// Occurs when the directory has no sample.
-    #[error("no `*.json` in `{}`", directory.display())]
+    #[error("no `*.json` in `{}`: name a folder of sample events with `--events`", directory.display())]
     Empty {
         /// The directory.
         directory: PathBuf,
@@ -170,7 +170,7 @@ mod tests {
             assert_eq!(error.to_string().replace(env!("CARGO_MANIFEST_DIR"), "."), expected);
         }
 
-        check("src", "no `*.json` in `./src`");
+        check("src", "no `*.json` in `./src`: name a folder of sample events with `--events`");
         check("missing", "cannot read `./missing`");
     }
 }

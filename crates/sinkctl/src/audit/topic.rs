@@ -68,7 +68,9 @@ pub enum TopicError {
     #[error("the Kafka client can't be set up")]
     Client(#[source] Box<KafkaError>),
     /// Occurs when the cluster does not say what partitions the topic has.
-    #[error("the partitions of topic `{topic}` can't be read from {servers}")]
+    #[error(
+        "the partitions of topic `{topic}` can't be read from {servers}: start Kafka there, or name the brokers with `--bootstrap-servers`"
+    )]
     Partitions {
         /// The topic.
         topic: String,
@@ -78,7 +80,9 @@ pub enum TopicError {
         source: Box<KafkaError>,
     },
     /// Occurs when the topic does not exist.
-    #[error("there is no topic `{topic}` at {servers}")]
+    #[error(
+        "there is no topic `{topic}` at {servers}: name another with `--parameter`, such as `TopicNamespace=…`, or other brokers"
+    )]
     NoTopic {
         /// The topic.
         topic: String,
