@@ -187,6 +187,32 @@ fn children(parent: u32) -> Vec<u32> {
     processes.collect()
 }
 
+/// What a command that has ended wrote.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) output: String,
+    pub(crate) errors: String,
+}
+
+/// Runs a command of `sinkctl` to its end.
+pub(crate) async fn sinkctl(sinkctl: &Path, directory: &Path, arguments: &[&str]) -> Finished {
+    let output = Command::new(sinkctl)
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Finished {
+        code: output.status.code(),
+        output: text(&output.stdout),
+        errors: text(&output.stderr),
+    }
+}
+
 /// What `sinkctl audit` found.
 #[derive(Debug)]
 pub(crate) struct Audit {

@@ -47,12 +47,12 @@ pub(crate) struct Run {
     /// For logs and data.
     pub(crate) directory: PathBuf,
     pub(crate) dynamodb_jars: PathBuf,
-    dynamodb: DynamoDbLocal,
+    pub(crate) dynamodb: DynamoDbLocal,
     client: Client,
     template: Template,
     scale: f64,
-    sinkctl: PathBuf,
-    build_directory: PathBuf,
+    pub(crate) sinkctl: PathBuf,
+    pub(crate) build_directory: PathBuf,
 }
 
 impl Run {
@@ -239,7 +239,7 @@ impl Stage {
     }
 
     /// The template's parameters of this scenario.
-    fn parameters(&self) -> Vec<String> {
+    pub(crate) fn parameters(&self) -> Vec<String> {
         let mut parameters = vec![format!("TopicNamespace={}.", self.name)];
         for source in Source::BOTH {
             parameters.push(format!("{}={}", source.parameter("Epoch"), self.epoch));
@@ -432,10 +432,11 @@ pub(crate) fn now() -> i64 {
     i64::try_from(now.as_millis()).unwrap()
 }
 
-/// Builds `sinkctl` with its Kafka client, and the functions; returns the programs by name.
+/// Builds `sinkctl` with all of its features, and the functions; returns the programs by name.
 fn build(root: &Path, release: bool, template: &Template) -> BTreeMap<String, PathBuf> {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--workspace", "--features", "sinkctl/kafka", "--bin", "sinkctl"]);
+    let features = "sinkctl/aws,sinkctl/kafka";
+    command.args(["build", "--workspace", "--features", features, "--bin", "sinkctl"]);
     command.args(template.functions.iter().flat_map(|it| ["--bin", it.binary.as_str()]));
     if release {
         command.arg("--release");

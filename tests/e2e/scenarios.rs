@@ -4,6 +4,7 @@ mod conformance;
 mod faults;
 mod kills;
 mod load;
+mod oncall;
 mod overlap;
 mod partitions;
 mod poison;
@@ -11,8 +12,17 @@ mod recreated;
 
 use crate::{report::Row, run::Run};
 
-pub(crate) const NAMES: [&str; 8] =
-    ["load", "kills", "overlap", "faults", "poison", "recreated", "partitions", "conformance"];
+pub(crate) const NAMES: [&str; 9] = [
+    "load",
+    "kills",
+    "overlap",
+    "faults",
+    "poison",
+    "recreated",
+    "partitions",
+    "oncall",
+    "conformance",
+];
 
 /// Runs the scenario of this name.
 pub(crate) async fn run(name: &'static str, run: &mut Run) -> Row {
@@ -24,6 +34,7 @@ pub(crate) async fn run(name: &'static str, run: &mut Run) -> Row {
         "poison" => poison::run(run).await,
         "recreated" => recreated::run(run).await,
         "partitions" => partitions::run(run).await,
+        "oncall" => oncall::run(run).await,
         "conformance" => conformance::run(run).await,
         other => panic!("no scenario `{other}`"),
     }
