@@ -149,7 +149,7 @@ Examples:
   sinkctl help demo
 
 Exit status: 0 when it did what it was to do, 2 for a command line that it doesn't understand; what each command means by
-1 and 2 stands in its own help. Colours and progress are for terminals only, and not with `NO_COLOR`.";
+1 and 2 stands in its own help. Colours and progress are for terminals only, and colours not with `NO_COLOR`.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -219,6 +219,8 @@ fn main() -> ExitCode {
     });
     match result {
         Ok(status) => status,
+        // Whoever closed the pipe, such as `head`, has seen enough.
+        Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
             let mut text = chain(&*error);
             // So librdkafka says that it was built without TLS.
@@ -230,6 +232,13 @@ fn main() -> ExitCode {
             failure
         }
     }
+}
+
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe)
+    })
 }
 
 async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box<dyn Error>> {

@@ -38,7 +38,8 @@ Examples:
   sinkctl quarantine drop --older-than 30d --stage master
   sinkctl quarantine list --dynamodb-endpoint http://127.0.0.1:8000    the local stage
 
-Exit status: 0 when it is done, 1 when records came back or were left, 2 when it could not be done.";
+Exit status: 0 when it is done, 1 when records came back or were left, or there is none as the options say, 2 when it
+could not be done.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -68,7 +69,8 @@ again stays. It may be stopped or fail anywhere, and be started again: what was 
 second time. Ctrl-C stops it after the invocation in flight. On AWS it needs the permissions dynamodb:Scan, Query and
 DeleteItem on the quarantine's table, kms:Decrypt on its key, lambda:InvokeFunction and lambda:GetFunctionConfiguration.
 
-Exit status: 0 when all records were accepted, 1 when some came back or were left, 2 when it could not be done.";
+Exit status: 0 when all records were accepted, 1 when some came back or were left, or there is none as the options say,
+2 when it could not be done.";
 
 const DROP_EXAMPLES: &str = "\
 Examples:
@@ -269,7 +271,11 @@ pub(crate) async fn run(
 async fn list(arguments: ListArguments, template: PathBuf) -> Result<ExitCode, Box<dyn Error>> {
     let (_, store) = arguments.place.place(template).open().await?;
     let now = now();
-    let found = store.find(&arguments.chosen.filter(), now).await?;
+    let filter = arguments.chosen.filter();
+    let found = store.find(&filter, now).await?;
+    if found.entries.is_empty() && !filter.is_empty() {
+        writeln!(io::stderr(), "no record is as the options say: without them all are listed")?;
+    }
     let listing = Listing::new(store.table(), found, arguments.limit, now);
     if arguments.json {
         listing.write_json(&mut io::stdout())?;
@@ -317,10 +323,14 @@ async fn redrive(
     let place = arguments.place.place(template);
     let (declared, store) = place.open().await?;
     let now = now();
-    let found = store.find(&arguments.chosen.filter(), now).await?;
-    if found.entries.is_empty() {
-        writeln!(io::stderr(), "{} has no such record", store.table())?;
+    let filter = arguments.chosen.filter();
+    let found = store.find(&filter, now).await?;
+    if found.entries.is_empty() && filter.is_empty() {
+        writeln!(io::stderr(), "{} is empty: there is nothing to redrive", store.table())?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if found.entries.is_empty() {
+        return none_found(&store);
     }
     if arguments.dry_run {
         return dry_run(&store, found, arguments.json, now);
@@ -358,7 +368,10 @@ async fn redrive(
 /// Says what would be delivered, without asking any function.
 fn dry_run(store: &Store, found: Found, json: bool, now: i64) -> Result<ExitCode, Box<dyn Error>> {
     let mut by_sink = std::collections::BTreeMap::<_, usize>::new();
-    for entry in &found.entries {
+    let sent = found.entries.iter().filter(|entry| {
+        entry.is_whole && entry.head.expires_at.is_none_or(|seconds| seconds > now / 1000)
+    });
+    for entry in sent {
         *by_sink.entry(entry.head.sink.clone()).or_default() += 1;
     }
     let listing = Listing::new(store.table(), found, DRY_RUN_LIMIT, now);
@@ -371,6 +384,10 @@ fn dry_run(store: &Store, found: Found, json: bool, now: i64) -> Result<ExitCode
         let sink = sinkctl::visible::Visible(&sink);
         writeln!(out, "{} would be delivered to {sink}", counted(records, "record"))?;
     }
+    writeln!(
+        out,
+        "what a function can't take by its settings or its limits is left, and told then"
+    )?;
     listing.write(now, &mut out)?;
     Ok(ExitCode::SUCCESS)
 }

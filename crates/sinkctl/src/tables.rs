@@ -1,12 +1,15 @@
 //! The edge to DynamoDB: whole tables page by page, and what the quarantine holds.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
-use aws_config::{BehaviorVersion, ConfigLoader, Region};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::{Client, config::Credentials, types::AttributeValue};
 use dynamo_sink::stored::Attributes;
 
 use crate::entry::{HEAD_ATTRIBUTES, Item};
+
+/// The longest time for one request with its retries: somebody waits at a terminal.
+const ANSWER_TIME: Duration = Duration::from_secs(20);
 
 /// A table that can't be worked with.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +43,8 @@ pub async fn client(endpoint: Option<&str>) -> Client {
 
 /// The settings of the environment or, with an endpoint, those of a local DynamoDB.
 pub fn config(endpoint: Option<&str>) -> ConfigLoader {
-    let defaults = aws_config::defaults(BehaviorVersion::latest());
+    let timeouts = TimeoutConfig::builder().operation_timeout(ANSWER_TIME).build();
+    let defaults = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
     let Some(endpoint) = endpoint else { return defaults };
     let credentials = Credentials::new("local", "local", None, None, "sinkctl");
     let local = defaults.endpoint_url(endpoint).region(Region::from_static("us-east-1"));

@@ -105,7 +105,7 @@ impl Screen {
             }
         }
         if problems.len() > DETAILED_PROBLEMS {
-            text += "What to do stands in the README under \"Troubleshooting\", and here with --json.\n";
+            text += "What to do: \"Troubleshooting\" in the README, --json, `sinkctl quarantine list`.\n";
         }
         if problems.is_empty() {
             text += match verdict {

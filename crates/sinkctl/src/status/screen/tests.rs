@@ -112,7 +112,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
 WRONG: sinkSeatoolData: the mapping is Disabled (USER_INITIATED)
 WRONG: sinkSeatoolData: PROBLEM: \\u{1b}[2JFunction call failed
 WRONG: alarm sinkAppianData-lag: 3 of 3 periods were above 0
-What to do stands in the README under \"Troubleshooting\", and here with --json.",
+What to do: \"Troubleshooting\" in the README, --json, `sinkctl quarantine list`.",
     );
     status.functions.truncate(1);
     check(
