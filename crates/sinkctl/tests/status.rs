@@ -101,7 +101,7 @@ WRONG: sinkSeatoolData: PROBLEM: Function call failed
 WRONG: 3 records wait in the quarantine
 WRONG: alarm sinkSeatoolData-lag: Threshold crossed
 WRONG: alarm failures-bucket: Threshold crossed
-What to do stands in the README under \"Troubleshooting\", and here with --json.
+What to do: \"Troubleshooting\" in the README, --json, `sinkctl quarantine list`.
 ";
     check(account.clone(), &[], 1, expected).await;
 
