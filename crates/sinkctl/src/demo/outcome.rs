@@ -3,23 +3,7 @@
 use serde_json::Value;
 
 use super::show::{MAX_TEXT, shorten};
-use crate::{function::Invocation, runtime_api::Answer};
-
-/// The members of the functions' log line of a batch, in the order in which they are shown.
-const COUNTS: &[&str] = &[
-    "received",
-    "written",
-    "deleted",
-    "superseded",
-    "duplicate",
-    "stale",
-    "conflict",
-    "regression",
-    "quarantined",
-    "failed",
-    "quarantineFailed",
-    "tombstoneFailed",
-];
+use crate::{function::Invocation, runtime_api::Answer, status::RECORD_COUNTS};
 
 /// An invocation's outcome.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +43,7 @@ fn counts(line: &str) -> Option<Vec<(&'static str, u64)>> {
     let line: Value = serde_json::from_str(line).ok()?;
     // Some formatters put an event's own members into a member of the line.
     let event = [&line, &line["fields"]].into_iter().find(|event| event["message"] == "batch")?;
-    let counts = COUNTS.iter().filter_map(|name| Some((*name, event[*name].as_u64()?)));
+    let counts = RECORD_COUNTS.iter().filter_map(|name| Some((*name, event[*name].as_u64()?)));
     Some(counts.collect())
 }
 

@@ -3,24 +3,10 @@
 use serde_json::{Map, Value};
 
 use crate::{
+    status::RECORD_COUNTS,
     terminal::{Colour, coloured},
     visible::Visible,
 };
-
-/// What a batch's line may count, in the order in which it is shown.
-const OUTCOMES: [&str; 11] = [
-    "written",
-    "deleted",
-    "superseded",
-    "duplicate",
-    "stale",
-    "regression",
-    "quarantined",
-    "failed",
-    "quarantineFailed",
-    "tombstoneFailed",
-    "conflict",
-];
 
 /// The members of a line that have a place of their own, or say nothing to people.
 const PLACED: [&str; 9] =
@@ -58,7 +44,7 @@ impl Formatter {
             .and_then(|it| it.get("Timestamp")?.as_u64())
             .map_or_else(|| "--:--:--".to_owned(), time_of_day);
         let mut counts = vec![format!("{} received", line.number("received"))];
-        counts.extend(counted(line, &OUTCOMES));
+        counts.extend(counted(line, &RECORD_COUNTS[1..]));
         let mut costs = vec![format!("{} ms", line.number("batchDuration"))];
         costs.extend(counted(line, &["requests", "retries", "throttles"]));
         let age = line.number("oldestRecordAge");
