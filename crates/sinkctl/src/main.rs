@@ -234,11 +234,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// Only an error of writing by itself: one below another may be of a connection, and that must be told.
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
-    causes.any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe)
-    })
+    error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe)
 }
 
 async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box<dyn Error>> {
