@@ -347,6 +347,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_a_closed_output_is_no_error() {
+        #[track_caller]
+        fn check(error: &(dyn Error + 'static), expected: bool) {
+            assert_eq!(is_broken_pipe(error), expected);
+        }
+
+        let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+        check(&closed(), true);
+        check(&io::Error::from(io::ErrorKind::NotFound), false);
+        // What else is wrong may have a lost connection as its cause.
+        check(&sinkctl::serve::ServeError::Write(closed()), false);
+    }
+
+    #[test]
     fn each_command_has_examples_and_says_its_exit_status() {
         fn check(command: &Command, path: &str) -> usize {
             let name = format!("{path}{}", command.get_name());
