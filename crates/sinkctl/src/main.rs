@@ -357,7 +357,7 @@ mod tests {
         check(&closed(), true);
         check(&io::Error::from(io::ErrorKind::NotFound), false);
         // What else is wrong may have a lost connection as its cause.
-        check(&sinkctl::serve::ServeError::Write(closed()), false);
+        check(&serve::ServeError::Write(closed()), false);
     }
 
     #[test]
