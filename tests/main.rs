@@ -67,7 +67,7 @@ mod large;
 /// What the template declares for the functions.
 mod declared;
 
-/// What the README says of the settings.
+/// What the documents say of the settings, and where their links lead.
 mod readme;
 
 /// The README's recipe of a third sink.

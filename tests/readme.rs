@@ -1,6 +1,10 @@
-//! What the README says of the settings.
+//! What the documents say of the settings, and where their links lead.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use dynamo_sink::{
     settings::{Settings, SettingsError},
@@ -97,4 +101,41 @@ fn settings_table() -> Vec<(String, String)> {
     let distinct: BTreeMap<_, _> = rows.iter().cloned().collect();
     assert_eq!(distinct.len(), rows.len());
     rows
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut links = 0;
+    for name in ["README.md", "crates/sinkctl/README.md", "crates/sinkctl/OPERATIONS.md"] {
+        let path = root().join(name);
+        for link in fs::read_to_string(&path).unwrap().split("](").skip(1) {
+            let (link, _) = link.split_once(')').unwrap();
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (file, anchor) =
+                link.split_once('#').map_or((link, None), |(it, to)| (it, Some(to)));
+            let target =
+                if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(target.exists(), "{name}: {link}");
+            if let Some(anchor) = anchor {
+                assert!(anchors(&target).contains(anchor), "{name}: {link}");
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 50, "{links}");
+}
+
+/// The names that GitHub gives to a document's headings.
+fn anchors(document: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(document).unwrap();
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let words = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = words.chars().filter(|it| it.is_alphanumeric() || " -_".contains(*it));
+            kept.collect::<String>().replace(' ', "-")
+        })
+        .collect()
 }

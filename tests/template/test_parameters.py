@@ -128,8 +128,8 @@ def test_brokers_and_subnets_may_be_read_from_elsewhere():
     assert mapping["SourceAccessConfigurations"][0]["URI"] == "subnet-7"
 
 
-def test_the_readme_has_every_parameter_with_its_default():
-    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| .+ \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_guide_has_every_parameter_with_its_default():
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| .+ \|$", (ROOT / "crates/sinkctl/OPERATIONS.md").read_text(), re.MULTILINE)
     found = {name: default.strip("`") for name, default in rows}
     for name, parameter in source()["Parameters"].items():
         assert found.get(name) == (str(parameter["Default"]) or "none"), name
