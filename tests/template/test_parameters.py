@@ -69,19 +69,19 @@ def test_every_stage_makes_a_stack_of_its_own():
         for sink, name in [("Appian", "sinkAppianData"), ("Seatool", "sinkSeatoolData")]:
             assert stack.variables(sink)["STAGE"] == stage
             assert stack.properties(f"{name[0].upper()}{name[1:]}Function")["FunctionName"] == (
-                f"compare-connector-{stage}-{name}"
+                f"compare-sinks-{stage}-{name}"
             )
         tables = [table["TableName"] for table in stack.of_type("AWS::DynamoDB::Table").values()]
-        assert all(table.startswith(f"compare-connector-{stage}-") for table in tables)
+        assert all(table.startswith(f"compare-sinks-{stage}-") for table in tables)
 
 
 def test_what_matters_is_confirmed():
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     confirmed = {stage for stage in stages() if config[stage]["deploy"]["parameters"]["confirm_changeset"]}
-    assert confirmed == {"val", "production"}
+    assert confirmed == {"master", "val", "production"}
     for stage in stages():
         assert set(config[stage]) == {"global", "build", "validate", "deploy", "sync"}
-        assert config[stage]["global"]["parameters"]["stack_name"] == f"compare-connector-{stage}"
+        assert config[stage]["global"]["parameters"]["stack_name"] == f"compare-sinks-{stage}"
         deploy, sync = (config[stage][section]["parameters"] for section in ("deploy", "sync"))
         assert deploy["tags"] == sync["tags"]
         assert sync["watch"] == (stage == "default")
