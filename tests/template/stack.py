@@ -1,6 +1,7 @@
 """Expands `template.yaml` as CloudFormation would: the Serverless transform first, then parameters and conditions."""
 
 import functools
+import re
 import tomllib
 from pathlib import Path
 
@@ -107,6 +108,26 @@ def without_absent(value):
     if isinstance(value, list):
         return [without_absent(element) for element in value if element != NO_VALUE]
     return value
+
+
+def references(value):
+    """The parameters and resources that a value refers to."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            if key == "Ref":
+                yield member
+            elif key == "Fn::GetAtt":
+                yield member[0]
+            else:
+                if key == "Fn::Sub":
+                    text = member if isinstance(member, str) else member[0]
+                    own = {} if isinstance(member, str) else member[1]
+                    names = {name.split(".")[0] for name in re.findall(r"\$\{([A-Za-z][\w.]*)\}", text)}
+                    yield from names - own.keys()
+                yield from references(member)
+    elif isinstance(value, list):
+        for element in value:
+            yield from references(element)
 
 
 def stages():

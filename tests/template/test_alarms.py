@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from combinations import ALL
+from combinations import ALL, THEIR_TABLES
 from stack import SINKS, Stack
 from test_functions import CONTRACT
 
@@ -104,7 +104,7 @@ def check_metric(stack, namespace, name, dimensions, statistic):
         assert dimensions["stage"] == "default"
     else:
         assert set(dimensions) == AWS_METRICS[namespace][name]
-    existing = {*stack.resources, "default", "all", "their-appian", "their-seatool", "FailuresQueue.QueueName"}
+    existing = {*stack.resources, "default", "all", *THEIR_TABLES.values(), "FailuresQueue.QueueName"}
     assert set(dimensions.values()) <= existing
     if "FilterId" in dimensions:
         assert {"Id": dimensions["FilterId"]} in stack.properties(dimensions["BucketName"])["MetricsConfigurations"]

@@ -1,8 +1,8 @@
 """The event source mappings, property by property, and that the functions answer as the mappings expect."""
 
 import pytest
-from combinations import ROOT_CA, SECRET
-from stack import SINKS, SSM, Stack
+from combinations import BUCKET, QUEUE, ROOT_CA, SECRET
+from stack import SINKS, SSM, Stack, references, source
 
 TOPICS = {"Appian": "aws.appian.cmcs.MCP_SPA_PCKG", "Seatool": "aws.ksqldb.seatool.agg.State_Plan"}
 BATCHES = {"Appian": ("100", "5"), "Seatool": ("500", "2")}
@@ -29,7 +29,10 @@ def expected_mapping(sink, combination):
         "BatchSize": batch_size,
         "MaximumBatchingWindowInSeconds": window,
     }
-    destination = {"s3": "FailuresBucket.Arn", "sqs": "FailuresQueue.Arn"}.get(combination.destination)
+    destinations = {"s3": "FailuresBucket.Arn", "sqs": "FailuresQueue.Arn", "kafka": "kafka://failures"}
+    if combination.brings_failures:
+        destinations |= {"s3": BUCKET, "sqs": QUEUE}
+    destination = destinations.get(combination.goes_to)
     if destination:
         mapping["DestinationConfig"] = {"OnFailure": {"Destination": destination}}
     if combination.is_provisioned:
@@ -50,12 +53,12 @@ def expected_mapping(sink, combination):
 
 
 def test_a_mapping_has_exactly_these_properties(combination):
-    for sink in SINKS:
-        assert combination.stack.properties(f"{sink}Mapping") == expected_mapping(sink, combination)
+    mappings = combination.stack.of_type("AWS::Lambda::EventSourceMapping")
+    assert mappings == {f"{sink}Mapping": expected_mapping(sink, combination) for sink in combination.mapped}
 
 
 def test_the_function_names_failed_records_exactly_where_the_mapping_heeds_them(combination):
-    for sink in SINKS:
+    for sink in combination.mapped:
         mode = combination.stack.variables(sink)["RESPONSE_MODE"]
         types = combination.stack.properties(f"{sink}Mapping").get("FunctionResponseTypes")
         assert (mode, types) in [("partial", ["ReportBatchItemFailures"]), ("batch", None)]
@@ -87,6 +90,18 @@ def test_a_mapping_follows_its_own_parameters(sink):
     assert (mapping["StartingPosition"], mapping["StartingPositionTimestamp"]) == ("AT_TIMESTAMP", "1700000000")
     assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == ("7", "9")
     assert stack.properties(f"{other}Mapping") == Stack().properties(f"{other}Mapping")
+
+
+@pytest.mark.parametrize("sink", SINKS)
+def test_an_absent_mapping_comes_back_with_its_group(sink):
+    before, absent = Stack(), Stack(**{f"{sink}Enabled": "absent"})
+    gone = before.resources.keys() - absent.resources.keys()
+    assert {logical_id for logical_id in gone if not logical_id.endswith("Alarm")} == {f"{sink}Mapping"}
+    assert before.outputs.keys() - absent.outputs.keys() == {f"{sink}MappingId"}
+    # What names the group outlives the mapping, and a name that CloudFormation makes up is not in it.
+    template = source()
+    mapping = template["Resources"][f"{sink}Mapping"]["Properties"]
+    assert set(references(mapping["SelfManagedKafkaEventSourceConfig"])) <= template["Parameters"].keys()
 
 
 def test_provisioned_mode_follows_its_parameters():

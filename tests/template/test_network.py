@@ -17,8 +17,8 @@ def test_a_created_group_lets_the_pollers_out_to_what_they_need_only(combination
     assert "SecurityGroupIngress" not in group
     (rule,) = group["SecurityGroupEgress"]
     assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"], rule["CidrIp"]) == ("tcp", "9094", "9094", "0.0.0.0/0")
-    # Provisioned pollers call AWS from elsewhere; only the destination is reached through the subnets.
-    needs_aws = not combination.is_provisioned or combination.destination != "none"
+    # Provisioned pollers call AWS from elsewhere; only bucket or queue are reached through the subnets.
+    needs_aws = not combination.is_provisioned or combination.goes_to in ("s3", "sqs")
     assert [(way["FromPort"], way["ToPort"], way["CidrIp"]) for way in ways.values()] == [(443, 443, "0.0.0.0/0")] * needs_aws
     for described in [rule, *ways.values()]:
         assert described["Description"]

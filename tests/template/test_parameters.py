@@ -1,11 +1,15 @@
 """What may be deployed: parameters that make no sense together are refused, and each stage's make a stack."""
 
+import itertools
 import re
 import tomllib
 
 import pytest
-from combinations import ROOT_CA, SECRET, table_arn
+from combinations import BUCKET, QUEUE, ROOT_CA, SECRET, THEIR_TABLES
 from stack import ROOT, SINKS, SSM, RuleBroken, Stack, source, stages
+
+
+PROVISIONED_TO_KAFKA = {"OnFailureDestination": "kafka", "PollerMode": "provisioned"}
 
 
 @pytest.mark.parametrize(
@@ -14,17 +18,22 @@ from stack import ROOT, SINKS, SSM, RuleBroken, Stack, source, stages
         ("AuthenticationNeedsItsSecret", {"Authentication": "BASIC_AUTH"}),
         ("AuthenticationNeedsItsSecret", {"Authentication": "SASL_SCRAM_512_AUTH", "RootCaSecretArn": ROOT_CA}),
         ("SecretNeedsAuthentication", {"AuthenticationSecretArn": SECRET}),
-        ("AppianTableNeedsNameAndArn", {"AppianTableName": "their-appian"}),
-        ("AppianTableNeedsNameAndArn", {"AppianTableArn": table_arn("their-appian")}),
-        ("SeatoolTableNeedsNameAndArn", {"SeatoolTableName": "their-seatool"}),
-        ("SeatoolTableNeedsNameAndArn", {"SeatoolTableArn": table_arn("their-seatool")}),
         ("AppianTimestampIsGiven", {"AppianStartingPosition": "AT_TIMESTAMP"}),
         ("SeatoolTimestampIsGiven", {"SeatoolStartingPosition": "AT_TIMESTAMP"}),
         ("FunctionsInVpcNeedSecurityGroups", {"FunctionSubnetIds": "subnet-8"}),
-        (
-            "EachSinkHasItsOwnTable",
-            {f"{sink}Table{what}": value for sink in SINKS for what, value in [("Name", "one"), ("Arn", table_arn("one"))]},
+        *(
+            ("TablesAreDistinct", {f"{table}TableName": "one" for table in pair})
+            for pair in itertools.combinations(THEIR_TABLES, 2)
         ),
+        ("KafkaDestinationNeedsProvisionedMode", {"OnFailureDestination": "kafka", "FailuresTopic": "failures"}),
+        ("KafkaDestinationNeedsItsTopic", {"OnFailureDestination": "kafka", "PollerMode": "provisioned"}),
+        *(
+            ("FailuresTopicIsAnother", PROVISIONED_TO_KAFKA | {"FailuresTopic": "failures", f"{sink}Topic": "failures"})
+            for sink in SINKS
+        ),
+        ("FailuresGoWhereTheyShould", {"FailuresBucketArn": BUCKET, "OnFailureDestination": "sqs"}),
+        ("FailuresGoWhereTheyShould", {"FailuresQueueArn": QUEUE}),
+        ("FailuresGoWhereTheyShould", {"FailuresTopic": "failures"}),
         ("EachMappingHasItsOwnGroup", {f"{sink}ConsumerGroupId": "one" for sink in SINKS}),
         ("TombstonesOutliveTheQuarantine", {"QuarantineRetentionDays": "unlimited"}),
     ],
@@ -44,7 +53,11 @@ def test_parameters_that_contradict_each_other_are_refused(rule, parameters):
         ("Authentication", "SASL_SCRAM_1_AUTH"),
         ("AuthenticationSecretArn", "kafka"),
         ("KafkaSecurityGroupId", "security_group:sg-1"),
-        ("AppianTableArn", "their-appian"),
+        ("AppianTableName", "arn:aws:dynamodb:us-east-1:111122223333:table/theirs"),
+        ("FailuresBucketArn", "their-failures"),
+        ("FailuresQueueArn", "their-failures"),
+        ("FailuresTopic", "kafka://failures"),
+        ("FailuresTopic", "abc"),
         ("AppianConsumerGroupId", "a group"),
         ("KeyArn", "arn:aws:kms:us-east-1:111122223333:alias/mine"),
         ("TopicNamespace", ".x"),
@@ -108,7 +121,7 @@ def test_rules_use_only_what_cloudformation_allows_there():
                 yield from functions(element)
 
     for rule in source()["Rules"].values():
-        for expression in [rule["RuleCondition"], *(assertion["Assert"] for assertion in rule["Assertions"])]:
+        for expression in [rule.get("RuleCondition"), *(assertion["Assert"] for assertion in rule["Assertions"])]:
             assert set(functions(expression)) <= RULE_FUNCTIONS
 
 

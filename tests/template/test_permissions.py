@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from combinations import KEY, ROOT_CA, SECRET, SECRETS_KEY, TABLE_KEYS, table_arn
+from combinations import BUCKET, FAILURES_KEY, KEY, QUEUE, ROOT_CA, SECRET, SECRETS_KEY, TABLE_KEYS, table_arn
 from stack import SINKS, Stack, transform
 
 ITEM_ACTIONS = {
@@ -25,38 +25,44 @@ POLLER_ACTIONS = {
 }
 TABLE_KEY_ACTIONS = {"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"}
 
-THROUGH_DYNAMODB = (("StringEquals", (("kms:ViaService", "dynamodb.us-east-1.amazonaws.com"),)),)
 OWN_ACCOUNT = (("StringEquals", (("s3:ResourceAccount", "555555555555"),)),)
+
+
+def through(service):
+    """The condition that a key is used by a service only."""
+    return (("StringEquals", (("kms:ViaService", f"{service}.us-east-1.amazonaws.com"),)),)
 
 
 def expected_grants(sink, combination):
     """Resource and condition, to actions."""
     grants = defaultdict(set)
-    items = table_arn(f"their-{sink.lower()}") if combination.brings_tables else f"{sink}Table.Arn"
-    grants[items, ()] |= ITEM_ACTIONS[sink] | {"dynamodb:DescribeTable"}
+    grants[table_arn(sink, combination), ()] |= ITEM_ACTIONS[sink] | {"dynamodb:DescribeTable"}
     if sink == "Seatool":
-        grants["SeatoolTombstonesTable.Arn", ()] |= TOMBSTONE_ACTIONS | {"dynamodb:DescribeTable"}
-    grants["QuarantineTable.Arn", ()] |= {"dynamodb:UpdateItem", "dynamodb:DescribeTable"}
+        grants[table_arn("SeatoolTombstones", combination), ()] |= TOMBSTONE_ACTIONS | {"dynamodb:DescribeTable"}
+    grants[table_arn("Quarantine", combination), ()] |= {"dynamodb:UpdateItem", "dynamodb:DescribeTable"}
     grants[f"{SINKS[sink].removesuffix('Function')}LogGroup.Arn", ()] |= {"logs:CreateLogStream", "logs:PutLogEvents"}
     grants["*", ()] |= POLLER_ACTIONS | {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 
     key = KEY if combination.brings_tables else "Key.Arn"
-    grants[key, THROUGH_DYNAMODB] |= TABLE_KEY_ACTIONS
+    grants[key, through("dynamodb")] |= TABLE_KEY_ACTIONS
     if combination.brings_tables:
         for table_key in TABLE_KEYS:
-            grants[table_key, THROUGH_DYNAMODB] |= TABLE_KEY_ACTIONS
+            grants[table_key, through("dynamodb")] |= TABLE_KEY_ACTIONS
     if combination.authentication != "none":
         grants[SECRET, ()] |= {"secretsmanager:GetSecretValue"}
         grants[SECRETS_KEY, ()] |= {"kms:Decrypt"}
     if combination.has_root_ca:
         grants[ROOT_CA, ()] |= {"secretsmanager:GetSecretValue"}
-    if combination.destination == "s3":
-        for bucket in ("FailuresBucket.Arn", "FailuresBucket.Arn/*"):
-            grants[bucket, OWN_ACCOUNT] |= {"s3:ListBucket", "s3:PutObject"}
-        grants[key, ()] |= {"kms:GenerateDataKey"}
-    if combination.destination == "sqs":
-        grants["FailuresQueue.Arn", ()] |= {"sqs:SendMessage"}
-        grants[key, ()] |= {"kms:Decrypt", "kms:GenerateDataKey"}
+    brings = combination.brings_failures
+    failures_key = FAILURES_KEY if brings else key
+    if combination.goes_to == "s3":
+        bucket = BUCKET if brings else "FailuresBucket.Arn"
+        for resource in (bucket, f"{bucket}/*"):
+            grants[resource, OWN_ACCOUNT] |= {"s3:ListBucket", "s3:PutObject"}
+        grants[failures_key, through("s3")] |= {"kms:GenerateDataKey"}
+    if combination.goes_to == "sqs":
+        grants[QUEUE if brings else "FailuresQueue.Arn", ()] |= {"sqs:SendMessage"}
+        grants[failures_key, through("sqs")] |= {"kms:Decrypt", "kms:GenerateDataKey"}
     return dict(grants)
 
 
