@@ -8,6 +8,7 @@ from stack import SINKS, SSM, TWO_SUBNETS, Stack
 
 AUTHENTICATIONS = ["none", "SASL_SCRAM_256_AUTH", "SASL_SCRAM_512_AUTH", "BASIC_AUTH", "CLIENT_CERTIFICATE_TLS_AUTH"]
 SECRET = "arn:aws:secretsmanager:us-east-1:111122223333:secret:kafka-AbCdEf"
+CLUSTER = "arn:aws:kafka:us-east-1:111122223333:cluster/kafka/abcd1234-ab12-cd34-ef56-abcdef123456-1"
 ROOT_CA = "arn:aws:secretsmanager:us-east-1:111122223333:secret:ca-AbCdEf"
 SECRETS_KEY = "arn:aws:kms:us-east-1:111122223333:key/secrets"
 KEY = "arn:aws:kms:us-east-1:111122223333:key/mine"
@@ -86,7 +87,9 @@ class Combination:
             "OnFailureDestination": self.on_failure,
             **{f"{sink}Enabled": "absent" for sink in self.absent},
         }
-        if self.authentication != "none":
+        if self.authentication == "IAM_AUTH":
+            parameters |= {"ClusterArn": CLUSTER}
+        elif self.authentication != "none":
             parameters |= {"AuthenticationSecretArn": SECRET, "SecretsKeyArn": SECRETS_KEY}
         if self.has_root_ca:
             parameters |= {"RootCaSecretArn": ROOT_CA}
@@ -145,6 +148,9 @@ CHOSEN = [
     Combination("provisioned", "none", "sqs", True, False, True, brings_failures=True),
     Combination("provisioned", "none", "kafka", False, False, False),
     Combination("provisioned", "SASL_SCRAM_512_AUTH", "kafka", True, True, True),
+    Combination("on-demand", "IAM_AUTH", "auto", False, False, False),
+    Combination("provisioned", "IAM_AUTH", "auto", True, True, True),
+    Combination("provisioned", "IAM_AUTH", "kafka", False, False, False),
 ]
 ALL = EVERY + CHOSEN
 BY_NAME = {str(combination): combination for combination in ALL}

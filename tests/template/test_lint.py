@@ -13,6 +13,9 @@ NAMES = [
     "on-demand-SASL_SCRAM_256_AUTH-sqs-brings_tables-brings_security_group-functions_in_vpc",
     "provisioned-CLIENT_CERTIFICATE_TLS_AUTH-s3",
     "provisioned-none-none-functions_in_vpc",
+    "provisioned-IAM_AUTH-kafka",
+    "provisioned-none-sqs-brings_tables-functions_in_vpc-brings_failures",
+    "provisioned-none-auto-is_traced",
 ]
 CASES = stages() | {name: BY_NAME[name].parameters for name in NAMES}
 

@@ -14,7 +14,9 @@ def expected_mapping(sink, combination):
     access = [("VPC_SUBNET", subnet) for subnet in combination.subnets]
     group = "sg-1" if combination.brings_security_group else "KafkaSecurityGroup.GroupId"
     access.append(("VPC_SECURITY_GROUP", f"security_group:{group}"))
-    if combination.authentication != "none":
+    if combination.authentication == "IAM_AUTH":
+        access.append(("IAM_AUTH",))
+    elif combination.authentication != "none":
         access.append((combination.authentication, SECRET))
     if combination.has_root_ca:
         access.append(("SERVER_ROOT_CA_CERTIFICATE", ROOT_CA))
@@ -22,7 +24,7 @@ def expected_mapping(sink, combination):
         "FunctionName": f"{function}.Arn",
         "Enabled": "true",
         "SelfManagedEventSource": {"Endpoints": {"KafkaBootstrapServers": SSM["/compare/default/bootstrapBrokers"]}},
-        "SourceAccessConfigurations": [{"Type": kind, "URI": uri} for kind, uri in access],
+        "SourceAccessConfigurations": [dict(zip(("Type", "URI"), entry)) for entry in access],
         "Topics": [TOPICS[sink]],
         "SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": f"esm.compare-connector-default-sink{sink}Data"},
         "StartingPosition": "LATEST",
@@ -90,6 +92,15 @@ def test_a_mapping_follows_its_own_parameters(sink):
     assert (mapping["StartingPosition"], mapping["StartingPositionTimestamp"]) == ("AT_TIMESTAMP", "1700000000")
     assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == ("7", "9")
     assert stack.properties(f"{other}Mapping") == Stack().properties(f"{other}Mapping")
+
+
+def test_both_mappings_may_share_the_group_of_a_private_stage_whose_topics_have_no_prefix():
+    group = "--compare--alice--esm.compare-connector-alice"
+    stack = Stack(Prefix="compare-sinks", Stage="alice", AppianConsumerGroupId=group, SeatoolConsumerGroupId=group)
+    for sink in SINKS:
+        mapping = stack.properties(f"{sink}Mapping")
+        assert mapping["SelfManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": group}
+        assert mapping["Topics"] == [TOPICS[sink]]
 
 
 @pytest.mark.parametrize("sink", SINKS)

@@ -5,10 +5,11 @@ import re
 import tomllib
 
 import pytest
-from combinations import BUCKET, QUEUE, ROOT_CA, SECRET, THEIR_TABLES
+from combinations import BUCKET, CLUSTER, QUEUE, ROOT_CA, SECRET, THEIR_TABLES
 from stack import ROOT, SINKS, SSM, RuleBroken, Stack, source, stages
 
 
+IAM = {"Authentication": "IAM_AUTH", "ClusterArn": CLUSTER}
 PROVISIONED_TO_KAFKA = {"OnFailureDestination": "kafka", "PollerMode": "provisioned"}
 
 
@@ -18,9 +19,10 @@ PROVISIONED_TO_KAFKA = {"OnFailureDestination": "kafka", "PollerMode": "provisio
         ("AuthenticationNeedsItsSecret", {"Authentication": "BASIC_AUTH"}),
         ("AuthenticationNeedsItsSecret", {"Authentication": "SASL_SCRAM_512_AUTH", "RootCaSecretArn": ROOT_CA}),
         ("SecretNeedsAuthentication", {"AuthenticationSecretArn": SECRET}),
+        ("SecretNeedsAuthentication", IAM | {"AuthenticationSecretArn": SECRET}),
+        ("IamNeedsTheCluster", {"Authentication": "IAM_AUTH"}),
         ("AppianTimestampIsGiven", {"AppianStartingPosition": "AT_TIMESTAMP"}),
         ("SeatoolTimestampIsGiven", {"SeatoolStartingPosition": "AT_TIMESTAMP"}),
-        ("FunctionsInVpcNeedSecurityGroups", {"FunctionSubnetIds": "subnet-8"}),
         *(
             ("TablesAreDistinct", {f"{table}TableName": "one" for table in pair})
             for pair in itertools.combinations(THEIR_TABLES, 2)
@@ -34,7 +36,6 @@ PROVISIONED_TO_KAFKA = {"OnFailureDestination": "kafka", "PollerMode": "provisio
         ("FailuresGoWhereTheyShould", {"FailuresBucketArn": BUCKET, "OnFailureDestination": "sqs"}),
         ("FailuresGoWhereTheyShould", {"FailuresQueueArn": QUEUE}),
         ("FailuresGoWhereTheyShould", {"FailuresTopic": "failures"}),
-        ("EachMappingHasItsOwnGroup", {f"{sink}ConsumerGroupId": "one" for sink in SINKS}),
         ("TombstonesOutliveTheQuarantine", {"QuarantineRetentionDays": "unlimited"}),
     ],
 )
@@ -64,6 +65,11 @@ def test_parameters_that_contradict_each_other_are_refused(rule, parameters):
         ("TombstoneRetentionDays", "0"),
         ("TombstoneRetentionDays", "36501"),
         ("QuarantineRetentionDays", "never"),
+        ("ReservedConcurrency", "0"),
+        ("MaximumRecordAge", "0"),
+        ("MaximumRecordAge", "59"),
+        ("MaximumRecordAge", "604801"),
+        ("ClusterArn", "arn:aws:kafka:us-east-1:111122223333:cluster/kafka"),
         # Lambda would drop the metrics' lines.
         ("LogLevel", "WARN"),
         ("Architecture", "x86"),
@@ -125,8 +131,15 @@ def test_rules_use_only_what_cloudformation_allows_there():
             assert set(functions(expression)) <= RULE_FUNCTIONS
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_two_and_three_subnets_both_work(count):
+@pytest.mark.parametrize("age", [-1, 60, 61, 99, 100, 99_999, 100_000, 599_999, 600_000, 603_999, 604_000, 604_799, 604_800])
+def test_any_age_of_a_record_that_lambda_takes_is_accepted(age):
+    assert Stack(MaximumRecordAge=str(age), PollerMode="provisioned").properties("AppianMapping")[
+        "MaximumRecordAgeInSeconds"
+    ] == str(age)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_one_to_three_subnets_work(count):
     subnets = [f"subnet-{number}" for number in range(count)]
     stack = Stack(SSM | {"/compare/default/kafkaSubnets": subnets})
     access = stack.properties("AppianMapping")["SourceAccessConfigurations"]
@@ -139,6 +152,13 @@ def test_brokers_and_subnets_may_be_read_from_elsewhere():
     mapping = stack.properties("SeatoolMapping")
     assert mapping["SelfManagedEventSource"]["Endpoints"]["KafkaBootstrapServers"] == ["b:9092"]
     assert mapping["SourceAccessConfigurations"][0]["URI"] == "subnet-7"
+
+
+def test_the_console_shows_each_parameter_once_and_in_order():
+    template = source()
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert [name for group in groups for name in group["Parameters"]] == list(template["Parameters"])
+    assert len({group["Label"]["default"] for group in groups}) == len(groups)
 
 
 def test_the_readme_has_every_parameter_with_its_default():

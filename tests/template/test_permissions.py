@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 
-from combinations import BUCKET, FAILURES_KEY, KEY, QUEUE, ROOT_CA, SECRET, SECRETS_KEY, TABLE_KEYS, table_arn
+from combinations import BUCKET, CLUSTER, FAILURES_KEY, KEY, QUEUE, ROOT_CA, SECRET, SECRETS_KEY, TABLE_KEYS, table_arn
 from stack import SINKS, Stack, transform
+from test_mappings import TOPICS
 
 ITEM_ACTIONS = {
     "Appian": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:PutItem"},
@@ -23,6 +24,19 @@ POLLER_ACTIONS = {
     "ec2:DescribeSubnets",
     "ec2:DescribeVpcs",
 }
+# Calls of the functions' code carry the condition's key, those of the pollers don't.
+DENIAL = {
+    "Effect": "Deny",
+    "Action": sorted(POLLER_ACTIONS),
+    "Resource": "*",
+    "Condition": {
+        "ArnEquals": {
+            "lambda:SourceFunctionArn": [
+                f"arn:aws:lambda:us-east-1:555555555555:function:compare-connector-default-sink{sink}Data" for sink in SINKS
+            ]
+        }
+    },
+}
 TABLE_KEY_ACTIONS = {"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"}
 
 OWN_ACCOUNT = (("StringEquals", (("s3:ResourceAccount", "555555555555"),)),)
@@ -41,16 +55,20 @@ def expected_grants(sink, combination):
         grants[table_arn("SeatoolTombstones", combination), ()] |= TOMBSTONE_ACTIONS | {"dynamodb:DescribeTable"}
     grants[table_arn("Quarantine", combination), ()] |= {"dynamodb:UpdateItem", "dynamodb:DescribeTable"}
     grants[f"{SINKS[sink].removesuffix('Function')}LogGroup.Arn", ()] |= {"logs:CreateLogStream", "logs:PutLogEvents"}
-    grants["*", ()] |= POLLER_ACTIONS | {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+    grants["*", ()] |= POLLER_ACTIONS
+    if combination.is_traced:
+        grants["*", ()] |= {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 
     key = KEY if combination.brings_tables else "Key.Arn"
     grants[key, through("dynamodb")] |= TABLE_KEY_ACTIONS
     if combination.brings_tables:
         for table_key in TABLE_KEYS:
             grants[table_key, through("dynamodb")] |= TABLE_KEY_ACTIONS
-    if combination.authentication != "none":
+    if combination.authentication == "IAM_AUTH":
+        grants |= expected_kafka_grants(combination.goes_to == "kafka")
+    elif combination.authentication != "none":
         grants[SECRET, ()] |= {"secretsmanager:GetSecretValue"}
-        grants[SECRETS_KEY, ()] |= {"kms:Decrypt"}
+        grants[SECRETS_KEY, through("secretsmanager")] |= {"kms:Decrypt"}
     if combination.has_root_ca:
         grants[ROOT_CA, ()] |= {"secretsmanager:GetSecretValue"}
     brings = combination.brings_failures
@@ -66,6 +84,19 @@ def expected_grants(sink, combination):
     return dict(grants)
 
 
+def expected_kafka_grants(writes):
+    connect = {"kafka-cluster:Connect", "kafka-cluster:DescribeClusterDynamicConfiguration"}
+    topic, group = (CLUSTER.replace(":cluster/", f":{kind}/") for kind in ("topic", "group"))
+    grants = {(CLUSTER, ()): connect}
+    for sink in SINKS:
+        grants[f"{topic}/{TOPICS[sink]}", ()] = {"kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"}
+        its_group = f"{group}/esm.compare-connector-default-sink{sink}Data"
+        grants[its_group, ()] = {"kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"}
+    if writes:
+        grants[f"{topic}/failures", ()] = {"kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"}
+    return grants
+
+
 def grants(stack, sink):
     role = stack.properties(f"{SINKS[sink].removesuffix('Function')}Role")
     assert role["ManagedPolicyArns"] == ["SinksPolicy"]
@@ -74,6 +105,8 @@ def grants(stack, sink):
     found = defaultdict(set)
     for statement in (statement for document in documents for statement in document["Statement"]):
         assert statement.keys() <= {"Effect", "Action", "Resource", "Condition"}
+        if statement == DENIAL:
+            continue
         assert statement["Effect"] == "Allow"
         condition = tuple((test, tuple(pairs.items())) for test, pairs in statement.get("Condition", {}).items())
         for resource in as_list(statement["Resource"]):
@@ -88,6 +121,21 @@ def as_list(value):
 def test_a_function_may_do_exactly_this(combination):
     for sink in SINKS:
         assert grants(combination.stack, sink) == expected_grants(sink, combination)
+
+
+def test_the_code_may_not_do_what_only_the_pollers_need(combination):
+    assert DENIAL in combination.stack.properties("SinksPolicy")["PolicyDocument"]["Statement"]
+    functions = [combination.stack.properties(function)["FunctionName"] for function in SINKS.values()]
+    denied = [arn.rsplit(":", 1)[1] for arn in DENIAL["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]]
+    assert denied == functions
+
+
+def test_iam_reads_the_topics_and_groups_that_the_mappings_read():
+    parameters = {"TopicNamespace": "alice.", "AppianTopic": "a", "SeatoolTopic": "b", "AppianConsumerGroupId": "one"}
+    parameters |= {"SeatoolConsumerGroupId": "two", "Authentication": "IAM_AUTH", "ClusterArn": CLUSTER}
+    topic, group = (CLUSTER.replace(":cluster/", f":{kind}/") for kind in ("topic", "group"))
+    resources = {resource for resource, _ in grants(Stack(**parameters), "Appian") if ":kafka:" in resource}
+    assert resources == {CLUSTER, f"{topic}/alice.a", f"{topic}/alice.b", f"{group}/one", f"{group}/two"}
 
 
 def test_a_function_runs_with_its_own_role():
