@@ -130,11 +130,22 @@ def references(value):
             yield from references(element)
 
 
-def stages():
-    """The parameters that `samconfig.toml` gives to each stage."""
+def samconfig():
+    """The sections of `samconfig.toml`, by stage."""
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     del config["version"]
+    return config
+
+
+def commented_samconfig():
+    """The sections of the stage in `samconfig.toml` that waits as a comment for someone to copy it."""
+    text = (ROOT / "samconfig.toml").read_text()
+    return tomllib.loads(re.sub("^# ?", "", text[text.index("\n# [") :], flags=re.MULTILINE))
+
+
+def stages(config=None):
+    """The parameters that each stage is given."""
     return {
         stage: dict(override.split("=", 1) for override in sections["global"]["parameters"]["parameter_overrides"])
-        for stage, sections in config.items()
+        for stage, sections in (config or samconfig()).items()
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from combinations import BY_NAME
-from stack import ROOT, stages
+from stack import ROOT, commented_samconfig, stages
 
 # Those that together take every branch of the template.
 NAMES = [
@@ -17,7 +17,7 @@ NAMES = [
     "provisioned-none-sqs-brings_tables-functions_in_vpc-brings_failures",
     "provisioned-none-auto-is_traced",
 ]
-CASES = stages() | {name: BY_NAME[name].parameters for name in NAMES}
+CASES = stages() | stages(commented_samconfig()) | {name: BY_NAME[name].parameters for name in NAMES}
 
 
 @pytest.mark.parametrize("parameters", CASES.values(), ids=CASES)

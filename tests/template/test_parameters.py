@@ -2,11 +2,10 @@
 
 import itertools
 import re
-import tomllib
 
 import pytest
 from combinations import BUCKET, CLUSTER, QUEUE, ROOT_CA, SECRET, THEIR_TABLES
-from stack import ROOT, SINKS, SSM, RuleBroken, Stack, source, stages
+from stack import ROOT, SINKS, SSM, RuleBroken, Stack, commented_samconfig, samconfig, source, stages
 
 
 IAM = {"Authentication": "IAM_AUTH", "ClusterArn": CLUSTER}
@@ -74,6 +73,9 @@ def test_parameters_that_contradict_each_other_are_refused(rule, parameters):
         ("LogLevel", "WARN"),
         ("Architecture", "x86"),
         ("RolePath", "delegated"),
+        ("RolePath", f"/{'x' * 511}/"),
+        ("Prefix", "a" * 18),
+        ("Prefix", "Compare"),
     ],
 )
 def test_values_that_would_fail_later_are_refused(parameter, value):
@@ -95,7 +97,7 @@ def test_every_stage_makes_a_stack_of_its_own():
 
 
 def test_what_matters_is_confirmed():
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    config = samconfig()
     confirmed = {stage for stage in stages() if config[stage]["deploy"]["parameters"]["confirm_changeset"]}
     assert confirmed == {"master", "val", "production"}
     for stage in stages():
@@ -110,6 +112,29 @@ def test_what_matters_is_confirmed():
         assert "Architecture" in stages()[stage]
         for section in ("build", "deploy", "sync"):
             assert "parameter_overrides" not in config[stage][section]["parameters"]
+
+
+def test_the_commented_stage_fits_an_account_that_demands_more():
+    config = commented_samconfig()
+    ((stage, parameters),) = stages(config).items()
+    assert config[stage].keys() == samconfig()["production"].keys()
+    assert config[stage]["deploy"]["parameters"]["confirm_changeset"]
+    assert config[stage]["global"]["parameters"]["stack_name"] == f"compare-sinks-{stage}"
+    # SAM ends a value at a space, and takes none that is empty.
+    assert all(re.fullmatch(r"[^\s\"']+", value) for value in parameters.values())
+    with_mappings = parameters | {f"{sink}Enabled": "true" for sink in SINKS}
+    before, stack = Stack(**parameters), Stack(**with_mappings)
+    assert stack.resources.keys() - before.resources.keys() >= {"AppianMapping", "SeatoolMapping"}
+    assert set(stack.of_type("AWS::DynamoDB::Table")) == {"SeatoolTombstonesTable", "QuarantineTable"}
+    assert not stack.of_type("AWS::EC2::SecurityGroup")
+    for role in stack.of_type("AWS::IAM::Role").values():
+        assert role["Path"] == "/delegatedadmin/developer/"
+        assert role["PermissionsBoundary"].startswith("arn:aws:iam::111122223333:policy/")
+    for sink, function in SINKS.items():
+        assert len(stack.properties(function)["VpcConfig"]["SubnetIds"]) == 3
+        assert stack.properties(function)["VpcConfig"]["SecurityGroupIds"] == ["sg-0123456789abcdef0"]
+        group = stack.properties(f"{sink}Mapping")["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
+        assert group == "esm.compare-connector-strict"
 
 
 # CloudFormation refuses a whole template whose rules use another one, even if the rule does not apply.
