@@ -4,7 +4,7 @@ import functools
 import itertools
 from dataclasses import dataclass
 
-from stack import SINKS, SSM, TWO_SUBNETS, Stack
+from stack import SSM, TWO_SUBNETS, Stack
 
 AUTHENTICATIONS = ["none", "SASL_SCRAM_256_AUTH", "SASL_SCRAM_512_AUTH", "BASIC_AUTH", "CLIENT_CERTIFICATE_TLS_AUTH"]
 SECRET = "arn:aws:secretsmanager:us-east-1:111122223333:secret:kafka-AbCdEf"
@@ -45,8 +45,6 @@ class Combination:
     functions_in_vpc: bool
     # Whether the bucket or queue for failures exists already, with a key of its own.
     brings_failures: bool = False
-    # The sinks without a mapping.
-    absent: tuple = ()
     is_traced: bool = False
 
     @property
@@ -62,11 +60,6 @@ class Combination:
     def destination(self):
         """What is created to get them."""
         return self.goes_to if self.goes_to in ("s3", "sqs") and not self.brings_failures else "none"
-
-    @property
-    def mapped(self):
-        """The sinks with a mapping."""
-        return [sink for sink in SINKS if sink not in self.absent]
 
     # A private CA goes with every second way to log in, so that both are seen with and without the other.
     @property
@@ -85,7 +78,6 @@ class Combination:
             "PollerMode": self.poller_mode,
             "Authentication": self.authentication,
             "OnFailureDestination": self.on_failure,
-            **{f"{sink}Enabled": "absent" for sink in self.absent},
         }
         if self.authentication == "IAM_AUTH":
             parameters |= {"ClusterArn": CLUSTER}
@@ -115,7 +107,7 @@ class Combination:
 
     def __str__(self):
         names = ("brings_tables", "brings_security_group", "functions_in_vpc", "brings_failures", "is_traced")
-        flags = [name for name in names if getattr(self, name)] + [f"absent{sink}" for sink in self.absent]
+        flags = [name for name in names if getattr(self, name)]
         return "-".join([self.poller_mode, self.authentication, self.on_failure, *flags])
 
 

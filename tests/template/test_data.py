@@ -81,7 +81,7 @@ def test_outputs_name_what_the_next_stack_needs(combination):
         assert outputs[f"{sink}TableName"] == variables["TABLE_NAME"]
         assert outputs[f"{sink}TableArn"] == table_arn(sink, combination)
         assert outputs.get(f"{sink}TableStreamArn") == (None if combination.brings_tables else f"{sink}Table.StreamArn")
-        assert outputs.get(f"{sink}MappingId") == (f"{sink}Mapping" if sink in combination.mapped else None)
+        assert outputs[f"{sink}MappingId"] == f"{sink}Mapping"
         assert outputs["QuarantineTableName"] == variables["QUARANTINE_TABLE_NAME"]
     assert outputs["SeatoolTombstonesTableName"] == combination.stack.variables("Seatool")["TOMBSTONE_TABLE_NAME"]
     assert outputs["KeyArn"] == key(combination)
