@@ -1,6 +1,7 @@
 """Expands `template.yaml` as CloudFormation would: the Serverless transform first, then parameters and conditions."""
 
 import functools
+import re
 import tomllib
 from pathlib import Path
 
@@ -109,11 +110,42 @@ def without_absent(value):
     return value
 
 
-def stages():
-    """The parameters that `samconfig.toml` gives to each stage."""
+def references(value):
+    """The parameters and resources that a value refers to."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            if key == "Ref":
+                yield member
+            elif key == "Fn::GetAtt":
+                yield member[0]
+            else:
+                if key == "Fn::Sub":
+                    text = member if isinstance(member, str) else member[0]
+                    own = {} if isinstance(member, str) else member[1]
+                    names = {name.split(".")[0] for name in re.findall(r"\$\{([A-Za-z][\w.]*)\}", text)}
+                    yield from names - own.keys()
+                yield from references(member)
+    elif isinstance(value, list):
+        for element in value:
+            yield from references(element)
+
+
+def samconfig():
+    """The sections of `samconfig.toml`, by stage."""
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     del config["version"]
+    return config
+
+
+def commented_samconfig():
+    """The sections of the stage in `samconfig.toml` that waits as a comment for someone to copy it."""
+    text = (ROOT / "samconfig.toml").read_text()
+    return tomllib.loads(re.sub("^# ?", "", text[text.index("\n# [") :], flags=re.MULTILINE))
+
+
+def stages(config=None):
+    """The parameters that each stage is given."""
     return {
         stage: dict(override.split("=", 1) for override in sections["global"]["parameters"]["parameter_overrides"])
-        for stage, sections in config.items()
+        for stage, sections in (config or samconfig()).items()
     }

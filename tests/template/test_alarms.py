@@ -1,9 +1,13 @@
-"""Alarms and dashboard: that each metric exists with just these dimensions, and that each alarm says what to do."""
+"""Alarms and dashboard: what each watches and says, that these metrics exist, and what they cost.
 
+Whether they are raised when they should be, `test_alarm_scenarios.py` tries.
+"""
+
+import itertools
 import json
 
 import pytest
-from combinations import ALL
+from combinations import ALL, THEIR_TABLES
 from stack import SINKS, Stack
 from test_functions import CONTRACT
 
@@ -52,17 +56,18 @@ WHEN = {
     "ErrorsAlarm": ("Sum", 0, 60, 10, 5),
     "ThrottlesAlarm": ("Sum", 0, 60, 10, 5),
     "DurationAlarm": ("100 * duration / (60 * 1000)", 80, 300, 1, 1),
-    "SilentAlarm": ("Sum", 0, 3600, "24", "24"),
-    "LagAlarm": ("IF(DIFF(lag) > 0, 1, 0)", 0, 600, 3, 3),
-    "QuarantinedAlarm": ("Sum", 0, 300, 1, 1),
+    "SilentAlarm": ("Sum", 0, 3600, "96", "96"),
+    "AppianLagAlarm": ("IF(lag > 10 * 100, DIFF(lag), 0)", 0, 600, 3, 3),
+    "SeatoolLagAlarm": ("IF(lag > 10 * 500, DIFF(lag), 0)", 0, 600, 3, 3),
+    "QuarantinedAlarm": ("Sum", 0, 3600, 1, 1),
     "QuarantineFailedAlarm": ("Sum", 0, 300, 1, 1),
     "TombstoneFailedAlarm": ("Sum", 0, 300, 1, 1),
     "RegressionsAlarm": ("IF(received > 0, 100 * regressions / received, 0)", 1, 300, 3, 2),
     "StaleAlarm": ("IF(received > 0, 100 * stale / received, 0)", 50, 900, 4, 4),
     "DroppedAlarm": ("Sum", 0, 300, 1, 1),
     "PollingAlarm": ("Sum", 0, 300, 3, 3),
-    "BucketAlarm": ("Sum", 0, 300, 1, 1),
-    "QueueAlarm": ("Maximum", 0, 300, 1, 1),
+    "BucketAlarm": ("Sum", 0, 3600, 1, 1),
+    "QueueAlarm": ("Maximum", 0, 3600, 1, 1),
 }
 
 
@@ -104,7 +109,7 @@ def check_metric(stack, namespace, name, dimensions, statistic):
         assert dimensions["stage"] == "default"
     else:
         assert set(dimensions) == AWS_METRICS[namespace][name]
-    existing = {*stack.resources, "default", "all", "their-appian", "their-seatool", "FailuresQueue.QueueName"}
+    existing = {*stack.resources, "default", "all", *THEIR_TABLES.values(), "FailuresQueue.QueueName"}
     assert set(dimensions.values()) <= existing
     if "FilterId" in dimensions:
         assert {"Id": dimensions["FilterId"]} in stack.properties(dimensions["BucketName"])["MetricsConfigurations"]
@@ -126,10 +131,18 @@ def test_each_alarm_watches_metrics_that_exist(combination):
                 assert function == next(it for sink, it in SINKS.items() if logical_id.startswith(sink))
 
 
-def test_each_widget_shows_metrics_that_exist(combination):
-    stack = combination.stack
-    shown = set()
-    for widget in json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]:
+def widgets(stack):
+    return json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
+
+
+def alarms_shown(stack):
+    (widget,) = [widget for widget in widgets(stack) if widget["type"] == "alarm"]
+    return widget["properties"]["alarms"]
+
+
+def metrics_shown(stack):
+    """Namespace, name, dimensions and statistic of each metric of the dashboard."""
+    for widget in widgets(stack):
         for metric in widget["properties"].get("metrics", []):
             if isinstance(metric[0], dict):
                 continue
@@ -138,16 +151,23 @@ def test_each_widget_shows_metrics_that_exist(combination):
             # The price of time is that of all of it.
             is_price = name == "Duration" and not options.get("visible", True)
             statistic = "Maximum" if is_price and options["stat"] == "Sum" else options["stat"]
-            check_metric(stack, namespace, name, dict(zip(pairs[::2], pairs[1::2])), statistic)
-            shown.add(name)
+            yield namespace, name, dict(zip(pairs[::2], pairs[1::2])), statistic
+
+
+def test_each_widget_shows_metrics_that_exist(combination):
+    stack = combination.stack
+    for namespace, name, its_dimensions, statistic in metrics_shown(stack):
+        check_metric(stack, namespace, name, its_dimensions, statistic)
+    shown = {name for _, name, _, _ in metrics_shown(stack)}
     assert shown >= {"OffsetLag", "oldestRecordAge", "batchDuration", "quarantined", "regression", "failed", "Errors", "Duration"}
+    assert ("DroppedEventCount" in shown) == combination.is_provisioned
     given_up = {"s3": {"PutRequests"}, "sqs": {"ApproximateNumberOfMessagesVisible"}, "none": set()}
     assert shown & {"PutRequests", "ApproximateNumberOfMessagesVisible"} == given_up[combination.destination]
 
 
 def test_the_dashboard_prices_time_and_writes():
-    widgets = json.loads(Stack(MemorySize="512").properties("Dashboard")["DashboardBody"])["widgets"]
-    (metrics,) = [widget["properties"]["metrics"] for widget in widgets if "cost" in widget["properties"]["title"]]
+    properties = [widget["properties"] for widget in widgets(Stack(MemorySize="512"))]
+    (metrics,) = [it["metrics"] for it in properties if "cost" in it["title"]]
     expressions = {metric[0]["id"]: metric[0]["expression"] for metric in metrics if isinstance(metric[0], dict)}
     an_hour = {name: 0 for name in ("da", "db", "ia", "ib", "wa", "ws", "wt", "wq")}
 
@@ -172,11 +192,8 @@ def alarms():
 
 def test_the_dashboard_shows_each_alarm(combination):
     stack = combination.stack
-    widgets = json.loads(stack.properties("Dashboard")["DashboardBody"])["widgets"]
-    (widget,) = [widget for widget in widgets if widget["type"] == "alarm"]
-    assert sorted(widget["properties"]["alarms"]) == sorted(
-        f"{logical_id}.Arn" for logical_id in stack.of_type("AWS::CloudWatch::Alarm")
-    )
+    arns = [f"{logical_id}.Arn" for logical_id in stack.of_type("AWS::CloudWatch::Alarm")]
+    assert sorted(alarms_shown(stack)) == sorted(arns)
 
 
 def test_each_alarm_says_what_to_do_and_stays_quiet_without_data(alarms):
@@ -216,11 +233,85 @@ def test_alarms_go_to_the_topic():
         assert alarm.get("OKActions") == (None if still_waits else [topic])
 
 
-def test_a_mapping_that_was_switched_off_is_silent_without_a_message():
-    stack = Stack(AppianEnabled="false", SilentHours="48")
-    appian, seatool = stack.properties("AppianSilentAlarm"), stack.properties("SeatoolSilentAlarm")
-    assert (appian["ActionsEnabled"], seatool["ActionsEnabled"]) == ("false", "true")
-    assert appian["EvaluationPeriods"] == appian["DatapointsToAlarm"] == "48"
+def test_only_a_mapping_that_polls_is_missed():
+    stack = Stack(AppianEnabled="false", SeatoolEnabled="true", SilentHours="168")
+    assert "AppianSilentAlarm" not in stack.resources
+    alarm = stack.properties("SeatoolSilentAlarm")
+    assert "ActionsEnabled" not in alarm
+    # CloudWatch lets the alarm wait two days at most for its first record, and look back a week.
+    assert alarm["WarmUpConfiguration"] == {"WarmUpPeriodDurationInMinutes": 2 * 24 * 60}
+    assert alarm["EvaluationPeriods"] == alarm["DatapointsToAlarm"] == "168"
+    assert 168 * alarm["Period"] <= 7 * 24 * 3600
+
+
+@pytest.mark.parametrize("monitoring", ["full", "alarms", "none"])
+@pytest.mark.parametrize("poller_mode", ["on-demand", "provisioned"])
+@pytest.mark.parametrize("destination", ["s3", "sqs", "none"])
+def test_what_monitoring_pays_for(monitoring, poller_mode, destination):
+    has_alarms, is_provisioned = monitoring != "none", poller_mode == "provisioned"
+    for appian, seatool in itertools.product(["true", "false", "absent"], repeat=2):
+        stack = Stack(
+            Monitoring=monitoring,
+            PollerMode=poller_mode,
+            OnFailureDestination=destination,
+            AppianEnabled=appian,
+            SeatoolEnabled=seatool,
+        )
+        expected = set()
+        if has_alarms:
+            expected = {f"{sink}{name}" for sink in SINKS for name in BY_SINK if name != "SilentAlarm"}
+            expected |= {"SeatoolTombstoneFailedAlarm", "SeatoolRegressionsAlarm"}
+            for sink, enabled in zip(SINKS, (appian, seatool)):
+                expected |= {f"{sink}SilentAlarm"} if enabled == "true" else set()
+                expected |= {f"{sink}DroppedAlarm"} if enabled != "absent" else set()
+                expected |= {f"{sink}PollingAlarm"} if enabled != "absent" and is_provisioned else set()
+            expected |= {"s3": {"FailuresBucketAlarm"}, "sqs": {"FailuresQueueAlarm"}, "none": set()}[destination]
+        assert set(stack.of_type("AWS::CloudWatch::Alarm")) == expected
+        assert ("Dashboard" in stack.resources) == ("DashboardUrl" in stack.outputs) == (monitoring == "full")
+        if monitoring == "full":
+            assert set(alarms_shown(stack)) == {f"{logical_id}.Arn" for logical_id in expected}
+            for namespace, name, its_dimensions, statistic in metrics_shown(stack):
+                check_metric(stack, namespace, name, its_dimensions, statistic)
+        if destination == "s3":
+            assert ("MetricsConfigurations" in stack.properties("FailuresBucket")) == has_alarms
+        groups = {"full": ["EventCount", "ErrorCount", "KafkaMetrics"], "alarms": ["EventCount", "ErrorCount"]}
+        metered = groups.get(monitoring) if is_provisioned else None
+        for mapping in stack.of_type("AWS::Lambda::EventSourceMapping").values():
+            assert mapping.get("MetricsConfig") == (metered and {"Metrics": metered})
+
+
+# The prices of us-east-1, in dollars a month.
+METRIC, ALARM_METRIC, DASHBOARD = 0.30, 0.10, 3.00
+# How many metrics each group of a mapping has at most.
+GROUPS = {"EventCount": 7, "ErrorCount": 5, "KafkaMetrics": 2}
+
+
+@pytest.mark.parametrize(
+    ("poller_mode", "destination", "monitoring", "n_alarms", "n_alarm_metrics", "n_mapping_metrics", "dollars"),
+    [
+        ("on-demand", "none", "full", 20, 23, 0, 5.30),
+        ("on-demand", "none", "alarms", 20, 23, 0, 2.30),
+        ("on-demand", "none", "none", 0, 0, 0, 0.00),
+        ("provisioned", "s3", "full", 23, 26, 28, 14.00),
+        ("provisioned", "s3", "alarms", 23, 26, 24, 9.80),
+        ("provisioned", "s3", "none", 0, 0, 0, 0.00),
+    ],
+)
+def test_what_monitoring_costs_a_month(
+    poller_mode, destination, monitoring, n_alarms, n_alarm_metrics, n_mapping_metrics, dollars
+):
+    stack = Stack(PollerMode=poller_mode, OnFailureDestination=destination, Monitoring=monitoring)
+    alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
+    mappings = stack.of_type("AWS::Lambda::EventSourceMapping").values()
+    groups = [group for mapping in mappings for group in mapping.get("MetricsConfig", {"Metrics": []})["Metrics"]]
+    alarm_metrics_in_all = [metric for alarm in alarms for metric in alarm_metrics(alarm)]
+    counts = len(alarms), len(alarm_metrics_in_all), sum(GROUPS[group] for group in groups)
+    assert counts == (n_alarms, n_alarm_metrics, n_mapping_metrics)
+    n_dashboards = len(stack.of_type("AWS::CloudWatch::Dashboard"))
+    cost = counts[2] * METRIC + counts[1] * ALARM_METRIC + n_dashboards * DASHBOARD
+    assert cost == pytest.approx(dollars)
+    # On top, whatever Monitoring says, for each hour with a batch: what the functions themselves count.
+    assert len(SINKS) * len(CONTRACT["metrics"]) * METRIC == pytest.approx(10.20)
 
 
 def test_the_duration_alarm_follows_the_timeout():

@@ -1,6 +1,7 @@
 """Tables, destination and key: what outlives a deployment."""
 
 import pytest
+from combinations import table_arn
 from stack import SINKS, Stack
 
 KEYS = [{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}]
@@ -10,7 +11,7 @@ def test_tables_are_protected_wherever_they_are_created(combination):
     stack = combination.stack
     tables = stack.of_type("AWS::DynamoDB::Table")
     own = {"SeatoolTombstonesTable", "QuarantineTable"}
-    assert set(tables) == (own if combination.brings_tables else own | {"AppianTable", "SeatoolTable"})
+    assert set(tables) == (set() if combination.brings_tables else own | {"AppianTable", "SeatoolTable"})
     for logical_id, table in tables.items():
         assert table["KeySchema"] == KEYS
         assert table["BillingMode"] == "PAY_PER_REQUEST"
@@ -53,7 +54,8 @@ def test_the_destination_keeps_what_failed(combination):
 
 @pytest.mark.parametrize(("days", "status", "expiration"), [("90", "Enabled", "90"), ("unlimited", "Disabled", 1)])
 def test_failed_batches_expire_with_the_quarantine(days, status, expiration):
-    bucket = Stack(QuarantineRetentionDays=days, TombstoneRetentionDays="unlimited").properties("FailuresBucket")
+    parameters = {"OnFailureDestination": "s3", "QuarantineRetentionDays": days, "TombstoneRetentionDays": "unlimited"}
+    bucket = Stack(**parameters).properties("FailuresBucket")
     expire, clean_up = bucket["LifecycleConfiguration"]["Rules"]
     assert (expire["Status"], expire["ExpirationInDays"]) == (status, expiration)
     assert (clean_up["Status"], clean_up["NoncurrentVersionExpiration"]) == ("Enabled", {"NoncurrentDays": 7})
@@ -77,9 +79,11 @@ def test_outputs_name_what_the_next_stack_needs(combination):
     for sink in SINKS:
         variables = combination.stack.variables(sink)
         assert outputs[f"{sink}TableName"] == variables["TABLE_NAME"]
-        assert outputs[f"{sink}TableArn"].endswith(f"table/their-{sink.lower()}" if combination.brings_tables else ".Arn")
+        assert outputs[f"{sink}TableArn"] == table_arn(sink, combination)
         assert outputs.get(f"{sink}TableStreamArn") == (None if combination.brings_tables else f"{sink}Table.StreamArn")
         assert outputs[f"{sink}MappingId"] == f"{sink}Mapping"
+        assert outputs["QuarantineTableName"] == variables["QUARANTINE_TABLE_NAME"]
+    assert outputs["SeatoolTombstonesTableName"] == combination.stack.variables("Seatool")["TOMBSTONE_TABLE_NAME"]
     assert outputs["KeyArn"] == key(combination)
     own_group = None if combination.brings_security_group else "KafkaSecurityGroup.GroupId"
     assert outputs.get("KafkaSecurityGroupId") == own_group

@@ -19,8 +19,9 @@ def test_variables_name_the_tables(combination):
     for sink in SINKS:
         variables = combination.stack.variables(sink)
         assert variables["TABLE_NAME"] == (f"their-{sink.lower()}" if brings else f"{sink}Table")
-        assert variables["QUARANTINE_TABLE_NAME"] == "QuarantineTable"
-        assert variables.get("TOMBSTONE_TABLE_NAME") == ("SeatoolTombstonesTable" if sink == "Seatool" else None)
+        assert variables["QUARANTINE_TABLE_NAME"] == ("their-quarantine" if brings else "QuarantineTable")
+        tombstones = "their-tombstones" if brings else "SeatoolTombstonesTable"
+        assert variables.get("TOMBSTONE_TABLE_NAME") == (tombstones if sink == "Seatool" else None)
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 from combinations import BY_NAME
-from stack import ROOT, stages
+from stack import ROOT, commented_samconfig, stages
 
 # Those that together take every branch of the template.
 NAMES = [
     "on-demand-SASL_SCRAM_256_AUTH-sqs-brings_tables-brings_security_group-functions_in_vpc",
     "provisioned-CLIENT_CERTIFICATE_TLS_AUTH-s3",
     "provisioned-none-none-functions_in_vpc",
+    "provisioned-IAM_AUTH-kafka",
+    "provisioned-none-sqs-brings_tables-functions_in_vpc-brings_failures",
+    "provisioned-none-auto-is_traced",
 ]
-CASES = stages() | {name: BY_NAME[name].parameters for name in NAMES}
+CASES = stages() | stages(commented_samconfig()) | {name: BY_NAME[name].parameters for name in NAMES}
 
 
 @pytest.mark.parametrize("parameters", CASES.values(), ids=CASES)

@@ -1,8 +1,8 @@
 """The event source mappings, property by property, and that the functions answer as the mappings expect."""
 
 import pytest
-from combinations import ROOT_CA, SECRET
-from stack import SINKS, SSM, Stack
+from combinations import BUCKET, QUEUE, ROOT_CA, SECRET
+from stack import SINKS, SSM, Stack, references, source
 
 TOPICS = {"Appian": "aws.appian.cmcs.MCP_SPA_PCKG", "Seatool": "aws.ksqldb.seatool.agg.State_Plan"}
 BATCHES = {"Appian": ("100", "5"), "Seatool": ("500", "2")}
@@ -14,7 +14,9 @@ def expected_mapping(sink, combination):
     access = [("VPC_SUBNET", subnet) for subnet in combination.subnets]
     group = "sg-1" if combination.brings_security_group else "KafkaSecurityGroup.GroupId"
     access.append(("VPC_SECURITY_GROUP", f"security_group:{group}"))
-    if combination.authentication != "none":
+    if combination.authentication == "IAM_AUTH":
+        access.append(("IAM_AUTH",))
+    elif combination.authentication != "none":
         access.append((combination.authentication, SECRET))
     if combination.has_root_ca:
         access.append(("SERVER_ROOT_CA_CERTIFICATE", ROOT_CA))
@@ -22,14 +24,17 @@ def expected_mapping(sink, combination):
         "FunctionName": f"{function}.Arn",
         "Enabled": "true",
         "SelfManagedEventSource": {"Endpoints": {"KafkaBootstrapServers": SSM["/compare/default/bootstrapBrokers"]}},
-        "SourceAccessConfigurations": [{"Type": kind, "URI": uri} for kind, uri in access],
+        "SourceAccessConfigurations": [dict(zip(("Type", "URI"), entry)) for entry in access],
         "Topics": [TOPICS[sink]],
         "SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": f"esm.compare-connector-default-sink{sink}Data"},
         "StartingPosition": "LATEST",
         "BatchSize": batch_size,
         "MaximumBatchingWindowInSeconds": window,
     }
-    destination = {"s3": "FailuresBucket.Arn", "sqs": "FailuresQueue.Arn"}.get(combination.destination)
+    destinations = {"s3": "FailuresBucket.Arn", "sqs": "FailuresQueue.Arn", "kafka": "kafka://failures"}
+    if combination.brings_failures:
+        destinations |= {"s3": BUCKET, "sqs": QUEUE}
+    destination = destinations.get(combination.goes_to)
     if destination:
         mapping["DestinationConfig"] = {"OnFailure": {"Destination": destination}}
     if combination.is_provisioned:
@@ -50,8 +55,8 @@ def expected_mapping(sink, combination):
 
 
 def test_a_mapping_has_exactly_these_properties(combination):
-    for sink in SINKS:
-        assert combination.stack.properties(f"{sink}Mapping") == expected_mapping(sink, combination)
+    mappings = combination.stack.of_type("AWS::Lambda::EventSourceMapping")
+    assert mappings == {f"{sink}Mapping": expected_mapping(sink, combination) for sink in SINKS}
 
 
 def test_the_function_names_failed_records_exactly_where_the_mapping_heeds_them(combination):
@@ -87,6 +92,27 @@ def test_a_mapping_follows_its_own_parameters(sink):
     assert (mapping["StartingPosition"], mapping["StartingPositionTimestamp"]) == ("AT_TIMESTAMP", "1700000000")
     assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == ("7", "9")
     assert stack.properties(f"{other}Mapping") == Stack().properties(f"{other}Mapping")
+
+
+def test_both_mappings_may_share_the_group_of_a_private_stage_whose_topics_have_no_prefix():
+    group = "--compare--alice--esm.compare-connector-alice"
+    stack = Stack(Prefix="compare-sinks", Stage="alice", AppianConsumerGroupId=group, SeatoolConsumerGroupId=group)
+    for sink in SINKS:
+        mapping = stack.properties(f"{sink}Mapping")
+        assert mapping["SelfManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": group}
+        assert mapping["Topics"] == [TOPICS[sink]]
+
+
+@pytest.mark.parametrize("sink", SINKS)
+def test_an_absent_mapping_comes_back_with_its_group(sink):
+    before, absent = Stack(), Stack(**{f"{sink}Enabled": "absent"})
+    gone = before.resources.keys() - absent.resources.keys()
+    assert {logical_id for logical_id in gone if not logical_id.endswith("Alarm")} == {f"{sink}Mapping"}
+    assert before.outputs.keys() - absent.outputs.keys() == {f"{sink}MappingId"}
+    # What names the group outlives the mapping, and a name that CloudFormation makes up is not in it.
+    template = source()
+    mapping = template["Resources"][f"{sink}Mapping"]["Properties"]
+    assert set(references(mapping["SelfManagedKafkaEventSourceConfig"])) <= template["Parameters"].keys()
 
 
 def test_provisioned_mode_follows_its_parameters():

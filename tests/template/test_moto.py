@@ -136,5 +136,5 @@ def check_created(client, case, outputs):
         assert function["Environment"]["Variables"]["RESPONSE_MODE"] == ("partial" if case.is_provisioned else "batch")
         assert function["Environment"]["Variables"]["QUARANTINE_TABLE_NAME"] == outputs["QuarantineTableName"]
     tables = set(client("dynamodb").list_tables()["TableNames"])
-    own = {outputs["QuarantineTableName"], outputs["SeatoolTombstonesTableName"]}
-    assert tables == own | (set() if case.brings_tables else {outputs["AppianTableName"], outputs["SeatoolTableName"]})
+    names = ("AppianTableName", "SeatoolTableName", "SeatoolTombstonesTableName", "QuarantineTableName")
+    assert tables == (set() if case.brings_tables else {outputs[name] for name in names})

@@ -1,11 +1,15 @@
 """What may be deployed: parameters that make no sense together are refused, and each stage's make a stack."""
 
+import itertools
 import re
-import tomllib
 
 import pytest
-from combinations import ROOT_CA, SECRET, table_arn
-from stack import ROOT, SINKS, SSM, RuleBroken, Stack, source, stages
+from combinations import BUCKET, CLUSTER, QUEUE, ROOT_CA, SECRET, THEIR_TABLES
+from stack import ROOT, SINKS, SSM, RuleBroken, Stack, commented_samconfig, samconfig, source, stages
+
+
+IAM = {"Authentication": "IAM_AUTH", "ClusterArn": CLUSTER}
+PROVISIONED_TO_KAFKA = {"OnFailureDestination": "kafka", "PollerMode": "provisioned"}
 
 
 @pytest.mark.parametrize(
@@ -14,18 +18,23 @@ from stack import ROOT, SINKS, SSM, RuleBroken, Stack, source, stages
         ("AuthenticationNeedsItsSecret", {"Authentication": "BASIC_AUTH"}),
         ("AuthenticationNeedsItsSecret", {"Authentication": "SASL_SCRAM_512_AUTH", "RootCaSecretArn": ROOT_CA}),
         ("SecretNeedsAuthentication", {"AuthenticationSecretArn": SECRET}),
-        ("AppianTableNeedsNameAndArn", {"AppianTableName": "their-appian"}),
-        ("AppianTableNeedsNameAndArn", {"AppianTableArn": table_arn("their-appian")}),
-        ("SeatoolTableNeedsNameAndArn", {"SeatoolTableName": "their-seatool"}),
-        ("SeatoolTableNeedsNameAndArn", {"SeatoolTableArn": table_arn("their-seatool")}),
+        ("SecretNeedsAuthentication", IAM | {"AuthenticationSecretArn": SECRET}),
+        ("IamNeedsTheCluster", {"Authentication": "IAM_AUTH"}),
         ("AppianTimestampIsGiven", {"AppianStartingPosition": "AT_TIMESTAMP"}),
         ("SeatoolTimestampIsGiven", {"SeatoolStartingPosition": "AT_TIMESTAMP"}),
-        ("FunctionsInVpcNeedSecurityGroups", {"FunctionSubnetIds": "subnet-8"}),
-        (
-            "EachSinkHasItsOwnTable",
-            {f"{sink}Table{what}": value for sink in SINKS for what, value in [("Name", "one"), ("Arn", table_arn("one"))]},
+        *(
+            ("TablesAreDistinct", {f"{table}TableName": "one" for table in pair})
+            for pair in itertools.combinations(THEIR_TABLES, 2)
         ),
-        ("EachMappingHasItsOwnGroup", {f"{sink}ConsumerGroupId": "one" for sink in SINKS}),
+        ("KafkaDestinationNeedsProvisionedMode", {"OnFailureDestination": "kafka", "FailuresTopic": "failures"}),
+        ("KafkaDestinationNeedsItsTopic", {"OnFailureDestination": "kafka", "PollerMode": "provisioned"}),
+        *(
+            ("FailuresTopicIsAnother", PROVISIONED_TO_KAFKA | {"FailuresTopic": "failures", f"{sink}Topic": "failures"})
+            for sink in SINKS
+        ),
+        ("FailuresGoWhereTheyShould", {"FailuresBucketArn": BUCKET, "OnFailureDestination": "sqs"}),
+        ("FailuresGoWhereTheyShould", {"FailuresQueueArn": QUEUE}),
+        ("FailuresGoWhereTheyShould", {"FailuresTopic": "failures"}),
         ("TombstonesOutliveTheQuarantine", {"QuarantineRetentionDays": "unlimited"}),
     ],
 )
@@ -44,17 +53,29 @@ def test_parameters_that_contradict_each_other_are_refused(rule, parameters):
         ("Authentication", "SASL_SCRAM_1_AUTH"),
         ("AuthenticationSecretArn", "kafka"),
         ("KafkaSecurityGroupId", "security_group:sg-1"),
-        ("AppianTableArn", "their-appian"),
+        ("AppianTableName", "arn:aws:dynamodb:us-east-1:111122223333:table/theirs"),
+        ("FailuresBucketArn", "their-failures"),
+        ("FailuresQueueArn", "their-failures"),
+        ("FailuresTopic", "kafka://failures"),
+        ("FailuresTopic", "abc"),
         ("AppianConsumerGroupId", "a group"),
         ("KeyArn", "arn:aws:kms:us-east-1:111122223333:alias/mine"),
         ("TopicNamespace", ".x"),
         ("TombstoneRetentionDays", "0"),
         ("TombstoneRetentionDays", "36501"),
         ("QuarantineRetentionDays", "never"),
+        ("ReservedConcurrency", "0"),
+        ("MaximumRecordAge", "0"),
+        ("MaximumRecordAge", "59"),
+        ("MaximumRecordAge", "604801"),
+        ("ClusterArn", "arn:aws:kafka:us-east-1:111122223333:cluster/kafka"),
         # Lambda would drop the metrics' lines.
         ("LogLevel", "WARN"),
         ("Architecture", "x86"),
         ("RolePath", "delegated"),
+        ("RolePath", f"/{'x' * 511}/"),
+        ("Prefix", "a" * 18),
+        ("Prefix", "Compare"),
     ],
 )
 def test_values_that_would_fail_later_are_refused(parameter, value):
@@ -69,19 +90,19 @@ def test_every_stage_makes_a_stack_of_its_own():
         for sink, name in [("Appian", "sinkAppianData"), ("Seatool", "sinkSeatoolData")]:
             assert stack.variables(sink)["STAGE"] == stage
             assert stack.properties(f"{name[0].upper()}{name[1:]}Function")["FunctionName"] == (
-                f"compare-connector-{stage}-{name}"
+                f"compare-sinks-{stage}-{name}"
             )
         tables = [table["TableName"] for table in stack.of_type("AWS::DynamoDB::Table").values()]
-        assert all(table.startswith(f"compare-connector-{stage}-") for table in tables)
+        assert all(table.startswith(f"compare-sinks-{stage}-") for table in tables)
 
 
 def test_what_matters_is_confirmed():
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    config = samconfig()
     confirmed = {stage for stage in stages() if config[stage]["deploy"]["parameters"]["confirm_changeset"]}
-    assert confirmed == {"val", "production"}
+    assert confirmed == {"master", "val", "production"}
     for stage in stages():
         assert set(config[stage]) == {"global", "build", "validate", "deploy", "sync"}
-        assert config[stage]["global"]["parameters"]["stack_name"] == f"compare-connector-{stage}"
+        assert config[stage]["global"]["parameters"]["stack_name"] == f"compare-sinks-{stage}"
         deploy, sync = (config[stage][section]["parameters"] for section in ("deploy", "sync"))
         assert deploy["tags"] == sync["tags"]
         assert sync["watch"] == (stage == "default")
@@ -91,6 +112,29 @@ def test_what_matters_is_confirmed():
         assert "Architecture" in stages()[stage]
         for section in ("build", "deploy", "sync"):
             assert "parameter_overrides" not in config[stage][section]["parameters"]
+
+
+def test_the_commented_stage_fits_an_account_that_demands_more():
+    config = commented_samconfig()
+    ((stage, parameters),) = stages(config).items()
+    assert config[stage].keys() == samconfig()["production"].keys()
+    assert config[stage]["deploy"]["parameters"]["confirm_changeset"]
+    assert config[stage]["global"]["parameters"]["stack_name"] == f"compare-sinks-{stage}"
+    # SAM ends a value at a space, and takes none that is empty.
+    assert all(re.fullmatch(r"[^\s\"']+", value) for value in parameters.values())
+    with_mappings = parameters | {f"{sink}Enabled": "true" for sink in SINKS}
+    before, stack = Stack(**parameters), Stack(**with_mappings)
+    assert stack.resources.keys() - before.resources.keys() >= {"AppianMapping", "SeatoolMapping"}
+    assert set(stack.of_type("AWS::DynamoDB::Table")) == {"SeatoolTombstonesTable", "QuarantineTable"}
+    assert not stack.of_type("AWS::EC2::SecurityGroup")
+    for role in stack.of_type("AWS::IAM::Role").values():
+        assert role["Path"] == "/delegatedadmin/developer/"
+        assert role["PermissionsBoundary"].startswith("arn:aws:iam::111122223333:policy/")
+    for sink, function in SINKS.items():
+        assert len(stack.properties(function)["VpcConfig"]["SubnetIds"]) == 3
+        assert stack.properties(function)["VpcConfig"]["SecurityGroupIds"] == ["sg-0123456789abcdef0"]
+        group = stack.properties(f"{sink}Mapping")["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
+        assert group == "esm.compare-connector-strict"
 
 
 # CloudFormation refuses a whole template whose rules use another one, even if the rule does not apply.
@@ -108,12 +152,19 @@ def test_rules_use_only_what_cloudformation_allows_there():
                 yield from functions(element)
 
     for rule in source()["Rules"].values():
-        for expression in [rule["RuleCondition"], *(assertion["Assert"] for assertion in rule["Assertions"])]:
+        for expression in [rule.get("RuleCondition"), *(assertion["Assert"] for assertion in rule["Assertions"])]:
             assert set(functions(expression)) <= RULE_FUNCTIONS
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_two_and_three_subnets_both_work(count):
+@pytest.mark.parametrize("age", [-1, 60, 61, 99, 100, 99_999, 100_000, 599_999, 600_000, 603_999, 604_000, 604_799, 604_800])
+def test_any_age_of_a_record_that_lambda_takes_is_accepted(age):
+    assert Stack(MaximumRecordAge=str(age), PollerMode="provisioned").properties("AppianMapping")[
+        "MaximumRecordAgeInSeconds"
+    ] == str(age)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_one_to_three_subnets_work(count):
     subnets = [f"subnet-{number}" for number in range(count)]
     stack = Stack(SSM | {"/compare/default/kafkaSubnets": subnets})
     access = stack.properties("AppianMapping")["SourceAccessConfigurations"]
@@ -128,8 +179,16 @@ def test_brokers_and_subnets_may_be_read_from_elsewhere():
     assert mapping["SourceAccessConfigurations"][0]["URI"] == "subnet-7"
 
 
+def test_the_console_shows_each_parameter_once_and_in_order():
+    template = source()
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert [name for group in groups for name in group["Parameters"]] == list(template["Parameters"])
+    assert len({group["Label"]["default"] for group in groups}) == len(groups)
+
+
 def test_the_guide_has_every_parameter_with_its_default():
-    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| .+ \|$", (ROOT / "crates/sinkctl/OPERATIONS.md").read_text(), re.MULTILINE)
+    guide = (ROOT / "crates/sinkctl/OPERATIONS.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| .+ \|$", guide, re.MULTILINE)
     found = {name: default.strip("`") for name, default in rows}
     for name, parameter in source()["Parameters"].items():
         assert found.get(name) == (str(parameter["Default"]) or "none"), name

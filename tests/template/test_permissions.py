@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 
-from combinations import KEY, ROOT_CA, SECRET, SECRETS_KEY, TABLE_KEYS, table_arn
+from combinations import BUCKET, CLUSTER, FAILURES_KEY, KEY, QUEUE, ROOT_CA, SECRET, SECRETS_KEY, TABLE_KEYS, table_arn
 from stack import SINKS, Stack, transform
+from test_mappings import TOPICS
 
 ITEM_ACTIONS = {
     "Appian": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:PutItem"},
@@ -23,41 +24,77 @@ POLLER_ACTIONS = {
     "ec2:DescribeSubnets",
     "ec2:DescribeVpcs",
 }
+# Calls of the functions' code carry the condition's key, those of the pollers don't.
+DENIAL = {
+    "Effect": "Deny",
+    "Action": sorted(POLLER_ACTIONS),
+    "Resource": "*",
+    "Condition": {
+        "ArnEquals": {
+            "lambda:SourceFunctionArn": [
+                f"arn:aws:lambda:us-east-1:555555555555:function:compare-connector-default-sink{sink}Data" for sink in SINKS
+            ]
+        }
+    },
+}
 TABLE_KEY_ACTIONS = {"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"}
 
-THROUGH_DYNAMODB = (("StringEquals", (("kms:ViaService", "dynamodb.us-east-1.amazonaws.com"),)),)
 OWN_ACCOUNT = (("StringEquals", (("s3:ResourceAccount", "555555555555"),)),)
+
+
+def through(service):
+    """The condition that a key is used by a service only."""
+    return (("StringEquals", (("kms:ViaService", f"{service}.us-east-1.amazonaws.com"),)),)
 
 
 def expected_grants(sink, combination):
     """Resource and condition, to actions."""
     grants = defaultdict(set)
-    items = table_arn(f"their-{sink.lower()}") if combination.brings_tables else f"{sink}Table.Arn"
-    grants[items, ()] |= ITEM_ACTIONS[sink] | {"dynamodb:DescribeTable"}
+    grants[table_arn(sink, combination), ()] |= ITEM_ACTIONS[sink] | {"dynamodb:DescribeTable"}
     if sink == "Seatool":
-        grants["SeatoolTombstonesTable.Arn", ()] |= TOMBSTONE_ACTIONS | {"dynamodb:DescribeTable"}
-    grants["QuarantineTable.Arn", ()] |= {"dynamodb:UpdateItem", "dynamodb:DescribeTable"}
+        grants[table_arn("SeatoolTombstones", combination), ()] |= TOMBSTONE_ACTIONS | {"dynamodb:DescribeTable"}
+    grants[table_arn("Quarantine", combination), ()] |= {"dynamodb:UpdateItem", "dynamodb:DescribeTable"}
     grants[f"{SINKS[sink].removesuffix('Function')}LogGroup.Arn", ()] |= {"logs:CreateLogStream", "logs:PutLogEvents"}
-    grants["*", ()] |= POLLER_ACTIONS | {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+    grants["*", ()] |= POLLER_ACTIONS
+    if combination.is_traced:
+        grants["*", ()] |= {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 
     key = KEY if combination.brings_tables else "Key.Arn"
-    grants[key, THROUGH_DYNAMODB] |= TABLE_KEY_ACTIONS
+    grants[key, through("dynamodb")] |= TABLE_KEY_ACTIONS
     if combination.brings_tables:
         for table_key in TABLE_KEYS:
-            grants[table_key, THROUGH_DYNAMODB] |= TABLE_KEY_ACTIONS
-    if combination.authentication != "none":
+            grants[table_key, through("dynamodb")] |= TABLE_KEY_ACTIONS
+    if combination.authentication == "IAM_AUTH":
+        grants |= expected_kafka_grants(combination.goes_to == "kafka")
+    elif combination.authentication != "none":
         grants[SECRET, ()] |= {"secretsmanager:GetSecretValue"}
-        grants[SECRETS_KEY, ()] |= {"kms:Decrypt"}
+        grants[SECRETS_KEY, through("secretsmanager")] |= {"kms:Decrypt"}
     if combination.has_root_ca:
         grants[ROOT_CA, ()] |= {"secretsmanager:GetSecretValue"}
-    if combination.destination == "s3":
-        for bucket in ("FailuresBucket.Arn", "FailuresBucket.Arn/*"):
-            grants[bucket, OWN_ACCOUNT] |= {"s3:ListBucket", "s3:PutObject"}
-        grants[key, ()] |= {"kms:GenerateDataKey"}
-    if combination.destination == "sqs":
-        grants["FailuresQueue.Arn", ()] |= {"sqs:SendMessage"}
-        grants[key, ()] |= {"kms:Decrypt", "kms:GenerateDataKey"}
+    brings = combination.brings_failures
+    failures_key = FAILURES_KEY if brings else key
+    if combination.goes_to == "s3":
+        bucket = BUCKET if brings else "FailuresBucket.Arn"
+        for resource in (bucket, f"{bucket}/*"):
+            grants[resource, OWN_ACCOUNT] |= {"s3:ListBucket", "s3:PutObject"}
+        grants[failures_key, through("s3")] |= {"kms:GenerateDataKey"}
+    if combination.goes_to == "sqs":
+        grants[QUEUE if brings else "FailuresQueue.Arn", ()] |= {"sqs:SendMessage"}
+        grants[failures_key, through("sqs")] |= {"kms:Decrypt", "kms:GenerateDataKey"}
     return dict(grants)
+
+
+def expected_kafka_grants(writes):
+    connect = {"kafka-cluster:Connect", "kafka-cluster:DescribeClusterDynamicConfiguration"}
+    topic, group = (CLUSTER.replace(":cluster/", f":{kind}/") for kind in ("topic", "group"))
+    grants = {(CLUSTER, ()): connect}
+    for sink in SINKS:
+        grants[f"{topic}/{TOPICS[sink]}", ()] = {"kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"}
+        its_group = f"{group}/esm.compare-connector-default-sink{sink}Data"
+        grants[its_group, ()] = {"kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"}
+    if writes:
+        grants[f"{topic}/failures", ()] = {"kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"}
+    return grants
 
 
 def grants(stack, sink):
@@ -68,6 +105,8 @@ def grants(stack, sink):
     found = defaultdict(set)
     for statement in (statement for document in documents for statement in document["Statement"]):
         assert statement.keys() <= {"Effect", "Action", "Resource", "Condition"}
+        if statement == DENIAL:
+            continue
         assert statement["Effect"] == "Allow"
         condition = tuple((test, tuple(pairs.items())) for test, pairs in statement.get("Condition", {}).items())
         for resource in as_list(statement["Resource"]):
@@ -82,6 +121,21 @@ def as_list(value):
 def test_a_function_may_do_exactly_this(combination):
     for sink in SINKS:
         assert grants(combination.stack, sink) == expected_grants(sink, combination)
+
+
+def test_the_code_may_not_do_what_only_the_pollers_need(combination):
+    assert DENIAL in combination.stack.properties("SinksPolicy")["PolicyDocument"]["Statement"]
+    functions = [combination.stack.properties(function)["FunctionName"] for function in SINKS.values()]
+    denied = [arn.rsplit(":", 1)[1] for arn in DENIAL["Condition"]["ArnEquals"]["lambda:SourceFunctionArn"]]
+    assert denied == functions
+
+
+def test_iam_reads_the_topics_and_groups_that_the_mappings_read():
+    parameters = {"TopicNamespace": "alice.", "AppianTopic": "a", "SeatoolTopic": "b", "AppianConsumerGroupId": "one"}
+    parameters |= {"SeatoolConsumerGroupId": "two", "Authentication": "IAM_AUTH", "ClusterArn": CLUSTER}
+    topic, group = (CLUSTER.replace(":cluster/", f":{kind}/") for kind in ("topic", "group"))
+    resources = {resource for resource, _ in grants(Stack(**parameters), "Appian") if ":kafka:" in resource}
+    assert resources == {CLUSTER, f"{topic}/alice.a", f"{topic}/alice.b", f"{group}/one", f"{group}/two"}
 
 
 def test_a_function_runs_with_its_own_role():
