@@ -12,6 +12,7 @@ Time is in minutes, the finest that metrics of standard resolution have. What is
 """
 
 import ast
+import functools
 import operator
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ class Metrics:
     def __init__(self, n_minutes):
         self.n_minutes = n_minutes
         self.values = defaultdict(lambda: [None] * n_minutes)
+        # The same for each alarm that asks.
+        self.points = functools.cache(self.points)
 
     def add(self, namespace, name, minute, value):
         self.values[namespace, name][minute] = value
@@ -44,11 +47,8 @@ class Metrics:
         """The statistic of the period that ends with each minute, the first of them before all."""
         values, of = self.values[namespace, name], STATISTICS[statistic]
         periods = (values[max(0, end - period) : end] for end in range(self.n_minutes + 1))
-        return [of(it for it in found if it is not None) if any_value(found) else None for found in periods]
-
-
-def any_value(values):
-    return any(it is not None for it in values)
+        existing = ([it for it in found if it is not None] for found in periods)
+        return [of(found) if found else None for found in existing]
 
 
 @dataclass
@@ -86,14 +86,14 @@ class Alarm:
                 metrics[query["Id"]] = stat["Metric"], stat["Stat"], stat["Period"]
         (self.period,) = {int(seconds) // 60 for _, _, seconds in metrics.values()}
         series = {
-            name: self.metrics.points(metric["Namespace"], metric["MetricName"], statistic, self.period)
-            for name, (metric, statistic, _) in metrics.items()
+            metric_id: self.metrics.points(metric["Namespace"], metric["MetricName"], statistic, self.period)
+            for metric_id, (metric, statistic, _) in metrics.items()
         }
         is_beyond, threshold = COMPARISONS[properties["ComparisonOperator"]], float(properties["Threshold"])
         # Whether the period that ends with each minute is breaching; None where it is missing.
         self.is_breaching = [None] * (self.metrics.n_minutes + 1)
         for first in range(self.period):
-            points = math(ast.parse(expression, mode="eval").body, {name: it[first :: self.period] for name, it in series.items()})
+            points = math(ast.parse(expression, mode="eval").body, {metric_id: it[first :: self.period] for metric_id, it in series.items()})
             self.is_breaching[first :: self.period] = [None if it is None else is_beyond(it, threshold) for it in points]
 
     def evaluate(self, now):
@@ -134,7 +134,8 @@ def binary(of, left, right):
     match left, right:
         case [*_], [*_]:
             # One that is missing counts as 0 beside the other.
-            pairs = [(None, None) if pair == (None, None) else (pair[0] or 0, pair[1] or 0) for pair in zip(left, right, strict=True)]
+            pairs = zip(left, right, strict=True)
+            pairs = [pair if pair == (None, None) else (pair[0] or 0, pair[1] or 0) for pair in pairs]
         case [*_], _:
             pairs = [(it, None if it is None else right) for it in left]
         case _, [*_]:

@@ -51,7 +51,7 @@ class Course:
     holiday: tuple = NEVER
     # The pollers can't reach the brokers.
     unreachable: tuple = NEVER
-    # DynamoDB does not answer: a batch fails when its time is nearly over, and is tried again.
+    # DynamoDB does not answer: a batch fails when its time is nearly over, and is tried again after a while.
     stuck: tuple = NEVER
     # DynamoDB refuses: a batch fails at once, and is tried again.
     refused: tuple = NEVER
@@ -96,11 +96,13 @@ def simulate(seed, n_minutes, arrivals, course, is_provisioned=False, is_new=Fal
             lambdas = {"OffsetLag": backlog, "Throttles": rng.randrange(1, 60)}
         elif backlog and (course.is_in("stuck", minute) or course.is_in("refused", minute)):
             is_stuck = course.is_in("stuck", minute)
-            n_attempts = 1 if is_stuck else rng.randrange(1, 20)
-            duration = 58_000 if is_stuck else rng.randrange(5, 300)
-            lambdas = {"OffsetLag": backlog, "Errors": n_attempts, "Throttles": 0, "Duration": duration}
-            received = n_attempts * min(backlog, BATCH_SIZE)
-            own = {"received": received} | course.counts(minute, received)
+            n_attempts = int(rng.random() < 0.7) if is_stuck else rng.randrange(1, 20)
+            lambdas = {"OffsetLag": backlog}
+            if n_attempts:
+                duration = 58_000 if is_stuck else rng.randrange(5, 300)
+                lambdas |= {"Errors": n_attempts, "Throttles": 0, "Duration": duration}
+                received = n_attempts * min(backlog, BATCH_SIZE)
+                own = {"received": received} | course.counts(minute, received)
         else:
             landed = min(backlog, round(course.capacity * rng.uniform(0.5, 1)))
             backlog -= landed
