@@ -5,8 +5,8 @@ use crate::scenarios::NAMES;
 pub(crate) const USAGE: &str = "\
 Usage: cargo test --workspace --features tests/e2e --test e2e -- [OPTIONS] [SCENARIO...]
 
-Runs all scenarios, or those named: load, kills, overlap, faults, poison, recreated, partitions, oncall, which shows what
-a person on call types and sees, and conformance, which runs the integration tests against DynamoDB Local
+Runs all scenarios, or those named: load, kills, overlap, faults, poison, recreated, partitions, takeover, oncall, which
+shows what a person on call types and sees, and conformance, which runs the integration tests against DynamoDB Local
 
   --scale F   so many of the whole run's records, 1.0 is 200,000 a scenario [default: 0.02]
   --seed N    the seed of records, kills and faults [default: 1]

@@ -275,7 +275,8 @@ fn bytes(item: &Item, name: &str) -> Vec<u8> {
         .map_or(Vec::new(), |it| it.clone().into_inner())
 }
 
-fn dynamo_json(item: &Item) -> Value {
+/// An item in DynamoDB's JSON with canonical numbers.
+pub(crate) fn dynamo_json(item: &Item) -> Value {
     Value::Object(item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect())
 }
 

@@ -32,10 +32,12 @@ mod reader;
 /// Kafka and DynamoDB Local, what is done in them, and the proxy between.
 mod proxy;
 mod services;
+mod streams;
 mod tables;
 mod topics;
 
-/// The processes of `sinkctl` and of the functions.
+/// The processes of `sinkctl` and of the functions, and the writer that came before them.
+mod earlier_writer;
 mod process;
 
 /// One run: services, programs, and the report.

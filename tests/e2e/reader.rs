@@ -94,7 +94,11 @@ impl Reader {
 
 /// Where an item says that it comes from.
 fn seen(item: &Item) -> Seen {
-    let sink = item["_sink"].as_m().unwrap();
+    let Some(sink) = item.get("_sink") else {
+        // An earlier writer's item is older than all of ours: the first record that comes for it overwrites it.
+        return Seen { version: "0".repeat(10), partition: -1, offset: -1, timestamp: -1 };
+    };
+    let sink = sink.as_m().unwrap();
     let number = |name: &str| match &sink[name] {
         AttributeValue::N(text) => text.parse::<i64>().unwrap(),
         other => panic!("`{name}` is no number: {other:?}"),

@@ -48,7 +48,7 @@ pub(crate) struct Run {
     pub(crate) directory: PathBuf,
     pub(crate) dynamodb_jars: PathBuf,
     pub(crate) dynamodb: DynamoDbLocal,
-    client: Client,
+    pub(crate) client: Client,
     template: Template,
     scale: f64,
     pub(crate) sinkctl: PathBuf,
@@ -126,6 +126,8 @@ pub(crate) struct Stage {
     begin: Instant,
     processes: usize,
     group: String,
+    /// Whether both mappings have the group, and not each its own.
+    shares_group: bool,
     epoch: u64,
 }
 
@@ -139,6 +141,7 @@ impl Stage {
             begin: Instant::now(),
             processes: 0,
             group: name.to_owned(),
+            shares_group: false,
             epoch: 0,
         };
         tables::create_anew(&run.client, &run.template.tables).await;
@@ -154,6 +157,9 @@ impl Stage {
     }
 
     pub(crate) fn group(&self, source: Source) -> String {
+        if self.shares_group {
+            return self.group.clone();
+        }
         format!("{}-{}", self.group, source.function())
     }
 
@@ -171,6 +177,12 @@ impl Stage {
     /// Takes another group, which begins at the beginning.
     pub(crate) fn new_group(&mut self, name: &str) {
         self.group = format!("{}-{name}", self.name);
+    }
+
+    /// Takes one group for both mappings.
+    pub(crate) fn share_group(&mut self, name: &str) {
+        name.clone_into(&mut self.group);
+        self.shares_group = true;
     }
 
     /// Produces both sources' records side by side, at once or over some time.
@@ -414,6 +426,12 @@ impl Stage {
 pub(crate) struct Production {
     tasks: Vec<tokio::task::JoinHandle<(Source, Vec<Produced>)>>,
     epoch: u64,
+}
+
+impl Production {
+    pub(crate) fn is_finished(&self) -> bool {
+        self.tasks.iter().all(tokio::task::JoinHandle::is_finished)
+    }
 }
 
 /// An audit's counts in one line: lists by their lengths.

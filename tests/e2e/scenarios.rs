@@ -9,10 +9,11 @@ mod overlap;
 mod partitions;
 mod poison;
 mod recreated;
+mod takeover;
 
 use crate::{report::Row, run::Run};
 
-pub(crate) const NAMES: [&str; 9] = [
+pub(crate) const NAMES: [&str; 10] = [
     "load",
     "kills",
     "overlap",
@@ -20,6 +21,7 @@ pub(crate) const NAMES: [&str; 9] = [
     "poison",
     "recreated",
     "partitions",
+    "takeover",
     "oncall",
     "conformance",
 ];
@@ -34,6 +36,7 @@ pub(crate) async fn run(name: &'static str, run: &mut Run) -> Row {
         "poison" => poison::run(run).await,
         "recreated" => recreated::run(run).await,
         "partitions" => partitions::run(run).await,
+        "takeover" => takeover::run(run).await,
         "oncall" => oncall::run(run).await,
         "conformance" => conformance::run(run).await,
         other => panic!("no scenario `{other}`"),

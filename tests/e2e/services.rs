@@ -9,8 +9,9 @@ use std::process::Command;
 use maven::Artifact;
 
 /// 4.4 needs artifacts that can't be had; the last one writes its log.
-pub(crate) const KAFKA: [Artifact; 2] = [
+pub(crate) const KAFKA: [Artifact; 3] = [
     ("org.apache.kafka", "kafka_2.13", "4.3.0"),
+    ("org.apache.kafka", "kafka-tools", "4.3.0"),
     ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4"),
 ];
 

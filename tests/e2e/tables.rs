@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::{
     config::Credentials,
     types::{
         AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
-        KeysAndAttributes, ScalarAttributeType, TimeToLiveSpecification,
+        KeysAndAttributes, ScalarAttributeType, StreamSpecification, StreamViewType,
+        TimeToLiveSpecification,
     },
 };
 use sinkctl::template::{self, LOCAL_STAGE, Table, Template};
@@ -78,6 +79,25 @@ async fn create(client: &Client, table: &Table) {
             .await
             .unwrap();
     }
+}
+
+/// Gives a table a stream of its items before and after each change, and returns the stream's ARN.
+pub(crate) async fn start_stream(client: &Client, table: &str) -> String {
+    let stream = StreamSpecification::builder()
+        .stream_enabled(true)
+        .stream_view_type(StreamViewType::NewAndOldImages)
+        .build()
+        .unwrap();
+    let updated =
+        client.update_table().table_name(table).stream_specification(stream).send().await.unwrap();
+    updated.table_description.unwrap().latest_stream_arn.unwrap()
+}
+
+/// Removes an item.
+pub(crate) async fn delete(client: &Client, table: &str, key: &str) {
+    let key = AttributeValue::S(key.to_owned());
+    let delete = client.delete_item().table_name(table).key("PK", key.clone()).key("SK", key);
+    delete.send().await.unwrap();
 }
 
 /// All items of a table, strongly consistent.

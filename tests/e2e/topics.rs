@@ -187,6 +187,18 @@ impl Topics {
         tokio::task::spawn_blocking(commit).await.unwrap().unwrap();
     }
 
+    /// Deletes each partition's records below an offset, as retention does.
+    pub(crate) async fn delete_records(&self, topic: &str, below: &BTreeMap<i32, i64>) {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in below {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).unwrap();
+        }
+        let deleted = self.admin().delete_records(&list, &options()).await.unwrap();
+        for it in deleted.elements() {
+            it.error().unwrap();
+        }
+    }
+
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         AdminClient::from_config(ClientConfig::new().set("bootstrap.servers", &self.servers))
             .unwrap()

@@ -81,6 +81,22 @@ impl Kafka {
         }
     }
 
+    /// Runs Kafka's own tool for consumer groups and returns what it says. Its exit status says nothing: it is 0 also
+    /// where the tool refused.
+    pub(crate) async fn consumer_groups(&self, arguments: &[&str]) -> String {
+        let output = self
+            .java()
+            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+            .arg(self.jars.join("*"))
+            .arg("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand")
+            .args(["--bootstrap-server", &self.bootstrap_servers()])
+            .args(arguments)
+            .output()
+            .await
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     async fn wait(&mut self) {
         let deadline = Instant::now() + START;
         let servers = self.bootstrap_servers();
