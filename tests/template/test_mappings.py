@@ -94,6 +94,13 @@ def test_a_mapping_follows_its_own_parameters(sink):
     assert stack.properties(f"{other}Mapping") == Stack().properties(f"{other}Mapping")
 
 
+@pytest.mark.parametrize(("poller_mode", "destination"), [("on-demand", None), ("provisioned", "FailuresBucket.Arn")])
+def test_by_default_a_batch_goes_elsewhere_only_where_retries_have_an_end(poller_mode, destination):
+    for mapping in Stack(PollerMode=poller_mode).of_type("AWS::Lambda::EventSourceMapping").values():
+        assert mapping.get("DestinationConfig") == (destination and {"OnFailure": {"Destination": destination}})
+        assert mapping.get("MaximumRetryAttempts", "-1") == ("10000" if destination else "-1")
+
+
 def test_both_mappings_may_share_the_group_of_a_private_stage_whose_topics_have_no_prefix():
     group = "--compare--alice--esm.compare-connector-alice"
     stack = Stack(Prefix="compare-sinks", Stage="alice", AppianConsumerGroupId=group, SeatoolConsumerGroupId=group)

@@ -30,6 +30,8 @@ NAMES = [
     "on-demand-none-s3",
     "on-demand-BASIC_AUTH-none-brings_tables-functions_in_vpc",
     "provisioned-CLIENT_CERTIFICATE_TLS_AUTH-sqs-brings_security_group",
+    "provisioned-IAM_AUTH-kafka",
+    "provisioned-none-sqs-brings_tables-functions_in_vpc-brings_failures",
 ]
 
 

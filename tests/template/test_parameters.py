@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from combinations import BUCKET, CLUSTER, QUEUE, ROOT_CA, SECRET, THEIR_TABLES
+from combinations import BUCKET, CLUSTER, FAILURES_KEY, QUEUE, ROOT_CA, SECRET, THEIR_TABLES
 from stack import ROOT, SINKS, SSM, RuleBroken, Stack, commented_samconfig, samconfig, source, stages
 
 
@@ -35,6 +35,7 @@ PROVISIONED_TO_KAFKA = {"OnFailureDestination": "kafka", "PollerMode": "provisio
         ("FailuresGoWhereTheyShould", {"FailuresBucketArn": BUCKET, "OnFailureDestination": "sqs"}),
         ("FailuresGoWhereTheyShould", {"FailuresQueueArn": QUEUE}),
         ("FailuresGoWhereTheyShould", {"FailuresTopic": "failures"}),
+        ("FailuresGoWhereTheyShould", {"FailuresKeyArn": FAILURES_KEY}),
         ("TombstonesOutliveTheQuarantine", {"QuarantineRetentionDays": "unlimited"}),
     ],
 )
