@@ -76,18 +76,23 @@ pub fn template(
     stage: Option<&str>,
     given: &[(String, String)],
 ) -> Result<Template, SamConfigError> {
-    let path = template.with_file_name(FILE_NAME);
-    let text = match fs::read_to_string(&path) {
-        _ if stage.is_none() => Ok(String::new()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        read => read,
+    let deployed = match stage {
+        Some(stage) => of_file(&template.with_file_name(FILE_NAME), stage)?,
+        None => vec![(STAGE.to_owned(), LOCAL_STAGE.to_owned())],
     };
-    let text = text.map_err(|source| SamConfigError::Read { path: path.clone(), source })?;
-    let deployed = parameters(&text, stage.unwrap_or(LOCAL_STAGE))
-        .map_err(|source| SamConfigError::Malformed { path, source })?;
     let parameters: Vec<_> =
         deployed.iter().chain(given).map(|(name, value)| (name.as_str(), value.as_str())).collect();
     Ok(Template::read(template, &parameters)?)
+}
+
+fn of_file(path: &Path, stage: &str) -> Result<Vec<(String, String)>, SamConfigError> {
+    let path = path.to_owned();
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(source) => return Err(SamConfigError::Read { path, source }),
+    };
+    parameters(&text, stage).map_err(|source| SamConfigError::Malformed { path, source })
 }
 
 fn parameters(text: &str, stage: &str) -> Result<Vec<(String, String)>, Malformed> {
