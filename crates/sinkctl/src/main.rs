@@ -148,8 +148,8 @@ struct SourceArguments {
 /// What `--stage` means, wherever a deployed one is looked up.
 #[cfg(any(feature = "aws", feature = "kafka"))]
 const STAGE: &str = "The deployed stage: the section of this name in `samconfig.toml` beside the template, or else the \
-                     one that sets `Stage` to it; its `parameter_overrides` hold. Without a section it has the \
-                     template's defaults";
+                     one that sets `Stage` to it; its `parameter_overrides` hold. What they don't set has the \
+                     template's default, but for `Stage`, which then is this name";
 
 /// What `--parameter` means there.
 #[cfg(feature = "aws")]

@@ -1,6 +1,7 @@
 //! What a stage is deployed with: `samconfig.toml` beside the template.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -69,33 +70,35 @@ pub enum Malformed {
 
 /// Reads the template as `sam deploy` does for a stage, or for the local one; `given` wins over what the file says.
 ///
-/// A stage is the section of its name, or else the one that sets `Stage` to it; without a section it has the template's
-/// defaults. The local one always does.
+/// A stage is the section of its name, or else the one that sets `Stage` to it. What the file does not say has the
+/// template's default, but for the stage's name. For the local one the file says nothing.
 pub fn template(
     template: &Path,
     stage: Option<&str>,
     given: &[(String, String)],
 ) -> Result<Template, SamConfigError> {
     let deployed = match stage {
-        Some(stage) => of_file(&template.with_file_name(FILE_NAME), stage)?,
-        None => vec![(STAGE.to_owned(), LOCAL_STAGE.to_owned())],
+        Some(stage) => of_file(template.with_file_name(FILE_NAME), stage)?,
+        None => Vec::new(),
     };
-    let parameters: Vec<_> =
-        deployed.iter().chain(given).map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    Ok(Template::read(template, &parameters)?)
+    // The last one counts.
+    let mut parameters = BTreeMap::from([(STAGE, stage.unwrap_or(LOCAL_STAGE))]);
+    parameters
+        .extend(deployed.iter().chain(given).map(|(name, value)| (name.as_str(), value.as_str())));
+    Ok(Template::read(template, &parameters.into_iter().collect::<Vec<_>>())?)
 }
 
-fn of_file(path: &Path, stage: &str) -> Result<Vec<(String, String)>, SamConfigError> {
-    let path = path.to_owned();
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(source) => return Err(SamConfigError::Read { path, source }),
-    };
-    parameters(&text, stage).map_err(|source| SamConfigError::Malformed { path, source })
+fn of_file(path: PathBuf, stage: &str) -> Result<Vec<(String, String)>, SamConfigError> {
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            of_stage(&text, stage).map_err(|source| SamConfigError::Malformed { path, source })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(SamConfigError::Read { path, source }),
+    }
 }
 
-fn parameters(text: &str, stage: &str) -> Result<Vec<(String, String)>, Malformed> {
+fn of_stage(text: &str, stage: &str) -> Result<Vec<(String, String)>, Malformed> {
     let sections: Table = text.parse()?;
     if let Some(section) = sections.get(stage) {
         return overrides(stage, section);
@@ -104,17 +107,14 @@ fn parameters(text: &str, stage: &str) -> Result<Vec<(String, String)>, Malforme
     for (name, section) in &sections {
         let overrides = overrides(name, section)?;
         if overrides.iter().any(|(name, value)| name == STAGE && value == stage) {
-            found.push((name.clone(), overrides));
+            found.push((name, overrides));
         }
     }
-    match found.len() {
-        0 => Ok(vec![(STAGE.to_owned(), stage.to_owned())]),
-        1 => Ok(found.remove(0).1),
-        _ => Err(Malformed::Ambiguous {
-            stage: stage.to_owned(),
-            sections: found.into_iter().map(|(name, _)| format!("`{name}`")).collect(),
-        }),
+    if found.len() > 1 {
+        let sections = found.iter().map(|(name, _)| format!("`{name}`")).collect();
+        return Err(Malformed::Ambiguous { stage: stage.to_owned(), sections });
     }
+    Ok(found.pop().map(|(_, overrides)| overrides).unwrap_or_default())
 }
 
 /// The parameters that a section gives: the command's own, or else those of all commands.
@@ -150,7 +150,7 @@ mod tests {
         #[track_caller]
         fn check(overrides: &str, expected: &[(&str, &str)]) {
             let text = format!("version = 0.1\n[val.global.parameters]\n{overrides}");
-            let parameters = parameters(&text, "val").unwrap();
+            let parameters = of_stage(&text, "val").unwrap();
             let parameters: Vec<_> =
                 parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             assert_eq!(parameters, expected);
@@ -167,7 +167,6 @@ mod tests {
             &[("A", "b \"c\" d=e"), ("F", ""), ("G", "h=i")],
         );
         check(r#"parameter_overrides = """#, &[]);
-        // It is deployed with the template's defaults.
         check(r#"region = "us-east-1""#, &[]);
         let of_deploy = "[val.deploy.parameters]\nparameter_overrides = \"Prefix=deployed\"";
         check(of_deploy, &[("Prefix", "deployed")]);
@@ -188,7 +187,7 @@ mod tests {
             };
             let sections = [("val", "other"), ("mine", "alice"), ("ours", "us"), ("theirs", "us")]
                 .map(section);
-            let found = match parameters(&sections.concat(), stage) {
+            let found = match of_stage(&sections.concat(), stage) {
                 Ok(parameters) => {
                     let parameters =
                         parameters.iter().map(|(name, value)| format!("{name}={value}"));
@@ -203,7 +202,7 @@ mod tests {
         check("other", "Stage=other Prefix=val");
         check("mine", "Stage=alice Prefix=mine");
         check("alice", "Stage=alice Prefix=mine");
-        check("production", "Stage=production");
+        check("production", "");
         check("us", "the sections `ours`, `theirs` all set Stage=us: name one of them");
     }
 
@@ -215,15 +214,15 @@ mod tests {
             let expected = format!(
                 "`parameter_overrides` of the section `val`: expected Name=Value, found `{found}`"
             );
-            assert_eq!(parameters(&text, "val").unwrap_err().to_string(), expected);
+            assert_eq!(of_stage(&text, "val").unwrap_err().to_string(), expected);
             // It may be the one that is looked for.
-            assert_eq!(parameters(&text, "other").unwrap_err().to_string(), expected);
+            assert_eq!(of_stage(&text, "other").unwrap_err().to_string(), expected);
         }
 
         check("7", "integer");
         check("[\"Stage=val\", true]", "boolean");
         check("\"Stage=val Prefix\"", "Prefix");
         check("'Stage=val Prefix=\"a'", "Stage=val Prefix=\"a");
-        assert_eq!(parameters("[val", "val").unwrap_err().to_string(), "it is not TOML");
+        assert_eq!(of_stage("[val", "val").unwrap_err().to_string(), "it is not TOML");
     }
 }
