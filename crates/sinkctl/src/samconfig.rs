@@ -132,13 +132,33 @@ fn overrides(name: &str, section: &Value) -> Result<Vec<(String, String)>, Malfo
     let mut overrides = Vec::new();
     for text in texts {
         let text = text.as_str().ok_or_else(|| malformed(text.type_str()))?;
-        // Each may hold several, with quotes as a shell has them.
-        for word in shlex::split(text).ok_or_else(|| malformed(text))? {
+        // Each may hold several.
+        for word in words(text).ok_or_else(|| malformed(text))? {
             let (name, value) = word.split_once('=').ok_or_else(|| malformed(&word))?;
             overrides.push((name.to_owned(), value.to_owned()));
         }
     }
     Ok(overrides)
+}
+
+/// The words between spaces, without the quotes and backslashes around and before what is part of a word; `None` if a
+/// quote has no end.
+fn words(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match (character, quote) {
+            ('\\', _) => word.get_or_insert_default().push(characters.next()?),
+            ('"' | '\'', None) => quote = Some(character),
+            (_, Some(opening)) if character == opening => quote = None,
+            (' ', None) => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
 }
 
 #[cfg(test)]
