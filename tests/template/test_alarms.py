@@ -53,21 +53,21 @@ BY_SINK = {
 
 # When each is raised: what is compared, and with what; seconds of a period, and of how many periods how many.
 WHEN = {
-    "ErrorsAlarm": ("Sum", 0, 60, 10, 5),
+    "ErrorsAlarm": ("Sum", 0, 60, 15, 5),
     "ThrottlesAlarm": ("Sum", 0, 60, 10, 5),
-    "DurationAlarm": ("100 * duration / (60 * 1000)", 80, 300, 1, 1),
+    "DurationAlarm": ("100 * duration / (60 * 1000)", 80, 60, 5, 1),
     "SilentAlarm": ("Sum", 0, 3600, "96", "96"),
-    "AppianLagAlarm": ("IF(lag > 10 * 100, DIFF(lag), 0)", 0, 600, 3, 3),
-    "SeatoolLagAlarm": ("IF(lag > 10 * 500, DIFF(lag), 0)", 0, 600, 3, 3),
-    "QuarantinedAlarm": ("Sum", 0, 3600, 1, 1),
-    "QuarantineFailedAlarm": ("Sum", 0, 300, 1, 1),
-    "TombstoneFailedAlarm": ("Sum", 0, 300, 1, 1),
+    "AppianLagAlarm": ("IF(lag > 10 * 100, DIFF(lag), 0)", 0, 600, 4, 4),
+    "SeatoolLagAlarm": ("IF(lag > 10 * 500, DIFF(lag), 0)", 0, 600, 4, 4),
+    "QuarantinedAlarm": ("Sum", 0, 60, 60, 1),
+    "QuarantineFailedAlarm": ("Sum", 0, 60, 5, 1),
+    "TombstoneFailedAlarm": ("Sum", 0, 60, 5, 1),
     "RegressionsAlarm": ("IF(received > 0, 100 * regressions / received, 0)", 1, 300, 3, 2),
     "StaleAlarm": ("IF(received > 0, 100 * stale / received, 0)", 50, 900, 4, 4),
-    "DroppedAlarm": ("Sum", 0, 300, 1, 1),
+    "DroppedAlarm": ("Sum", 0, 60, 5, 1),
     "PollingAlarm": ("Sum", 0, 300, 3, 3),
-    "BucketAlarm": ("Sum", 0, 3600, 1, 1),
-    "QueueAlarm": ("Maximum", 0, 3600, 1, 1),
+    "BucketAlarm": ("Sum", 0, 60, 60, 1),
+    "QueueAlarm": ("Maximum", 0, 60, 60, 1),
 }
 
 
