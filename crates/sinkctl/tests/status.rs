@@ -277,8 +277,8 @@ sinkSeatoolData
   alarms     10 of 12 quiet; raised: sinkSeatoolData-tombstone-failed; without
              enough data: sinkSeatoolData-silent
 
-WRONG: alarm sinkSeatoolData-tombstone-failed: above 0 in 1 of the last 1
-periods of 5 min
+WRONG: alarm sinkSeatoolData-tombstone-failed: above 0 in 1 of the last 5
+periods of 1 min
 "
     );
     assert_eq!(output.status.code(), Some(1), "{output:?}");

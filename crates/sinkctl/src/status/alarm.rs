@@ -173,19 +173,19 @@ mod tests {
         check("quarantined", &[(own, "quarantined", &[(0, 0.0)])], AlarmState::Ok);
         check("tombstone-failed", &[(own, "tombstoneFailed", &[(1, 2.0)])], AlarmState::Alarm);
 
-        let five = [(0, 1.0), (2, 1.0), (4, 3.0), (6, 1.0), (9, 1.0)];
+        let five = [(0, 1.0), (2, 1.0), (4, 3.0), (6, 1.0), (14, 1.0)];
         check("errors", &[(lambda, "Errors", &five)], AlarmState::Alarm);
         check("errors", &[(lambda, "Errors", &five[1..])], AlarmState::Ok);
         check("duration", &[(lambda, "Duration", &[(1, 48_001.0)])], AlarmState::Alarm);
         check("duration", &[(lambda, "Duration", &[(1, 48_000.0)])], AlarmState::Ok);
 
         // More than ten batches of 500.
-        let growing = [(0, 5003.0), (10, 5002.0), (20, 5001.0), (30, 5000.0)];
+        let growing = [(0, 5004.0), (10, 5003.0), (20, 5002.0), (30, 5001.0), (40, 5000.0)];
         check("lag", &[(lambda, "OffsetLag", &growing)], AlarmState::Alarm);
-        check("lag", &[(lambda, "OffsetLag", &growing[..3])], AlarmState::Ok);
-        let few = [(0, 5002.0), (10, 5001.0), (20, 5000.0), (30, 4999.0)];
+        check("lag", &[(lambda, "OffsetLag", &growing[..4])], AlarmState::Ok);
+        let few = [(0, 5003.0), (10, 5002.0), (20, 5001.0), (30, 5000.0), (40, 4999.0)];
         check("lag", &[(lambda, "OffsetLag", &few)], AlarmState::Ok);
-        let standing = [(0, 5003.0), (10, 5003.0), (20, 5002.0), (30, 5001.0)];
+        let standing = [(0, 5004.0), (10, 5004.0), (20, 5003.0), (30, 5002.0), (40, 5001.0)];
         check("lag", &[(lambda, "OffsetLag", &standing)], AlarmState::Ok);
 
         let hundred = [(0, 100.0), (5, 100.0), (10, 100.0)];

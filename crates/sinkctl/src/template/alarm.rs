@@ -204,7 +204,7 @@ mod tests {
             &[],
             "AppianErrorsAlarm",
             &format!(
-                "sinkAppianData-errors: AWS/Lambda/Errors of {appian} Sum 60 s: it > 0 in 5 of 10"
+                "sinkAppianData-errors: AWS/Lambda/Errors of {appian} Sum 60 s: it > 0 in 5 of 15"
             ),
         );
         check(
@@ -220,7 +220,7 @@ mod tests {
             "AppianLagAlarm",
             &format!(
                 "sinkAppianData-lag: lagAWS/Lambda/OffsetLag of {appian} Maximum 600 s: IF(lag > 10 * 100, DIFF(lag), 0) \
-                 > 0 in 3 of 3"
+                 > 0 in 4 of 4"
             ),
         );
         check(
@@ -231,7 +231,7 @@ mod tests {
         check(
             &[("OnFailureDestination", "sqs")],
             "FailuresQueueAlarm",
-            "failures-queue: AWS/SQS/ApproximateNumberOfMessagesVisible of FailuresQueue Maximum 3600 s: it > 0 in 1 of 1",
+            "failures-queue: AWS/SQS/ApproximateNumberOfMessagesVisible of FailuresQueue Maximum 60 s: it > 0 in 1 of 60",
         );
     }
 
