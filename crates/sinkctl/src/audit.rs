@@ -23,8 +23,8 @@ use dynamo_sink::{
 };
 
 use crate::{
+    samconfig::{self, SamConfigError},
     tables::{self, TableError},
-    template::{LOCAL_STAGE, Template, TemplateError},
 };
 
 use expected::Expected;
@@ -49,7 +49,9 @@ pub struct Audit {
     pub template: PathBuf,
     /// The function's binary, such as `sinkSeatoolData`.
     pub function: String,
-    /// The template's parameters that are not their defaults; without `Stage` it is the local stage.
+    /// The deployed stage; `None` is the local one.
+    pub stage: Option<String>,
+    /// The template's parameters that are not what the stage is deployed with.
     pub parameters: Vec<(String, String)>,
     /// The Kafka cluster.
     pub bootstrap_servers: String,
@@ -67,7 +69,7 @@ pub struct Audit {
 pub enum AuditError {
     /// Occurs when the template can't be read.
     #[error(transparent)]
-    Template(#[from] TemplateError),
+    Template(#[from] SamConfigError),
     /// Occurs when there is no such function.
     #[error("there is no function `{found}`: expected {}", accepted.join(" or "))]
     UnknownFunction {
@@ -108,9 +110,7 @@ pub async fn run(audit: &Audit, progress: &mut dyn Write) -> Result<Report, Audi
 
 /// The sink that is asked for, with the settings that the template gives it.
 fn function(audit: &Audit) -> Result<(Sink, Settings), AuditError> {
-    let given = audit.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let parameters: Vec<_> = [("Stage", LOCAL_STAGE)].into_iter().chain(given).collect();
-    let template = Template::read(&audit.template, &parameters)?;
+    let template = samconfig::template(&audit.template, audit.stage.as_deref(), &audit.parameters)?;
     let sink = SINKS.into_iter().find(|sink| sink.name == audit.function);
     let declared =
         template.functions.into_iter().find(|function| function.binary == audit.function);

@@ -112,13 +112,21 @@ pub enum EsmError {
         /// The functions that have one.
         known: Vec<String>,
     },
+    /// Occurs when a function is named whose mapping the parameters leave out.
+    #[error(
+        "the mapping of `{function}` is absent: give its parameter `AppianEnabled` or `SeatoolEnabled` the value `true`"
+    )]
+    AbsentMapping {
+        /// The function.
+        function: String,
+    },
     /// Occurs when no mapping is enabled.
     #[error(
         "the template has no mapping that is enabled: `--parameter AppianEnabled=true`, say, enables one"
     )]
     NoMapping,
-    /// Occurs when mappings would share a consumer group, which Lambda wants to be unique.
-    #[error("mappings can't share the group `{group}`: name one function")]
+    /// Occurs when one group is given for several mappings.
+    #[error("`--group {group}` is for the mapping of one function: name it")]
     SharedGroup {
         /// The group.
         group: String,
@@ -353,10 +361,15 @@ fn choose<'t>(
             Some((mapping, functions.find(|it| it.logical_id == mapping.function)?))
         })
         .collect();
-    let is_known = |binary: &&String| all.iter().any(|(_, function)| function.binary == **binary);
-    if let Some(unknown) = binaries.iter().find(|binary| !is_known(binary)) {
+    let has_mapping =
+        |binary: &&String| all.iter().any(|(_, function)| function.binary == **binary);
+    if let Some(function) = binaries.iter().find(|binary| !has_mapping(binary)) {
+        let function = function.clone();
+        if template.functions.iter().any(|it| it.binary == function) {
+            return Err(EsmError::AbsentMapping { function });
+        }
         let known = all.iter().map(|(_, function)| format!("`{}`", function.binary)).collect();
-        return Err(EsmError::UnknownFunction { function: unknown.clone(), known });
+        return Err(EsmError::UnknownFunction { function, known });
     }
     let is_chosen = |(mapping, function): &(&template::Mapping, &Function)| {
         mapping.is_enabled && (binaries.is_empty() || binaries.contains(&function.binary))
@@ -384,7 +397,7 @@ fn introduce(
             None => "retries have no end".to_owned(),
         };
         report.line(&format!(
-            "{name}: the template's on-failure destination is in AWS; without `--on-failure DIR` {retries}"
+            "{name}: the template's on-failure destination is not used here; without `--on-failure DIR` {retries}"
         ));
     }
     let answers_partially =
@@ -447,5 +460,56 @@ async fn finish(
                 stopper.send_replace(true);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORKSPACE_TEMPLATE: &str = include_str!("../../../template.yaml");
+
+    #[test]
+    fn mappings_run_as_they_are_enabled() {
+        #[track_caller]
+        fn check(parameters: &[(&str, &str)], binaries: &[&str], expected: Result<&[&str], &str>) {
+            let template = Template::parse(WORKSPACE_TEMPLATE, parameters).unwrap();
+            let binaries: Vec<_> = binaries.iter().map(|&it| it.to_owned()).collect();
+            let chosen = choose(&template, &binaries);
+            let chosen =
+                chosen.map(|all| all.iter().map(|(it, _)| it.logical_id.as_str()).collect());
+            let chosen: Result<Vec<_>, _> = chosen.map_err(|error| error.to_string());
+            assert_eq!(chosen.as_deref().map_err(String::as_str), expected);
+        }
+
+        let both = ["AppianMapping", "SeatoolMapping"];
+        check(&[], &[], Ok(&both));
+        check(&[], &["sinkSeatoolData"], Ok(&both[1..]));
+        for value in ["false", "absent"] {
+            check(&[("AppianEnabled", value)], &[], Ok(&both[1..]));
+            check(&[("AppianEnabled", value)], &["sinkSeatoolData"], Ok(&both[1..]));
+            check(
+                &[("AppianEnabled", value), ("SeatoolEnabled", "absent")],
+                &[],
+                Err(
+                    "the template has no mapping that is enabled: `--parameter AppianEnabled=true`, say, enables one",
+                ),
+            );
+        }
+        check(
+            &[("AppianEnabled", "absent")],
+            &["sinkAppianData"],
+            Err(
+                "the mapping of `sinkAppianData` is absent: give its parameter `AppianEnabled` or `SeatoolEnabled` the \
+                 value `true`",
+            ),
+        );
+        check(
+            &[("AppianEnabled", "absent")],
+            &["sinkOther"],
+            Err(
+                "the template has no mapping for a function `sinkOther`, but for `sinkSeatoolData`",
+            ),
+        );
     }
 }

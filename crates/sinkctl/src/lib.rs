@@ -2,6 +2,9 @@
 
 pub mod template;
 
+#[cfg(any(feature = "aws", feature = "kafka"))]
+pub mod samconfig;
+
 pub mod build;
 pub mod dynamodb;
 pub mod events;

@@ -115,6 +115,8 @@ struct DynamodbArguments {
 struct AuditArguments {
     /// The function's binary: `sinkAppianData` or `sinkSeatoolData`.
     function: String,
+    #[arg(long, value_name = "NAME", help = STAGE)]
+    stage: Option<String>,
     #[command(flatten)]
     source: SourceArguments,
     /// A local DynamoDB, such as `http://127.0.0.1:8000` [default: what the AWS SDK finds by itself].
@@ -142,6 +144,17 @@ struct SourceArguments {
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = name_and_value)]
     parameters: Vec<(String, String)>,
 }
+
+/// What `--stage` means, wherever a deployed one is looked up.
+#[cfg(any(feature = "aws", feature = "kafka"))]
+const STAGE: &str = "The deployed stage: the section of this name in `samconfig.toml` beside the template, or else the \
+                     one that sets `Stage` to it; its `parameter_overrides` hold. What they don't set has the \
+                     template's default, but for `Stage`, which then is this name";
+
+/// What `--parameter` means there.
+#[cfg(feature = "aws")]
+const PARAMETER: &str = "A parameter of the template, such as `Prefix=compare-sinks`, that wins over `samconfig.toml`; \
+                         may be repeated";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -184,7 +197,7 @@ const AUDIT_EXAMPLES: &str = "\
 Examples:
   sinkctl audit sinkSeatoolData --dynamodb-endpoint http://127.0.0.1:8000
   sinkctl audit sinkAppianData --json --dynamodb-endpoint http://127.0.0.1:8000
-  sinkctl audit sinkSeatoolData --parameter Stage=val --parameter SeatoolEpoch=1 \\
+  sinkctl audit sinkSeatoolData --stage val \\
       --bootstrap-servers b-1.example:9096 -X security.protocol=sasl_ssl -X sasl.mechanism=SCRAM-SHA-512 ...
 
 Exit status: 0 without a difference, 1 with differences, 2 when it could not be done.
@@ -297,6 +310,7 @@ async fn audit(template: PathBuf, arguments: AuditArguments) -> Result<ExitCode,
     let audit = Audit {
         template,
         function: arguments.function,
+        stage: arguments.stage,
         parameters: arguments.source.parameters,
         bootstrap_servers: arguments.source.bootstrap_servers,
         properties: arguments.source.properties,

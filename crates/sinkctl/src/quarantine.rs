@@ -31,8 +31,9 @@ use dynamo_sink::settings::QUARANTINE_TABLE_NAME;
 use crate::{
     build::BuildError,
     invoke::{AddressError, lambda::SettingsError},
+    samconfig::{self, SamConfigError},
     tables::{self, TableError},
-    template::{LOCAL_STAGE, Template, TemplateError},
+    template::Template,
 };
 use store::Store;
 
@@ -43,7 +44,7 @@ pub struct Place {
     pub template: PathBuf,
     /// The deployment's stage; `None` is the local one.
     pub stage: Option<String>,
-    /// The template's parameters that are not their defaults.
+    /// The template's parameters that are not what the stage is deployed with.
     pub parameters: Vec<(String, String)>,
     /// A local DynamoDB; `None` is what the AWS SDK finds by itself.
     pub dynamodb_endpoint: Option<String>,
@@ -55,7 +56,7 @@ pub struct Place {
 pub enum QuarantineError {
     /// Occurs when the template can't be read.
     #[error(transparent)]
-    Template(#[from] TemplateError),
+    Template(#[from] SamConfigError),
     /// Occurs when the template's functions don't name one quarantine.
     #[error("the template's functions name {} quarantine tables in `{QUARANTINE_TABLE_NAME}`: expected one", found.len())]
     NotOneTable {
@@ -107,10 +108,8 @@ pub enum QuarantineError {
 impl Place {
     /// Reads the template, and says where the quarantine is.
     pub async fn open(&self) -> Result<(Template, Store), QuarantineError> {
-        let stage = self.stage.as_deref().unwrap_or(LOCAL_STAGE);
-        let given = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let parameters: Vec<_> = [("Stage", stage)].into_iter().chain(given).collect();
-        let template = Template::read(&self.template, &parameters)?;
+        let template =
+            samconfig::template(&self.template, self.stage.as_deref(), &self.parameters)?;
         let tables = template.functions.iter();
         let tables: BTreeSet<_> = tables
             .filter_map(|function| function.variables.get(QUARANTINE_TABLE_NAME).cloned())

@@ -196,10 +196,10 @@ struct DropArguments {
 /// Where the quarantine is.
 #[derive(Args)]
 struct PlaceArguments {
-    /// The deployed stage, found by the AWS SDK's usual region and credentials.
     #[arg(
         long,
         value_name = "NAME",
+        help = crate::STAGE,
         required_unless_present = "dynamodb_endpoint",
         help_heading = "Where"
     )]
@@ -207,8 +207,7 @@ struct PlaceArguments {
     /// A local DynamoDB, such as `http://127.0.0.1:8000`, with the stage `local` unless another is named.
     #[arg(long, value_name = "URL", value_parser = crate::url, help_heading = "Where")]
     dynamodb_endpoint: Option<String>,
-    /// A parameter of the template, such as `SeatoolEpoch=1`, for functions that run here; may be repeated.
-    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = crate::name_and_value, help_heading = "Where")]
+    #[arg(long = "parameter", value_name = "NAME=VALUE", help = crate::PARAMETER, value_parser = crate::name_and_value, help_heading = "Where")]
     parameters: Vec<(String, String)>,
 }
 

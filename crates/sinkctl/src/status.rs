@@ -50,6 +50,8 @@ pub const OLDEST_RECORD_AGE: &str = "oldestRecordAge";
 pub struct Status {
     /// The stage.
     pub stage: String,
+    /// What the names of all that belongs to it begin with.
+    pub name_prefix: String,
     /// Where it was asked for.
     pub place: String,
     /// When, in milliseconds since 1970.

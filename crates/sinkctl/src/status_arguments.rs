@@ -34,8 +34,7 @@ not everything could be read, or nothing at all.";
 
 #[derive(Args)]
 pub(crate) struct StatusArguments {
-    /// The stage in AWS.
-    #[arg(long, value_name = "NAME", required_unless_present = "esm")]
+    #[arg(long, value_name = "NAME", help = crate::STAGE, required_unless_present = "esm")]
     stage: Option<String>,
     /// A local event source mapping instead, at the address that `sinkctl esm --status-address` prints.
     #[arg(long, value_name = "URL", value_parser = crate::url, conflicts_with_all = ["stage", "parameters"])]
@@ -43,8 +42,7 @@ pub(crate) struct StatusArguments {
     /// The local DynamoDB of that mapping.
     #[arg(long, value_name = "URL", value_parser = crate::url, default_value_t = format!("http://127.0.0.1:{DEFAULT_PORT}"))]
     dynamodb_endpoint: String,
-    /// A parameter of the template that the stage was deployed with, as far as it names something; may be repeated.
-    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = crate::name_and_value)]
+    #[arg(long = "parameter", value_name = "NAME=VALUE", help = crate::PARAMETER, value_parser = crate::name_and_value)]
     parameters: Vec<(String, String)>,
     /// How many minutes the counts are of.
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1440))]

@@ -30,10 +30,12 @@ pub(crate) struct TailArguments {
     /// A file, or `-` for standard input; with --stage a function's binary.
     #[arg(value_name = "FUNCTION|FILE|-")]
     source: String,
-    /// The stage in AWS whose function it is.
     #[cfg(feature = "aws")]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = crate::STAGE)]
     stage: Option<String>,
+    #[cfg(feature = "aws")]
+    #[arg(long = "parameter", value_name = "NAME=VALUE", help = crate::PARAMETER, value_parser = crate::name_and_value, requires = "stage")]
+    parameters: Vec<(String, String)>,
     /// How far back to begin: a number and `s`, `m`, `h` or `d`.
     #[cfg(feature = "aws")]
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = time, requires = "stage")]
@@ -83,12 +85,12 @@ async fn follow(
     formatter: Formatter,
 ) -> Result<(), Box<dyn Error>> {
     use sinkctl::{
+        samconfig,
         status::aws,
         tail::logs::{self, Follow},
-        template::Template,
     };
 
-    let functions = Template::read(template, &[("Stage", stage)])?.functions;
+    let functions = samconfig::template(template, Some(stage), &arguments.parameters)?.functions;
     let Some(function) = functions.iter().find(|it| it.binary == arguments.source) else {
         let known: Vec<_> = functions.iter().map(|it| format!("`{}`", it.binary)).collect();
         let (source, known) = (&arguments.source, known.join(", "));

@@ -171,6 +171,18 @@ pub enum TemplateError {
 }
 
 impl Template {
+    /// The stage, as the functions are told it.
+    pub fn stage(&self) -> &str {
+        let mut stages = self.functions.iter().filter_map(|it| it.variables.get("STAGE"));
+        stages.next().map_or("", String::as_str)
+    }
+
+    /// What the names of all that belongs to the stage begin with: a function's name without its binary's.
+    pub fn name_prefix(&self) -> &str {
+        let mut prefixes = self.functions.iter().filter_map(|it| it.name.strip_suffix(&it.binary));
+        prefixes.next().unwrap_or_default()
+    }
+
     /// Searches `start` and the directories above it for a template.
     pub fn find(start: &Path) -> Result<PathBuf, TemplateError> {
         let found = start

@@ -43,8 +43,7 @@ use sinkctl::{
         summary::{EndedBy, Summary, Why},
         target::{Functions, Target},
     },
-    tables,
-    template::{LOCAL_STAGE, Template},
+    samconfig, tables,
 };
 
 const TOPIC: &str = "aws.appian.cmcs.MCP_SPA_PCKG";
@@ -74,8 +73,7 @@ impl Stage {
     }
 
     async fn named(name: Option<&'static str>, records: &[String]) -> Self {
-        let parameters = [("Stage", name.unwrap_or(LOCAL_STAGE))];
-        let template = Template::read(&TEMPLATE, &parameters).unwrap();
+        let template = samconfig::template(&TEMPLATE, name, &[]).unwrap();
         let tables = without_streams(&template.tables);
         let dynamodb = LocalDynamoDb::start(Storage::Memory, 0, &tables).await.unwrap();
         let stage = Self { name, dynamodb };
@@ -506,7 +504,7 @@ async fn a_deployed_stage_is_mended_through_lambda() {
     let stage = Stage::named(Some("master"), &[deep(1), bad(2)]).await;
     let endpoint = stage.dynamodb.endpoint();
     let target = stage.targets(MENDED, &endpoint).await.remove(SINK).unwrap();
-    let lambda = lambda("compare-connector-master-sinkAppianData", target).await;
+    let lambda = lambda("compare-sinks-master-sinkAppianData", target).await;
     let variables = [
         ("AWS_ACCESS_KEY_ID", "local"),
         ("AWS_SECRET_ACCESS_KEY", "local"),

@@ -4,8 +4,9 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::Arc,
 };
@@ -21,6 +22,7 @@ use ciborium::Value as Cbor;
 use serde_json::{Value, json};
 use sinkctl::{
     dynamodb::{LocalDynamoDb, Storage, without_streams},
+    samconfig,
     status::{
         document::{Document, FunctionDocument},
         series::Metrics,
@@ -29,12 +31,14 @@ use sinkctl::{
 };
 use tokio::net::TcpListener;
 
-const APPIAN: &str = "compare-connector-val-sinkAppianData";
-const SEATOOL: &str = "compare-connector-val-sinkSeatoolData";
+/// As the workspace's `samconfig.toml` has it.
+const SEATOOL: &str = "compare-sinks-val-sinkSeatoolData";
 
 /// What the stand-in tells.
 #[derive(Clone, Debug)]
 struct Account {
+    /// The stage that is deployed.
+    stage: Template,
     /// The operations that it denies.
     denied: Vec<&'static str>,
     /// The alarms that are raised.
@@ -47,7 +51,17 @@ struct Account {
 
 impl Account {
     fn well() -> Self {
-        Self { denied: Vec::new(), raised: Vec::new(), result: "OK", quarantined: Vec::new() }
+        Self::of(&template(), "val")
+    }
+
+    fn of(template: &Path, stage: &str) -> Self {
+        Self {
+            stage: samconfig::template(template, Some(stage), &[]).unwrap(),
+            denied: Vec::new(),
+            raised: Vec::new(),
+            result: "OK",
+            quarantined: Vec::new(),
+        }
     }
 }
 
@@ -65,12 +79,12 @@ async fn a_stage_in_aws_is_one_screen() {
         )
     };
     let expected = format!(
-        "compare-connector val, AWS us-east-1: all is well
+        "compare-sinks-val, AWS us-east-1: all is well
 
 {}
 {}
   quarantine empty
-  alarms     21 of 21 quiet
+  alarms     20 of 20 quiet
 
 Nothing is wrong.
 ",
@@ -88,19 +102,19 @@ Nothing is wrong.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_decides_the_exit_status() {
     let account = Account {
-        raised: vec!["sinkSeatoolData-lag", "failures-bucket"],
+        raised: vec!["sinkSeatoolData-lag", "sinkSeatoolData-stale"],
         result: "PROBLEM: Function call failed",
         quarantined: vec!["sinkSeatoolData", "sinkAppianData", "sinkSeatoolData"],
         ..Account::well()
     };
     let expected = "
   quarantine 3 records wait: 1 of sinkAppianData, 2 of sinkSeatoolData
-  alarms     19 of 21 quiet; raised: sinkSeatoolData-lag, failures-bucket
+  alarms     18 of 20 quiet; raised: sinkSeatoolData-lag, sinkSeatoolData-stale
 
 WRONG: sinkSeatoolData: PROBLEM: Function call failed
 WRONG: 3 records wait in the quarantine
 WRONG: alarm sinkSeatoolData-lag: Threshold crossed
-WRONG: alarm failures-bucket: Threshold crossed
+WRONG: alarm sinkSeatoolData-stale: Threshold crossed
 What to do: \"Troubleshooting\" in the README, --json, `sinkctl quarantine list`.
 ";
     check(account.clone(), &[], 1, expected).await;
@@ -145,19 +159,69 @@ async fn each_part_that_is_denied_says_so_and_the_rest_is_shown() {
         }
     }
     // What is known to be wrong counts more.
-    let raised = vec!["failures-bucket"];
+    let raised = vec!["sinkAppianData-lag"];
     let output = status(Account { raised, ..account(&["Scan"]) }, &[]).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    contains(&output, &[&all[4].1, "WRONG: alarm failures-bucket: Threshold crossed"]);
+    contains(&output, &[&all[4].1, "WRONG: alarm sinkAppianData-lag: Threshold crossed"]);
 
     let output = sinkctl(&["status", "--stage", "other"], &serve(Account::well()).await).await;
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     contains(
         &output,
         &[
-            "alarms not read: there are no alarms `compare-connector-other-…` in this account and region",
+            "alarms not read: there are no alarms `compare-connector-other-…` in this account and region: is the stage \
+             deployed there, with this Prefix?",
         ],
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_has_the_names_that_samconfig_deploys_it_with() {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("status");
+    fs::create_dir_all(&directory).unwrap();
+    let beside = directory.join("template.yaml");
+    fs::copy(template(), &beside).unwrap();
+    let file = directory.join("samconfig.toml");
+    let overrides =
+        r#"parameter_overrides = "Stage=\"alice\" Prefix=\"ours\" Monitoring=\"none\"""#;
+    fs::write(&file, format!("version = 0.1\n[mine.deploy.parameters]\n{overrides}\n")).unwrap();
+    let account = Account::of(&beside, "mine");
+    assert_eq!(account.stage.functions[1].name, "ours-alice-sinkSeatoolData");
+    let address = serve(account).await;
+
+    let output = sinkctl_by(&beside, &["status", "--stage", "mine"], &address).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = without_time(&output);
+    assert!(text.starts_with("ours-alice, AWS us-east-1: all is well\n"), "{text}");
+    assert!(text.contains("\n  alarms     the stage has no alarms: Monitoring=none\n"), "{text}");
+    let output = sinkctl_by(&beside, &["status", "--stage", "alice"], &address).await;
+    assert_eq!(without_time(&output), text);
+    let tail = ["tail", "sinkSeatoolData", "--stage", "mine", "--no-follow"];
+    let output = sinkctl_by(&beside, &tail, &address).await;
+    assert!(output.status.success() && output.stdout.ends_with(b"second\n"), "{output:?}");
+
+    // What is given wins.
+    let denied = vec!["FilterLogEvents", "GetMetricData"];
+    let address = serve(Account { denied, ..Account::of(&beside, "mine") }).await;
+    let other = ["--parameter", "Prefix=other", "--parameter", "Monitoring=full"];
+    let arguments = [&["status", "--stage", "mine"], &other[..]].concat();
+    let text = without_time(&sinkctl_by(&beside, &arguments, &address).await);
+    assert!(text.contains("there are no alarms `other-alice-…` in"), "{text}");
+    let output = sinkctl_by(&beside, &[&tail, &other[..]].concat(), &address).await;
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.contains("the log `/aws/lambda/other-alice-sinkSeatoolData` can't be"),
+        "{error}"
+    );
+
+    fs::write(&file, "[mine").unwrap();
+    for arguments in [["status", "--stage", "mine"], ["tail", "sinkSeatoolData", "--stage=mine"]] {
+        let output = sinkctl_by(&beside, &arguments, &address).await;
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        let expected = format!("error: `{}` can't be used: it is not TOML: ", file.display());
+        assert!(error.starts_with(&expected), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,7 +264,7 @@ async fn a_local_mapping_is_shown_and_judged_by_the_same_alarms() {
     let arguments = ["status", "--esm", &address, "--dynamodb-endpoint", &endpoint];
     let output = sinkctl(&arguments, "http://127.0.0.1:1").await;
     let expected = format!(
-        "compare-connector local, {address}: SOMETHING IS WRONG
+        "compare-connector-local, {address}: SOMETHING IS WRONG
 
 sinkSeatoolData
   mapping    Enabled, last result: OK SeatoolMapping
@@ -213,8 +277,8 @@ sinkSeatoolData
   alarms     10 of 12 quiet; raised: sinkSeatoolData-tombstone-failed; without
              enough data: sinkSeatoolData-silent
 
-WRONG: alarm sinkSeatoolData-tombstone-failed: above 0 in 1 of the last 1
-periods of 5 min
+WRONG: alarm sinkSeatoolData-tombstone-failed: above 0 in 1 of the last 5
+periods of 1 min
 "
     );
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -304,8 +368,12 @@ fn without_time(output: &Output) -> String {
 }
 
 async fn sinkctl(arguments: &[&str], endpoint: &str) -> Output {
+    sinkctl_by(&template(), arguments, endpoint).await
+}
+
+async fn sinkctl_by(template: &Path, arguments: &[&str], endpoint: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sinkctl"));
-    command.args(arguments).arg("--template").arg(template()).env("AWS_ENDPOINT_URL", endpoint);
+    command.args(arguments).arg("--template").arg(template).env("AWS_ENDPOINT_URL", endpoint);
     for (name, value) in [
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -316,7 +384,7 @@ async fn sinkctl(arguments: &[&str], endpoint: &str) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
-fn template() -> std::path::PathBuf {
+fn template() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml")
 }
 
@@ -351,7 +419,7 @@ async fn answer(
         let request: Cbor = ciborium::from_reader(&*body).unwrap();
         let answer = match operation {
             _ if is_denied => Cbor::serialized(&json!({"__type": "AccessDenied", "message": "no"})),
-            "GetMetricData" => Ok(metric_data(&request)),
+            "GetMetricData" => Ok(metric_data(&account, &request)),
             _ => Cbor::serialized(&described_alarms(&account, &text(&request, "AlarmNamePrefix"))),
         };
         let mut bytes = Vec::new();
@@ -371,7 +439,7 @@ async fn answer(
         }
         "FilterLogEvents" => {
             let request: Value = serde_json::from_slice(&body).unwrap();
-            assert_eq!(request["logGroupName"], format!("/aws/lambda/{SEATOOL}"));
+            assert_eq!(request["logGroupName"], account.stage.functions[1].log_group);
             let event = |id: &str, time: i64, message: &str| json!({"eventId": id, "timestamp": time, "message": message});
             let batch = format!("{}\n", batch());
             match request["nextToken"].as_str() {
@@ -410,12 +478,11 @@ fn batch() -> Value {
     })
 }
 
-/// The template's alarms at the stage `val`.
+/// The stage's alarms.
 fn described_alarms(account: &Account, prefix: &str) -> Value {
-    let alarms = Template::read(&template(), &[("Stage", "val")]).unwrap().alarms;
-    let alarms = alarms.iter().filter(|it| it.name.starts_with(prefix)).map(|alarm| {
-        let is_raised =
-            account.raised.iter().any(|it| alarm.name == format!("compare-connector-val-{it}"));
+    let alarms = account.stage.alarms.iter();
+    let alarms = alarms.filter(|it| it.name.starts_with(prefix)).map(|alarm| {
+        let is_raised = account.raised.iter().any(|it| alarm.name == format!("{prefix}{it}"));
         json!({
             "AlarmName": alarm.name,
             "AlarmDescription": alarm.description,
@@ -427,7 +494,7 @@ fn described_alarms(account: &Account, prefix: &str) -> Value {
 }
 
 /// What was counted of Seatool, in two points; nothing was of Appian.
-fn metric_data(request: &Cbor) -> Cbor {
+fn metric_data(account: &Account, request: &Cbor) -> Cbor {
     let queries = member(request, "MetricDataQueries").into_array().unwrap();
     let time = |seconds: i64| Cbor::Tag(1, Box::new(Cbor::Integer(seconds.into())));
     let Cbor::Tag(1, end) = member(request, "EndTime") else { panic!("{request:?}") };
@@ -444,10 +511,13 @@ fn metric_data(request: &Cbor) -> Cbor {
             dimensions.iter().map(|it| (text(it, "Name"), text(it, "Value"))).collect();
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let function = &dimensions[0].1;
-        assert!([APPIAN, SEATOOL].contains(&function.as_str()), "{dimensions:?}");
+        let position = account.stage.functions.iter().position(|it| it.name == *function);
         match text(&metric, "Namespace").as_str() {
             "AWS/Lambda" => assert_eq!(dimensions, [pair("FunctionName", function)]),
-            _ => assert_eq!(dimensions, [pair("function", function), pair("stage", "val")]),
+            _ => assert_eq!(
+                dimensions,
+                [pair("function", function), pair("stage", account.stage.stage())]
+            ),
         }
         let (first, second, expected) = match name.as_str() {
             "OffsetLag" => (9, 7, "Maximum"),
@@ -460,10 +530,10 @@ fn metric_data(request: &Cbor) -> Cbor {
             _ => (0, 0, "Sum"),
         };
         assert_eq!(text(&statistic, "Stat"), expected);
-        let points = if function == SEATOOL {
-            vec![(end - 60, second), (end - 120, first)]
-        } else {
-            Vec::new()
+        let points = match position {
+            Some(0) => Vec::new(),
+            Some(1) => vec![(end - 60, second), (end - 120, first)],
+            _ => panic!("{dimensions:?}"),
         };
         let times = points.iter().map(|(at, _)| time(*at)).collect();
         let values = points.iter().map(|(_, value)| Cbor::Float((*value).into())).collect();

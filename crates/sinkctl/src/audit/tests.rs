@@ -185,6 +185,7 @@ fn settings(template: &Path, sink: Sink, parameters: &[(&str, &str)]) -> Setting
     let audit = Audit {
         template: template.to_owned(),
         function: sink.name.to_owned(),
+        stage: None,
         parameters: parameters
             .iter()
             .map(|&(name, value)| (name.to_owned(), value.to_owned()))
@@ -467,6 +468,7 @@ fn an_unknown_function_is_named() {
     let audit = Audit {
         template: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml"),
         function: "sinkOther".to_owned(),
+        stage: None,
         parameters: Vec::new(),
         bootstrap_servers: String::new(),
         properties: Vec::new(),

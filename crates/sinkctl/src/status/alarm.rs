@@ -116,7 +116,11 @@ mod tests {
     fn the_workspace_alarms_are_raised_by_what_was_counted() {
         #[track_caller]
         fn check(suffix: &str, values: Values<'_>, expected: AlarmState) {
-            let template = Template::parse(WORKSPACE_TEMPLATE, &[("Stage", LOCAL_STAGE)]).unwrap();
+            let template = Template::parse(
+                WORKSPACE_TEMPLATE,
+                &[("Stage", LOCAL_STAGE), ("PollerMode", "provisioned")],
+            )
+            .unwrap();
             let mut metrics = Metrics::default();
             for (namespace, name, values) in values {
                 for &(before, value) in *values {
@@ -140,7 +144,7 @@ mod tests {
             ];
             let document = Document {
                 stage: LOCAL_STAGE.to_owned(),
-                began: (NOW - 25 * 60) * 60_000,
+                began: (NOW - 97 * 60) * 60_000,
                 time: NOW * 60_000 + 59_999,
                 functions: functions
                     .map(|(name, mapping, metrics)| {
@@ -164,21 +168,24 @@ mod tests {
         let (own, lambda) = (NAMESPACE, "AWS/Lambda");
         check("quarantined", &[], AlarmState::Ok);
         check("quarantined", &[(own, "quarantined", &[(0, 1.0)])], AlarmState::Alarm);
-        check("quarantined", &[(own, "quarantined", &[(4, 1.0)])], AlarmState::Alarm);
-        check("quarantined", &[(own, "quarantined", &[(5, 1.0)])], AlarmState::Ok);
+        check("quarantined", &[(own, "quarantined", &[(59, 1.0)])], AlarmState::Alarm);
+        check("quarantined", &[(own, "quarantined", &[(60, 1.0)])], AlarmState::Ok);
         check("quarantined", &[(own, "quarantined", &[(0, 0.0)])], AlarmState::Ok);
         check("tombstone-failed", &[(own, "tombstoneFailed", &[(1, 2.0)])], AlarmState::Alarm);
 
-        let five = [(0, 1.0), (2, 1.0), (4, 3.0), (6, 1.0), (9, 1.0)];
+        let five = [(0, 1.0), (2, 1.0), (4, 3.0), (6, 1.0), (14, 1.0)];
         check("errors", &[(lambda, "Errors", &five)], AlarmState::Alarm);
         check("errors", &[(lambda, "Errors", &five[1..])], AlarmState::Ok);
         check("duration", &[(lambda, "Duration", &[(1, 48_001.0)])], AlarmState::Alarm);
         check("duration", &[(lambda, "Duration", &[(1, 48_000.0)])], AlarmState::Ok);
 
-        let growing = [(0, 4.0), (10, 3.0), (20, 2.0), (30, 1.0)];
+        // More than ten batches of 500.
+        let growing = [(0, 5004.0), (10, 5003.0), (20, 5002.0), (30, 5001.0), (40, 5000.0)];
         check("lag", &[(lambda, "OffsetLag", &growing)], AlarmState::Alarm);
-        check("lag", &[(lambda, "OffsetLag", &growing[..3])], AlarmState::Ok);
-        let standing = [(0, 3.0), (10, 3.0), (20, 2.0), (30, 1.0)];
+        check("lag", &[(lambda, "OffsetLag", &growing[..4])], AlarmState::Ok);
+        let few = [(0, 5003.0), (10, 5002.0), (20, 5001.0), (30, 5000.0), (40, 4999.0)];
+        check("lag", &[(lambda, "OffsetLag", &few)], AlarmState::Ok);
+        let standing = [(0, 5004.0), (10, 5004.0), (20, 5003.0), (30, 5002.0), (40, 5001.0)];
         check("lag", &[(lambda, "OffsetLag", &standing)], AlarmState::Ok);
 
         let hundred = [(0, 100.0), (5, 100.0), (10, 100.0)];
@@ -187,9 +194,14 @@ mod tests {
         check("regressions", &[received, (own, "regression", &regressed)], AlarmState::Alarm);
         check("regressions", &[received, (own, "regression", &regressed[1..])], AlarmState::Ok);
 
-        // A day without a record.
-        check("silent", &[(own, "received", &[(24 * 60 - 1, 1.0)])], AlarmState::Ok);
+        // Four days without a record.
+        check("silent", &[(own, "received", &[(96 * 60 - 1, 1.0)])], AlarmState::Ok);
         check("silent", &[], AlarmState::Alarm);
         check("failures-bucket", &[("AWS/S3", "PutRequests", &[(0, 1.0)])], AlarmState::Alarm);
+        check(
+            "polling",
+            &[(lambda, "PollingErrorCount", &[(0, 1.0), (5, 1.0), (10, 1.0)])],
+            AlarmState::Alarm,
+        );
     }
 }

@@ -11,7 +11,8 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use super::{AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, Status, quarantine};
 use crate::{
     chain::chain,
-    template::{Function, Template, TemplateError},
+    samconfig::{self, SamConfigError},
+    template::{Function, Template},
 };
 
 /// How long an answer may take, all attempts together: who waits is in a hurry.
@@ -27,7 +28,7 @@ pub struct Stage {
     pub template: PathBuf,
     /// The stage.
     pub stage: String,
-    /// Values of the template's other parameters, as far as they name something.
+    /// The template's parameters that are not what the stage is deployed with.
     pub parameters: Vec<(String, String)>,
     /// How many minutes the counts are of.
     pub minutes: u64,
@@ -39,7 +40,7 @@ pub struct Stage {
 pub enum StageError {
     /// Occurs when the template cannot be read.
     #[error(transparent)]
-    Template(#[from] TemplateError),
+    Template(#[from] SamConfigError),
     /// Occurs when it is not said which region the stage is in.
     #[error("no region is set: set `AWS_REGION` to that of the stage, as in `samconfig.toml`")]
     NoRegion,
@@ -67,9 +68,7 @@ pub async fn config() -> Result<SdkConfig, StageError> {
 
 /// Asks for all of it, the parts side by side.
 pub async fn read(stage: &Stage, time: u64) -> Result<Status, StageError> {
-    let mut parameters = vec![("Stage", stage.stage.as_str())];
-    parameters.extend(stage.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let template = Template::read(&stage.template, &parameters)?;
+    let template = samconfig::template(&stage.template, Some(&stage.stage), &stage.parameters)?;
     let config = config().await?;
     let lambda = aws_sdk_lambda::Client::new(&config);
     let cloudwatch = aws_sdk_cloudwatch::Client::new(&config);
@@ -84,7 +83,7 @@ pub async fn read(stage: &Stage, time: u64) -> Result<Status, StageError> {
         }
         functions
     };
-    let activities = metrics::activities(&cloudwatch, &template, &stage.stage, stage.minutes, time);
+    let activities = metrics::activities(&cloudwatch, &template, stage.minutes, time);
     let depth = async {
         match quarantine_table(&template) {
             Some(table) => quarantine::depth(&dynamodb, table).await,
@@ -92,7 +91,7 @@ pub async fn read(stage: &Stage, time: u64) -> Result<Status, StageError> {
         }
     };
     let (functions, activities, depth, alarms) =
-        tokio::join!(functions, activities, depth, alarms(&cloudwatch, &template, &stage.stage));
+        tokio::join!(functions, activities, depth, alarms(&cloudwatch, &template));
 
     let mut statuses = Vec::new();
     let mut activities = activities.map(Vec::into_iter);
@@ -110,7 +109,8 @@ pub async fn read(stage: &Stage, time: u64) -> Result<Status, StageError> {
     }
     let region = config.region().map_or_else(String::new, ToString::to_string);
     Ok(Status {
-        stage: stage.stage.clone(),
+        stage: template.stage().to_owned(),
+        name_prefix: template.name_prefix().to_owned(),
         place: format!("AWS {region}"),
         time,
         minutes: stage.minutes,
@@ -171,13 +171,12 @@ async fn epoch(client: &aws_sdk_lambda::Client, function: &Function) -> Result<S
 async fn alarms(
     client: &aws_sdk_cloudwatch::Client,
     template: &Template,
-    stage: &str,
 ) -> Result<Vec<AlarmStatus>, String> {
-    let prefix = format!("compare-connector-{stage}-");
+    let prefix = template.name_prefix();
     let mut by_name = BTreeMap::new();
-    let mut pages = client.describe_alarms().alarm_name_prefix(&prefix).into_paginator().send();
+    let mut pages = client.describe_alarms().alarm_name_prefix(prefix).into_paginator().send();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| told(&error, "cloudwatch:DescribeAlarms", &prefix))?;
+        let page = page.map_err(|error| told(&error, "cloudwatch:DescribeAlarms", prefix))?;
         for alarm in page.metric_alarms.unwrap_or_default() {
             let name = alarm.alarm_name.unwrap_or_default();
             let raised = match alarm.state_value.map(|it| it.as_str().to_owned()).as_deref() {
@@ -196,9 +195,10 @@ async fn alarms(
             );
         }
     }
-    if by_name.is_empty() {
+    // Without monitoring there are none by design.
+    if by_name.is_empty() && !template.alarms.is_empty() {
         return Err(format!(
-            "there are no alarms `{prefix}…` in this account and region: is the stage deployed there?"
+            "there are no alarms `{prefix}…` in this account and region: is the stage deployed there, with this Prefix?"
         ));
     }
     // Those of the template first, in its order; the deployed ones may be of another version.

@@ -44,7 +44,7 @@ impl Status {
         }
         if let Part::Read(alarms) = &self.alarms {
             let raised = alarms.iter().filter(|it| it.state == AlarmState::Alarm);
-            problems.extend(raised.map(|alarm| of_alarm(&self.stage, alarm)));
+            problems.extend(raised.map(|alarm| of_alarm(&self.name_prefix, alarm)));
         }
         problems
     }
@@ -74,7 +74,8 @@ impl Status {
 fn no_mapping(function: &FunctionStatus) -> Problem {
     Problem {
         what: format!("{} has no event source mapping", function.binary),
-        advice: "No record of its topic comes. Deploy the stage anew; locally `sinkctl esm` runs the mapping."
+        advice: "No record of its topic comes. If `AppianEnabled` or `SeatoolEnabled` is `absent`, deploying it as \
+                 `true` creates the mapping; locally `sinkctl esm` runs it."
             .to_owned(),
     }
 }
@@ -118,8 +119,8 @@ fn of_quarantine(depth: &QuarantineDepth) -> Option<Problem> {
     })
 }
 
-fn of_alarm(stage: &str, alarm: &AlarmStatus) -> Problem {
-    let name = alarm.short_name(stage);
+fn of_alarm(name_prefix: &str, alarm: &AlarmStatus) -> Problem {
+    let name = alarm.short_name(name_prefix);
     // The README's rows are the same for each function.
     let row = match name.split_once('-') {
         Some((function, row)) if function.starts_with("sink") => row,
@@ -136,8 +137,8 @@ fn of_alarm(stage: &str, alarm: &AlarmStatus) -> Problem {
 
 impl AlarmStatus {
     /// The name without what all names of the stage have in front.
-    pub fn short_name(&self, stage: &str) -> &str {
-        self.name.strip_prefix(&format!("compare-connector-{stage}-")).unwrap_or(&self.name)
+    pub fn short_name(&self, name_prefix: &str) -> &str {
+        self.name.strip_prefix(name_prefix).unwrap_or(&self.name)
     }
 }
 
@@ -162,12 +163,13 @@ mod tests {
         };
         Status {
             stage: "val".to_owned(),
+            name_prefix: "a-prefix-val-".to_owned(),
             place: "us-east-1".to_owned(),
             time: 0,
             minutes: 15,
             functions: vec![FunctionStatus {
                 binary: "sinkAppianData".to_owned(),
-                name: "compare-connector-val-sinkAppianData".to_owned(),
+                name: "a-prefix-val-sinkAppianData".to_owned(),
                 epoch: Part::Read("0".to_owned()),
                 mappings: Part::Read(vec![mapping]),
                 activity: Part::Read(Activity::default()),
@@ -179,7 +181,7 @@ mod tests {
 
     fn alarm(name: &str, state: AlarmState) -> AlarmStatus {
         AlarmStatus {
-            name: format!("compare-connector-val-{name}"),
+            name: format!("a-prefix-val-{name}"),
             state,
             description: "It is slow.".to_owned(),
             reason: "1 > 0".to_owned(),

@@ -83,6 +83,7 @@ pub async fn read(local: &Local) -> Result<Status, LocalError> {
     });
     Ok(Status {
         stage: document.stage.clone(),
+        name_prefix: template.name_prefix().to_owned(),
         place: local.address.clone(),
         time: document.time,
         minutes: local.minutes,

@@ -40,7 +40,7 @@ impl Status {
         }
         writeln!(out)?;
         out.write_all(screen.row("quarantine", &self.quarantine, quarantine).as_bytes())?;
-        let alarms = |alarms: &Vec<AlarmStatus>| alarm_counts(&self.stage, alarms);
+        let alarms = |alarms: &Vec<AlarmStatus>| alarm_counts(&self.name_prefix, alarms);
         out.write_all(screen.row("alarms", &self.alarms, alarms).as_bytes())?;
         writeln!(out)?;
         out.write_all(screen.end(&self.problems(), self.verdict()).as_bytes())
@@ -60,8 +60,9 @@ impl Screen {
             Verdict::Unknown => ("not everything could be read", Colour::Yellow),
         };
         let verdict = coloured(verdict, colour, self.has_colours);
-        let (stage, place) = (Visible(&status.stage), Visible(&status.place));
-        format!("compare-connector {stage}, {place}, {} UTC: {verdict}", time_of_day(status.time))
+        let stage = Visible(status.name_prefix.trim_end_matches('-'));
+        let place = Visible(&status.place);
+        format!("{stage}, {place}, {} UTC: {verdict}", time_of_day(status.time))
     }
 
     fn function(self, function: &FunctionStatus, minutes: u64) -> String {
@@ -238,10 +239,14 @@ fn quarantine(depth: &QuarantineDepth) -> String {
     text
 }
 
-fn alarm_counts(stage: &str, alarms: &[AlarmStatus]) -> String {
+fn alarm_counts(name_prefix: &str, alarms: &[AlarmStatus]) -> String {
+    // Those that only could not be found are an error of reading.
+    if alarms.is_empty() {
+        return "the stage has no alarms: Monitoring=none".to_owned();
+    }
     let names = |state| {
         let of_state = alarms.iter().filter(move |it| it.state == state);
-        of_state.map(|it| it.short_name(stage)).collect::<Vec<_>>()
+        of_state.map(|it| it.short_name(name_prefix)).collect::<Vec<_>>()
     };
     let well = names(AlarmState::Ok).len();
     let mut text = format!("{well} of {} quiet", alarms.len());

@@ -174,10 +174,9 @@ impl Line<'_> {
         if !prefix.is_empty() {
             return format!("{prefix} ");
         }
-        let (function, stage) = (self.text("function"), self.text("stage").unwrap_or_default());
-        let before = format!("compare-connector-{stage}-");
-        function
-            .map_or_else(String::new, |it| format!("{} ", it.strip_prefix(&before).unwrap_or(it)))
+        let Some(function) = self.text("function") else { return String::new() };
+        let before = format!("-{}-", self.text("stage").unwrap_or_default());
+        format!("{} ", function.rsplit_once(&before).map_or(function, |(_, it)| it))
     }
 
     /// The time of day of a member like `2026-11-21T22:13:20.123456Z`.
@@ -227,7 +226,7 @@ mod tests {
         assert_eq!(code, expected);
     }
 
-    const BATCH: &str = r#"{"_aws":{"Timestamp":1700000000123,"CloudWatchMetrics":[]},"level":"INFO","message":"batch","function":"compare-connector-val-sinkSeatoolData","stage":"val","partitions":{"t-0":{"written":2}},"received":3,"written":2,"deleted":0,"quarantined":0,"requests":1,"retries":0,"batchDuration":46,"oldestRecordAge":999}"#;
+    const BATCH: &str = r#"{"_aws":{"Timestamp":1700000000123,"CloudWatchMetrics":[]},"level":"INFO","message":"batch","function":"a-val-b-val-sinkSeatoolData","stage":"val","partitions":{"t-0":{"written":2}},"received":3,"written":2,"deleted":0,"quarantined":0,"requests":1,"retries":0,"batchDuration":46,"oldestRecordAge":999}"#;
 
     #[test]
     fn a_batch_is_what_became_of_its_records() {
@@ -248,7 +247,7 @@ mod tests {
         check(
             &slow,
             Some(
-                "22:13:20 compare-connector-val-sinkSeatoolData batch   3 received, 2 written; 46 ms, 1 requests, 2 \
+                "22:13:20 a-val-b-val-sinkSeatoolData batch   3 received, 2 written; 46 ms, 1 requests, 2 \
                  retries, 1 throttles, oldest 61 s",
             ),
         );

@@ -204,7 +204,7 @@ mod tests {
             &[],
             "AppianErrorsAlarm",
             &format!(
-                "sinkAppianData-errors: AWS/Lambda/Errors of {appian} Sum 60 s: it > 0 in 5 of 10"
+                "sinkAppianData-errors: AWS/Lambda/Errors of {appian} Sum 60 s: it > 0 in 5 of 15"
             ),
         );
         check(
@@ -219,8 +219,8 @@ mod tests {
             &[],
             "AppianLagAlarm",
             &format!(
-                "sinkAppianData-lag: lagAWS/Lambda/OffsetLag of {appian} Maximum 600 s: IF(DIFF(lag) > 0, 1, 0) > 0 in \
-                 3 of 3"
+                "sinkAppianData-lag: lagAWS/Lambda/OffsetLag of {appian} Maximum 600 s: IF(lag > 10 * 100, DIFF(lag), 0) \
+                 > 0 in 4 of 4"
             ),
         );
         check(
@@ -231,7 +231,28 @@ mod tests {
         check(
             &[("OnFailureDestination", "sqs")],
             "FailuresQueueAlarm",
-            "failures-queue: AWS/SQS/ApproximateNumberOfMessagesVisible of FailuresQueue Maximum 300 s: it > 0 in 1 of 1",
+            "failures-queue: AWS/SQS/ApproximateNumberOfMessagesVisible of FailuresQueue Maximum 60 s: it > 0 in 1 of 60",
         );
+    }
+
+    #[test]
+    fn alarms_are_of_what_is_there() {
+        #[track_caller]
+        fn check(parameters: &[(&str, &str)], expected: &[&str]) {
+            let names = |parameters| {
+                let template = Template::parse(WORKSPACE_TEMPLATE, parameters).unwrap();
+                template.alarms.into_iter().map(|it| it.logical_id).collect::<Vec<_>>()
+            };
+            let (all, found) = (names(&[]), names(parameters));
+            let missing: Vec<_> = all.iter().filter(|it| !found.contains(it)).collect();
+            assert_eq!(missing, expected);
+        }
+
+        check(&[], &[]);
+        check(&[("Monitoring", "alarms")], &[]);
+        check(&[("SeatoolEnabled", "false")], &["SeatoolSilentAlarm"]);
+        check(&[("AppianEnabled", "absent")], &["AppianSilentAlarm", "AppianDroppedAlarm"]);
+        let none = Template::parse(WORKSPACE_TEMPLATE, &[("Monitoring", "none")]).unwrap();
+        assert_eq!(none.alarms, []);
     }
 }

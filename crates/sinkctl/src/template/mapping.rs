@@ -194,10 +194,10 @@ mod tests {
     #[test]
     fn the_workspace_template_declares_the_mappings() {
         #[track_caller]
-        fn check(parameters: &[(&str, &str)], expected: &[Mapping; 2]) {
+        fn check(parameters: &[(&str, &str)], expected: &[Mapping]) {
             let parameters = [&[("Stage", LOCAL_STAGE)], parameters].concat();
             let template = Template::parse(WORKSPACE_TEMPLATE, &parameters).unwrap();
-            assert_eq!(template.mappings, expected.as_slice());
+            assert_eq!(template.mappings, expected);
         }
 
         let appian = Mapping {
@@ -214,7 +214,7 @@ mod tests {
             bisects_batch_on_function_error: false,
             maximum_retry_attempts: None,
             maximum_record_age: None,
-            has_destination: true,
+            has_destination: false,
         };
         let seatool = Mapping {
             logical_id: "SeatoolMapping".to_owned(),
@@ -232,9 +232,26 @@ mod tests {
             reports_batch_item_failures: true,
             bisects_batch_on_function_error: true,
             maximum_retry_attempts: Some(10_000),
+            has_destination: true,
             ..mapping.clone()
         };
         check(&[("PollerMode", "provisioned")], &[provisioned(&appian), provisioned(&seatool)]);
+        // What a deployment names, what the team has, and a topic.
+        let queue = "arn:aws:sqs:us-east-1:000000000000:mine";
+        for destination in [
+            &[("OnFailureDestination", "sqs")][..],
+            &[("OnFailureDestination", "sqs"), ("FailuresQueueArn", queue)],
+            &[("OnFailureDestination", "kafka"), ("FailuresTopic", "failures")],
+        ] {
+            let parameters = [destination, &[("PollerMode", "provisioned")]].concat();
+            check(&parameters, &[provisioned(&appian), provisioned(&seatool)]);
+        }
+        check(
+            &[("OnFailureDestination", "s3")],
+            &[&appian, &seatool].map(|it| Mapping { has_destination: true, ..it.clone() }),
+        );
+        check(&[("AppianEnabled", "absent")], &[seatool.clone()]);
+        check(&[("AppianEnabled", "absent"), ("SeatoolEnabled", "absent")], &[]);
         check(
             &[
                 ("PollerMode", "provisioned"),

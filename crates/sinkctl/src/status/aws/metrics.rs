@@ -55,7 +55,6 @@ impl Purpose {
 pub(super) async fn activities(
     client: &Client,
     template: &Template,
-    stage: &str,
     minutes: u64,
     time: u64,
 ) -> Result<Vec<Activity>, String> {
@@ -64,7 +63,7 @@ pub(super) async fn activities(
     for (position, function) in template.functions.iter().enumerate() {
         for purpose in Purpose::all() {
             let id = format!("m{}", queries.len());
-            queries.push(query(&id, purpose, function, stage));
+            queries.push(query(&id, purpose, function, template.stage()));
             wanted.insert(id, (position, purpose));
         }
     }

@@ -6,7 +6,7 @@ fn function(binary: &str) -> FunctionStatus {
     let records = [("received", 12_000), ("written", 11_950), ("stale", 50), ("failed", 0)];
     FunctionStatus {
         binary: binary.to_owned(),
-        name: format!("compare-connector-val-{binary}"),
+        name: format!("a-prefix-val-{binary}"),
         epoch: Part::Read("0".to_owned()),
         mappings: Part::Read(vec![MappingStatus {
             id: "1f0e1b2c-93a4-4f4c-8a57-0d6f1b2c93a4".to_owned(),
@@ -28,7 +28,7 @@ fn function(binary: &str) -> FunctionStatus {
 
 fn status() -> Status {
     let alarm = |name: &str| AlarmStatus {
-        name: format!("compare-connector-val-{name}"),
+        name: format!("a-prefix-val-{name}"),
         state: AlarmState::Ok,
         description:
             "It is slow: make it faster, which is done by many means that are all told of here."
@@ -37,6 +37,7 @@ fn status() -> Status {
     };
     Status {
         stage: "val".to_owned(),
+        name_prefix: "a-prefix-val-".to_owned(),
         place: "AWS us-east-1".to_owned(),
         time: 1_700_000_000_000,
         minutes: 15,
@@ -70,7 +71,7 @@ fn a_status_is_one_screen() {
         )
     };
     let expected = format!(
-        "compare-connector val, AWS us-east-1, 22:13:20 UTC: all is well
+        "a-prefix-val, AWS us-east-1, 22:13:20 UTC: all is well
 
 {}
 {}
@@ -183,6 +184,13 @@ fn a_row_says_what_counts() {
         "3000 invocations, 1 error (0.1 %), 2 throttles in 15 min",
     );
     check(|_| {}, records, "0 received");
+}
+
+#[test]
+fn a_stage_without_monitoring_has_no_alarms() {
+    let mut status = status();
+    status.alarms = Part::Read(Vec::new());
+    check(&status, "  alarms     the stage has no alarms: Monitoring=none\n\nNothing is wrong.");
 }
 
 #[test]
