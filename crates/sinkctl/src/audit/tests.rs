@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     dynamodb::{LocalDynamoDb, Storage, without_streams},
-    template::Template,
+    template::{LOCAL_STAGE, Template},
 };
 
 const SEATOOL: &str = "compare-connector-local-seatool";
