@@ -91,7 +91,7 @@ fn of_mapping(function: &FunctionStatus, mapping: &MappingStatus) -> Vec<Problem
             what: format!("{binary}: the mapping is {} ({reason})", mapping.state),
             advice: format!(
                 "No record comes. If nobody wants that: `aws lambda update-event-source-mapping --enabled --uuid {}`; \
-                 README, \"Troubleshooting\".",
+                 OPERATIONS.md, \"Troubleshooting\".",
                 mapping.id
             ),
         });
@@ -102,7 +102,7 @@ fn of_mapping(function: &FunctionStatus, mapping: &MappingStatus) -> Vec<Problem
         problems.push(Problem {
             what: format!("{binary}: {result}"),
             advice: "It is the mapping's last result, and it tries on. The function's log says why it fails: `sinkctl \
-                     tail`, level ERROR; README, \"Troubleshooting\"."
+                     tail`, level ERROR; OPERATIONS.md, \"Troubleshooting\"."
                 .to_owned(),
         });
     }
@@ -114,14 +114,14 @@ fn of_quarantine(depth: &QuarantineDepth) -> Option<Problem> {
     (records > 0).then(|| Problem {
         what: format!("{} in the quarantine", count(records, "record waits", "records wait")),
         advice: "`sinkctl quarantine list` says why. Mend their producer or the mapping, then `sinkctl quarantine \
-                 redrive` delivers them again, before they expire; README, \"Troubleshooting\": `-quarantined`."
+                 redrive` delivers them again, before they expire; OPERATIONS.md, \"Troubleshooting\": `-quarantined`."
             .to_owned(),
     })
 }
 
 fn of_alarm(name_prefix: &str, alarm: &AlarmStatus) -> Problem {
     let name = alarm.short_name(name_prefix);
-    // The README's rows are the same for each function.
+    // The guide's rows are the same for each function.
     let row = match name.split_once('-') {
         Some((function, row)) if function.starts_with("sink") => row,
         _ => name,
@@ -129,7 +129,7 @@ fn of_alarm(name_prefix: &str, alarm: &AlarmStatus) -> Problem {
     Problem {
         what: format!("alarm {name}: {}", alarm.reason),
         advice: format!(
-            "{} README, \"Troubleshooting\": alarm `-{row}`.",
+            "{} OPERATIONS.md, \"Troubleshooting\": alarm `-{row}`.",
             alarm.description.trim()
         ),
     }
@@ -268,8 +268,8 @@ mod tests {
         assert_eq!(
             advice,
             [
-                "It is slow. README, \"Troubleshooting\": alarm `-lag`.",
-                "It is slow. README, \"Troubleshooting\": alarm `-failures-bucket`."
+                "It is slow. OPERATIONS.md, \"Troubleshooting\": alarm `-lag`.",
+                "It is slow. OPERATIONS.md, \"Troubleshooting\": alarm `-failures-bucket`."
             ]
         );
     }

@@ -113,14 +113,14 @@ fn what_is_wrong_is_said_with_what_to_do() {
 WRONG: sinkSeatoolData: the mapping is Disabled (USER_INITIATED)
 WRONG: sinkSeatoolData: PROBLEM: \\u{1b}[2JFunction call failed
 WRONG: alarm sinkAppianData-lag: 3 of 3 periods were above 0
-What to do: \"Troubleshooting\" in the README, --json, `sinkctl quarantine list`.",
+What to do: \"Troubleshooting\" in OPERATIONS.md, --json, `sinkctl quarantine list`.",
     );
     status.functions.truncate(1);
     check(
         &status,
         "WRONG: alarm sinkAppianData-lag: 3 of 3 periods were above 0
   It is slow: make it faster, which is done by many means that are all told of
-  here. README, \"Troubleshooting\": alarm `-lag`.",
+  here. OPERATIONS.md, \"Troubleshooting\": alarm `-lag`.",
     );
 }
 
