@@ -2,7 +2,7 @@
 
 Time is in minutes, the finest that metrics of standard resolution have. What is relied on:
 
-- An alarm is evaluated every minute, on periods that end now; one that looks back longer than a day every hour, on full hours.
+- An alarm is evaluated every minute, on periods that end now; one that looks back longer than a day every full hour.
 - It retrieves more data points than its `EvaluationPeriods`: in the documentation's only example, two more. Missing ones
   are treated as the alarm says only as far as those that exist do not suffice.
 - Metric math takes a missing value beside one that exists for 0, drops what is divided by 0, and `DIFF` looks at the value
@@ -75,12 +75,12 @@ class Alarm:
         self.n_evaluated, self.n_to_alarm = int(properties["EvaluationPeriods"]), int(properties["DatapointsToAlarm"])
         self.is_missing_breaching = {"breaching": True, "notBreaching": False}[properties["TreatMissingData"]]
         self.warm_up = int(properties.get("WarmUpConfiguration", {}).get("WarmUpPeriodDurationInMinutes", 0))
-        expression, metrics = "it", {}
+        text, metrics = "it", {}
         if "MetricName" in properties:
             metrics["it"] = properties, properties["Statistic"], properties["Period"]
         for query in properties.get("Metrics", []):
             if "Expression" in query:
-                expression = query["Expression"]
+                text = query["Expression"]
             else:
                 stat = query["MetricStat"]
                 metrics[query["Id"]] = stat["Metric"], stat["Stat"], stat["Period"]
@@ -89,11 +89,13 @@ class Alarm:
             metric_id: self.metrics.points(metric["Namespace"], metric["MetricName"], statistic, self.period)
             for metric_id, (metric, statistic, _) in metrics.items()
         }
+        expression = ast.parse(text, mode="eval").body
         is_beyond, threshold = COMPARISONS[properties["ComparisonOperator"]], float(properties["Threshold"])
         # Whether the period that ends with each minute is breaching; None where it is missing.
         self.is_breaching = [None] * (self.metrics.n_minutes + 1)
         for first in range(self.period):
-            points = math(ast.parse(expression, mode="eval").body, {metric_id: it[first :: self.period] for metric_id, it in series.items()})
+            of_these = {metric_id: points[first :: self.period] for metric_id, points in series.items()}
+            points = math(expression, of_these)
             self.is_breaching[first :: self.period] = [None if it is None else is_beyond(it, threshold) for it in points]
 
     def evaluate(self, now):
