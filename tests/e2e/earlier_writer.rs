@@ -34,6 +34,9 @@ pub(crate) const GROUP: &str = "earlier-writer";
 /// How long a batch's first record waits for more.
 const WINDOW: Duration = Duration::from_millis(500);
 
+/// The least records that it writes behind its last commit.
+const BEHIND: usize = 50;
+
 /// What it wrote of a record.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {
@@ -78,7 +81,7 @@ impl EarlierWriter {
         Self { mappings: Source::BOTH.map(mapping).into(), stop }
     }
 
-    /// Ends it between the writes of a batch and their commit.
+    /// Ends it behind its last commit, as a function does that is killed before its batch counts as done.
     pub(crate) async fn stop(self) -> BTreeMap<Source, Log> {
         self.stop.store(true, Ordering::Relaxed);
         let mut logs = BTreeMap::new();
@@ -98,17 +101,20 @@ struct Mapping {
 
 impl Mapping {
     async fn run(mut self, stop: Arc<AtomicBool>) -> Log {
-        loop {
+        let mut behind = 0;
+        while behind < BEHIND {
             let batch = self.batch().await;
             match self.source {
                 Source::Appian => self.put_each(&batch).await,
                 Source::Seatool => self.write_in_batches(&batch).await,
             }
-            if stop.load(Ordering::Relaxed) && !batch.is_empty() {
-                return self.log;
+            if stop.load(Ordering::Relaxed) {
+                behind += batch.len();
+            } else {
+                self.commit(&batch);
             }
-            self.commit(&batch);
         }
+        self.log
     }
 
     async fn batch(&self) -> Vec<OwnedMessage> {
@@ -138,7 +144,9 @@ impl Mapping {
             }
         }
         if !batch.is_empty() {
-            tokio::task::block_in_place(|| self.consumer.commit(&list, CommitMode::Sync)).unwrap();
+            // It is refused while the group changes, and then the records come once more.
+            let commit = || self.consumer.commit(&list, CommitMode::Sync);
+            let _ = tokio::task::block_in_place(commit);
         }
     }
 
@@ -182,15 +190,12 @@ impl Mapping {
 
 fn request(write: &Written) -> WriteRequest {
     let request = WriteRequest::builder();
-    let request = match &write.item {
-        Some(item) => {
-            request.put_request(PutRequest::builder().set_item(Some(item.clone())).build().unwrap())
-        }
-        None => {
-            let key = AttributeValue::S(write.key.clone());
-            let delete = DeleteRequest::builder().key("PK", key.clone()).key("SK", key);
-            request.delete_request(delete.build().unwrap())
-        }
+    let request = if let Some(item) = &write.item {
+        request.put_request(PutRequest::builder().set_item(Some(item.clone())).build().unwrap())
+    } else {
+        let key = AttributeValue::S(write.key.clone());
+        let delete = DeleteRequest::builder().key("PK", key.clone()).key("SK", key);
+        request.delete_request(delete.build().unwrap())
     };
     request.build()
 }
