@@ -29,6 +29,14 @@ impl Number {
         (!self.0.contains(['.', 'E'])).then_some(&self.0)
     }
 
+    /// Whether the value has no fraction. [`Self::integer`] is none for such a number too if it is 1E38 or more.
+    pub fn is_whole(&self) -> bool {
+        match self.0.split_once('E') {
+            Some((_, exponent)) => !exponent.starts_with('-'),
+            None => !self.0.contains('.'),
+        }
+    }
+
     /// The value, if it is an integer in the range of `i64`.
     pub fn as_i64(&self) -> Option<i64> {
         self.integer()?.parse().ok()

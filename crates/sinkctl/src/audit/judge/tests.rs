@@ -24,7 +24,7 @@ fn map(record: &Record<'_>, _: &Settings) -> Result<Mapped, Rejection> {
     let Some(value) = &record.value else { return Ok(Mapped::Delete { key }) };
     let encoded = encode(value, &Outline { omit: &[], pick: &[&["at"]] })?;
     let source_time = match &encoded.picked[..] {
-        [Some(Scalar::Number(time))] => time.as_i64().unwrap().unsigned_abs(),
+        [Some(Scalar::Number(time))] => time.as_i64().unwrap(),
         _ => 0,
     };
     Ok(Mapped::Put { key, item: encoded.item, source_time })
