@@ -266,8 +266,7 @@ pub async fn run(
         }
     }
     // The group is the mapping's, or the flag's.
-    let group = esm.properties.iter().map(|(name, _)| name.as_str()).find(|it| *it == "group.id");
-    if let Some(property) = kafka::reserved_property(&esm.properties).or(group) {
+    if let Some(property) = kafka::reserved_property(&esm.properties, &["group.id"]) {
         return Err(EsmError::ReservedProperty { property: property.to_owned() });
     }
     let report = Arc::new(Report::new(esm.verbose));

@@ -11,10 +11,13 @@ const RESERVED: [&str; 6] = [
     "metadata.broker.list",
 ];
 
-/// The first of the given properties that may not be given.
-pub(crate) fn reserved_property(properties: &[(String, String)]) -> Option<&str> {
+/// The first of the given properties that may not be given, to a command that sets `others` too.
+pub(crate) fn reserved_property<'a>(
+    properties: &'a [(String, String)],
+    others: &[&str],
+) -> Option<&'a str> {
     let mut names = properties.iter().map(|(name, _)| name.as_str());
-    names.find(|name| RESERVED.contains(name))
+    names.find(|name| RESERVED.contains(name) || others.contains(name))
 }
 
 #[cfg(test)]
@@ -27,12 +30,12 @@ mod tests {
         fn check(names: &[&str], reserved: Option<&str>) {
             let property = |name: &&str| ((*name).to_owned(), "x".to_owned());
             let properties: Vec<_> = names.iter().map(property).collect();
-            assert_eq!(reserved_property(&properties), reserved);
+            assert_eq!(reserved_property(&properties, &["compression.codec"]), reserved);
         }
 
         check(&[], None);
         check(&["security.protocol", "client.id", "group.id"], None);
-        for name in RESERVED {
+        for name in RESERVED.into_iter().chain(["compression.codec"]) {
             check(&["sasl.username", name, "bootstrap.servers"], Some(name));
         }
     }

@@ -130,7 +130,7 @@ impl KafkaTopic {
         servers: &str,
         properties: &[(String, String)],
     ) -> Result<Self, TopicError> {
-        if let Some(property) = kafka::reserved_property(properties) {
+        if let Some(property) = kafka::reserved_property(properties, &[]) {
             return Err(TopicError::ReservedProperty { property: property.to_owned() });
         }
         let mut config = ClientConfig::new();
