@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::support::{
     APPIAN, Change, Event, QUARANTINE, Record, SEATOOL, TOMBSTONES, dynamo_members,
-    dynamodb_with_streams, handler, land,
+    dynamodb_with_streams, handler, land, source_clock,
 };
 
 /// One key: what stands, what comes, and what is to become of both.
@@ -44,7 +44,7 @@ struct Standing {
 #[derive(Clone, Debug)]
 struct State {
     epoch: u64,
-    source_time: u64,
+    source_time: i64,
     topic: &'static str,
     partition: i32,
     offset: i64,
@@ -149,8 +149,8 @@ impl State {
         if sink.deletes {
             format!("{epoch:010}{offset:020}")
         } else {
-            let timestamp = timestamp.max(&0);
-            format!("{epoch:010}{source_time:020}{timestamp:020}{partition:020}{offset:020}")
+            let (timestamp, source_time) = (timestamp.max(&0), source_clock(*source_time));
+            format!("{epoch:010}{source_time}{timestamp:020}{partition:020}{offset:020}")
         }
     }
 

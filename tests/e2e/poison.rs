@@ -27,8 +27,9 @@ fn appian() -> Vec<Poison> {
         |payload: &str, reason| value(Some(format!(r#"{{"payload":{payload}}}"#)), reason);
     let mut poisons = vec![
         value(None, "NULL_VALUE"),
-        value(Some(String::new()), "INVALID_JSON"),
-        value(Some("null".to_owned()), "NOT_AN_OBJECT"),
+        value(Some(String::new()), "NULL_VALUE"),
+        value(Some("null".to_owned()), "NULL_VALUE"),
+        payload("null", "NULL_VALUE"),
         value(Some(r#"{"PCKG_ID":1}"#.to_owned()), "INVALID_PAYLOAD"),
         payload("[1]", "INVALID_PAYLOAD"),
         payload("{}", "MISSING_PACKAGE_ID"),

@@ -134,8 +134,8 @@ fn four_records_by_the_sources_clock() {
         ..Place::default()
     };
     let overlapping = [
-        // Out of order within one partition.
-        [at(20, 1, 0, 0), at(10, 2, 0, 1), at(40, 3, 0, 2), at(30, 4, 0, 3)],
+        // Out of order within one partition, from before 1970 on.
+        [at(-10, 1, 0, 0), at(-20, 2, 0, 1), at(40, 3, 0, 2), at(30, 4, 0, 3)],
         // Two partitions, whose clocks overlap.
         [at(30, 1, 0, 7), at(10, 2, 0, 8), at(40, 1, 1, 3), at(20, 2, 1, 4)],
     ];

@@ -35,7 +35,7 @@ pub(super) type Attributes = BTreeSet<char>;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Place {
     pub(super) epoch: u64,
-    pub(super) source_time: u64,
+    pub(super) source_time: i64,
     pub(super) partition: i32,
     pub(super) offset: i64,
     pub(super) timestamp: i64,

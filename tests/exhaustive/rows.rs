@@ -33,7 +33,7 @@ fn keyed(epoch: u64, partition: i32, offset: i64, timestamp: i64) -> Place {
     Place { epoch, partition, offset, timestamp, ..Place::default() }
 }
 
-fn clocked(source_time: u64, partition: i32, offset: i64) -> Place {
+fn clocked(source_time: i64, partition: i32, offset: i64) -> Place {
     Place { source_time, partition, offset, timestamp: 1, ..Place::default() }
 }
 

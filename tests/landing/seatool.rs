@@ -236,10 +236,32 @@ async fn deletes_meet_each_item_and_each_tombstone() {
 
 #[tokio::test]
 async fn each_form_of_no_value_deletes() {
-    for value in [None, Some(""), Some("null"), Some(" \n\tnull\r\n"), Some("\0\0\0\0\u{7}null")] {
+    for value in [
+        None,
+        Some(""),
+        Some("null"),
+        Some(" \n\tnull\r\n"),
+        Some("\0\0\0\0\u{7}null"),
+        Some("\u{3}\0schema version inull"),
+    ] {
         let mut scenarios = delete("delete", |item, tombstone| item <= 1 && tombstone == 0);
         for scenario in &mut scenarios {
             scenario.record.value = value.map(|value| value.as_bytes().to_vec());
+        }
+        check(SINK, &scenarios).await;
+    }
+}
+
+#[tokio::test]
+async fn keys_and_values_behind_a_schema_registrys_header_are_read() {
+    let value = members(json!({"a": "new"}));
+    let headers = ["", "\0\0\0\0*", "\0\u{1}\0\0\0", "\u{3}\0schema version i"];
+    for (of_key, of_value) in headers.iter().flat_map(|it| headers.map(|other| (it, other))) {
+        let behind = |header: &str, text: &[u8]| Some([header.as_bytes(), text].concat());
+        let mut scenarios = put("put", &value, |item, tombstone| item <= 1 && tombstone == 0);
+        for Scenario { record, .. } in &mut scenarios {
+            record.key = behind(of_key, record.key.as_ref().unwrap());
+            record.value = behind(of_value, record.value.as_ref().unwrap());
         }
         check(SINK, &scenarios).await;
     }

@@ -16,6 +16,7 @@ use super::{
     },
     value::{Member, Spelled, attributes, integer, null, object, values},
 };
+use crate::support::source_clock;
 
 const PACKAGES: i64 = 12;
 
@@ -93,8 +94,12 @@ enum Change {
 /// Values that other topics may have, and why not this one.
 const BAD_ROWS: &[(&str, Option<&[u8]>)] = &[
     ("NULL_VALUE", None),
+    ("NULL_VALUE", Some(b"")),
+    ("NULL_VALUE", Some(b" null\n")),
+    ("NULL_VALUE", Some(b"\0\0\0\0\x01null")),
+    ("NULL_VALUE", Some(b"{\"schema\":null,\"payload\":null}")),
     ("INVALID_PAYLOAD", Some(b"{}")),
-    ("INVALID_PAYLOAD", Some(b"{\"payload\":null}")),
+    ("INVALID_PAYLOAD", Some(b"{\"payload\":[]}")),
     ("MISSING_PACKAGE_ID", Some(b"{\"payload\":{}}")),
     ("MISSING_PACKAGE_ID", Some(b"{\"payload\":{\"PCKG_ID\":null}}")),
     ("INVALID_PACKAGE_ID", Some(b"{\"payload\":{\"PCKG_ID\":21770.5}}")),
@@ -155,8 +160,10 @@ fn columns(name: &str, values: Vec<Spelled>) -> Vec<Member> {
 
 /// Few different times, so that many are equal, and they go back as often as forth.
 fn times() -> impl Strategy<Value = Times> {
-    let time =
-        || prop_oneof![6 => NOW..NOW + 4, 1 => select(vec![-7, 0, 9, 10])].prop_map(Time::At);
+    let time = || {
+        prop_oneof![6 => NOW..NOW + 4, 1 => select(vec![i64::MIN, -10, -9, 0, 9, 10])]
+            .prop_map(Time::At)
+    };
     let none = || select(vec![Time::Absent, Time::Null]);
     let times = prop_oneof![
         3 => (time(), none()),
@@ -196,8 +203,8 @@ impl Draft {
         let mut members = vec![("payload".to_owned(), object(&self.payload(columns)))];
         members.extend(beside.iter().cloned());
         let (source_time, kafka_time) = (self.source_time(), timestamp.unwrap_or(0));
-        let version =
-            format!("0000000000{source_time:020}{kafka_time:020}{partition:020}{offset:020}");
+        let clock = source_clock(source_time);
+        let version = format!("0000000000{clock}{kafka_time:020}{partition:020}{offset:020}");
         let effect = Effect::State {
             key: key(self.package),
             position: (source_time, kafka_time, partition, offset),
@@ -239,6 +246,6 @@ impl Draft {
     }
 
     fn source_time(&self) -> i64 {
-        self.times.replica.at().or(self.times.update.at()).unwrap_or(0).max(0)
+        self.times.replica.at().or(self.times.update.at()).unwrap_or(0)
     }
 }

@@ -155,6 +155,8 @@ pub(super) const BAD_VALUES: &[(&str, &[u8])] = &[
         b"{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}",
     ),
     ("SCHEMA_ENCODED_VALUE", b"\x00\x00\x00\x00\x07\x02Hx"),
+    ("SCHEMA_ENCODED_VALUE", b"\x03\x05schema version idx\x9c"),
+    ("INVALID_JSON", b"\0\0\0\0\0{}"),
 ];
 
 /// Members of an event's record that are none, whatever the topic, and why.

@@ -121,6 +121,7 @@ fn bad_keys() -> Vec<(&'static str, Option<Vec<u8>>)> {
         ("MISSING_KEY", None),
         ("INVALID_KEY", Some(b"MD-22-0001".to_vec())),
         ("INVALID_KEY", Some(b"17".to_vec())),
+        ("INVALID_KEY", Some(b"\0\0\0\0\0\"1\"".to_vec())),
         ("EMPTY_KEY", Some(b"\"\"".to_vec())),
         ("KEY_TOO_LONG", Some(format!("\"{}\"", "k".repeat(1025)).into_bytes())),
         ("SCHEMA_ENCODED_KEY", Some(b"\0\0\0\0\x01\x02k".to_vec())),

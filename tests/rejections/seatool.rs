@@ -37,35 +37,53 @@ fn nested(levels: usize) -> String {
 async fn what_is_wrong_with_the_event_is_told() {
     let not_a_string = |field, found| format!("`{field}` is {found}, accepted is a base64 string");
     let not_base64 = |field, at| format!("`{field}` is not valid base64 at byte {at} of its text");
-    let encoded = |field| {
+    let not_json = |field, header| {
         format!(
-            "`{field}` was written with a schema and is not JSON: if it is Avro or Protobuf, set \
-             `EventRecordFormat: JSON` in the schema registry configuration of the event source mapping"
+            "`{field}` {header}, and is not JSON: if it is Avro or Protobuf, set `EventRecordFormat: JSON` in the schema \
+             registry configuration of the event source mapping; otherwise have its producer write JSON"
+        )
+    };
+    let confluent =
+        |field| not_json(field, "begins like a Confluent header (a zero byte and a schema id)");
+    let glue = |field| not_json(field, "begins with an AWS Glue header");
+    let metadata = |field| not_json(field, "was written with a schema, as the event says");
+    let compressed = |field| {
+        format!(
+            "`{field}` is compressed, as its AWS Glue header says: set `compression` to `NONE` in its producer"
         )
     };
     let header =
         |index| format!("header {index} is not an object of arrays of bytes from -128 to 255");
-    let epoch = |found| format!("`epoch` is {found}, accepted is a whole number, not negative");
+    let epoch =
+        |found| format!("`epoch` is {found}, accepted is a whole number of 64 bits, not negative");
     // A zero byte, the identifier of schema 16, and what Avro makes of a short text.
     let avro = b"\0\0\0\0\x10\x02\x14MD-22-0001".as_slice();
     check_all(&[
         key(Field::Json("7"), "KEY_NOT_A_STRING", not_a_string("key", "a number")),
         key(Field::Json("[]"), "KEY_NOT_A_STRING", not_a_string("key", "an array")),
         key(Field::Json(r#""IkEi*""#), "INVALID_BASE64_KEY", not_base64("key", 4)),
-        key(avro, "SCHEMA_ENCODED_KEY", encoded("key")),
+        key(avro, "SCHEMA_ENCODED_KEY", confluent("key")),
+        key(b"\x03\0schema version i\x02k".as_slice(), "SCHEMA_ENCODED_KEY", glue("key")),
+        key(b"\x03\x05schema version ix\x9c".as_slice(), "SCHEMA_ENCODED_KEY", compressed("key")),
         value(Field::Json("{}"), "VALUE_NOT_A_STRING", not_a_string("value", "an object")),
         value(Field::Json("true"), "VALUE_NOT_A_STRING", not_a_string("value", "a boolean")),
         value(Field::Json(r#""e30\u000a""#), "INVALID_BASE64_VALUE", not_base64("value", 3)),
         value(Field::Json(r#""e""#), "INVALID_BASE64_VALUE", not_base64("value", 1)),
-        value(avro, "SCHEMA_ENCODED_VALUE", encoded("value")),
-        value(b"\0\0\0\0\x10".as_slice(), "SCHEMA_ENCODED_VALUE", encoded("value")),
+        value(avro, "SCHEMA_ENCODED_VALUE", confluent("value")),
+        value(b"\0\0\0\0\x10".as_slice(), "SCHEMA_ENCODED_VALUE", confluent("value")),
+        value(b"\x03\0schema version i".as_slice(), "SCHEMA_ENCODED_VALUE", glue("value")),
+        value(
+            b"\x03\x05schema version inull".as_slice(),
+            "SCHEMA_ENCODED_VALUE",
+            compressed("value"),
+        ),
         Case {
             rest: r#","valueSchemaMetadata":{"dataFormat":"PROTOBUF"}"#,
-            ..value(b"\n\x02MD".as_slice(), "SCHEMA_ENCODED_VALUE", encoded("value"))
+            ..value(b"\n\x02MD".as_slice(), "SCHEMA_ENCODED_VALUE", metadata("value"))
         },
         Case {
             rest: r#","keySchemaMetadata":{"dataFormat":"AVRO"}"#,
-            ..key(b"\x04MD".as_slice(), "SCHEMA_ENCODED_KEY", encoded("key"))
+            ..key(b"\x04MD".as_slice(), "SCHEMA_ENCODED_KEY", metadata("key"))
         },
         rest(
             r#","headers":{}"#,
@@ -78,6 +96,7 @@ async fn what_is_wrong_with_the_event_is_told() {
         rest(r#","headers":[{"h":[-129]}]"#, "MALFORMED_HEADERS", header(0)),
         rest(r#","epoch":"2""#, "INVALID_EPOCH", epoch("a string")),
         rest(r#","epoch":-1"#, "INVALID_EPOCH", epoch("a number")),
+        rest(r#","epoch":18446744073709551616"#, "INVALID_EPOCH", epoch("a number")),
         Case {
             is_decodable: true,
             ..rest(
@@ -93,6 +112,7 @@ async fn what_is_wrong_with_the_event_is_told() {
 #[tokio::test]
 async fn what_is_wrong_with_the_key_is_told() {
     let no_string = |problem| format!("the key is no JSON string: {problem}");
+    let no_value = || no_string("invalid JSON at byte 0: expected a value");
     check_all(&[
         key(Field::Absent, "MISSING_KEY", "the record has no key"),
         key("", "INVALID_KEY", no_string("invalid JSON at byte 0: expected a value")),
@@ -107,6 +127,20 @@ async fn what_is_wrong_with_the_key_is_told() {
         key(r#""A"#, "INVALID_KEY", no_string("invalid JSON at byte 2: string without an end")),
         key(r#""\udc00""#, "INVALID_KEY", no_string("lone surrogate in a string at byte 1")),
         key(b"\"\xe9\"".as_slice(), "INVALID_KEY", no_string("invalid UTF-8 at byte 1")),
+        // Binary numbers: 2240802, which ends like the text "1", 7001 of eight bytes and of four, one of many digits, and
+        // 7001 as a float.
+        key(b"\0\0\0\0\0\"1\"".as_slice(), "INVALID_KEY", no_value()),
+        key(b"\0\0\0\0\0\0\x1bY".as_slice(), "INVALID_KEY", no_value()),
+        key(b"\0\0\x1bY".as_slice(), "INVALID_KEY", no_value()),
+        key(b"\x01\0\0\0\0\0\0\x01".as_slice(), "INVALID_KEY", no_value()),
+        key(b"@\xbbY\0\0\0\0\0".as_slice(), "INVALID_KEY", no_string("invalid UTF-8 at byte 1")),
+        // Connect's envelope, and what stands behind a header that is no string.
+        key(
+            r#"{"schema":{"type":"string"},"payload":"A"}"#,
+            "INVALID_KEY",
+            no_string("the JSON text is not a string"),
+        ),
+        key(b"\0\0\0\0*7".as_slice(), "INVALID_KEY", no_string("the JSON text is not a string")),
         key(r#""""#, "EMPTY_KEY", "the item's key is empty, which DynamoDB does not store"),
         key(
             format!(r#""{}""#, "k".repeat(1025)),
@@ -134,6 +168,7 @@ async fn what_is_wrong_with_the_values_text_is_told() {
         ),
         value(r#"{"a":NaN}"#, "INVALID_JSON", "invalid JSON at byte 5: expected a value"),
         value(r#"{"a":01}"#, "INVALID_JSON", "invalid JSON at byte 5: number with a leading zero"),
+        value("\u{c}null", "INVALID_JSON", "invalid JSON at byte 0: expected a value"),
         value("nulL", "INVALID_JSON", "invalid JSON at byte 0: expected a value"),
         value(r#""null""#, "NOT_AN_OBJECT", "the JSON text is not an object"),
         value("[{}]", "NOT_AN_OBJECT", "the JSON text is not an object"),

@@ -73,6 +73,14 @@ pub(crate) async fn handler(endpoint: &str, sink: Sink, changes: &[(&str, &str)]
     Handler::new(sink, settings(&sink, changes), connection(endpoint).await)
 }
 
+/// A source time as a version has it.
+pub(crate) fn source_clock(time: i64) -> String {
+    match time {
+        0.. => format!("{time:020}"),
+        ..0 => format!("-{:019}", 10_i128.pow(19) + i128::from(time)),
+    }
+}
+
 /// Time enough for any batch of a test.
 pub(crate) const TIME: Duration = Duration::from_mins(1);
 

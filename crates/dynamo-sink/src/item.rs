@@ -52,6 +52,12 @@ pub fn encode(json: &[u8], outline: &Outline<'_>) -> Result<Encoded, ItemError> 
     encoder::encode(json, outline)
 }
 
+/// Whether a value's bytes mean what no value means: there are none, or they are the JSON text `null`.
+pub fn is_null(json: &[u8]) -> bool {
+    // Of Rust's white space JSON has all but the form feed.
+    json.is_empty() || json.trim_ascii() == b"null" && !json.contains(&b'\x0c')
+}
+
 /// What to leave out of an item, and what to report on the way.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outline<'a> {

@@ -20,7 +20,7 @@ pub struct Mutation {
     /// The state's place in the order.
     pub stamp: Stamp,
     /// When the source changed the row, see [`Mapped::Put`]; 0 for a delete.
-    pub source_time: u64,
+    pub source_time: i64,
     /// The item to put; none for a delete.
     pub item: Option<Item>,
 }

@@ -35,8 +35,9 @@ pub enum Mapped {
         key: String,
         /// The other members.
         item: Item,
-        /// When the source changed the row, in its own unit; 0 where it is unknown or the sink is ordered by offset.
-        source_time: u64,
+        /// When the source changed the row, in its own unit from its own zero, so that it may be negative; 0 where it is
+        /// unknown or the sink is ordered by offset.
+        source_time: i64,
     },
     /// Delete the item. Only in a sink whose [`Sink::deletes`] is set.
     Delete {

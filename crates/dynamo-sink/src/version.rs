@@ -15,12 +15,16 @@ pub const MAX_EPOCH: u64 = 9_999_999_999;
 const EPOCH_DIGITS: usize = 10;
 /// The digits of the largest number of 64 bits.
 const NUMBER_DIGITS: usize = 20;
+/// What is added to a negative source time: more than the magnitude of any, and the first number of 20 digits.
+const NEGATIVE_TIME_BASE: u64 = 10_u64.pow(19);
 
 /// A state's place in the order, as it is stored in an item's `_sink` and in a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
     /// A string whose byte order is the record order: the epoch in 10 digits, then 20 digits each of the offset
-    /// ([`Order::Offset`]), or of source time, Kafka timestamp, partition and offset ([`Order::SourceClock`]).
+    /// ([`Order::Offset`]), or of source time, Kafka timestamp, partition and offset ([`Order::SourceClock`]). A negative
+    /// source time `t` is `-`, which sorts before all digits, and the 19 digits of 10^19 + `t`; the other fields count
+    /// as 0 where they are negative.
     pub version: String,
     /// The record's topic.
     pub topic: String,
@@ -33,11 +37,11 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a record with these coordinates; `source_time` counts only where the source's clock orders. Negative numbers count as 0 in the version.
+    /// The stamp of a record with these coordinates; `source_time` counts only where the source's clock orders.
     pub fn from_parts(
         order: Order,
         epoch: u64,
-        source_time: u64,
+        source_time: i64,
         topic: &str,
         partition: i32,
         offset: i64,
@@ -47,8 +51,9 @@ impl Stamp {
         push_digits(epoch, EPOCH_DIGITS, &mut version);
         let positive = |number: i64| number.max(0).unsigned_abs();
         if order == Order::SourceClock {
-            for number in [source_time, positive(timestamp), positive(partition.into())] {
-                push_digits(number, NUMBER_DIGITS, &mut version);
+            push_source_time(source_time, &mut version);
+            for number in [timestamp, partition.into()] {
+                push_digits(positive(number), NUMBER_DIGITS, &mut version);
             }
         }
         push_digits(positive(offset), NUMBER_DIGITS, &mut version);
@@ -63,6 +68,15 @@ impl Stamp {
     /// Whether both come from one topic and partition.
     pub fn same_lineage(&self, other: &Self) -> bool {
         self.partition == other.partition && self.topic == other.topic
+    }
+}
+
+fn push_source_time(time: i64, out: &mut String) {
+    if time < 0 {
+        out.push('-');
+        push_digits(NEGATIVE_TIME_BASE - time.unsigned_abs(), NUMBER_DIGITS - 1, out);
+    } else {
+        push_digits(time.unsigned_abs(), NUMBER_DIGITS, out);
     }
 }
 
@@ -123,13 +137,15 @@ pub fn compare(order: Order, stored: &Stamp, incoming: &Stamp) -> Comparison {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn keyed(epoch: u64, topic: &str, partition: i32, offset: i64, timestamp: i64) -> Stamp {
         Stamp::from_parts(Order::Offset, epoch, 0, topic, partition, offset, timestamp)
     }
 
-    fn clocked(epoch: u64, source_time: u64, timestamp: i64, partition: i32, offset: i64) -> Stamp {
+    fn clocked(epoch: u64, source_time: i64, timestamp: i64, partition: i32, offset: i64) -> Stamp {
         Stamp::from_parts(Order::SourceClock, epoch, source_time, "t", partition, offset, timestamp)
     }
 
@@ -147,6 +163,44 @@ mod tests {
             "000000000100000001700000000000000000000000000000000000000000000000000200000000000000000005"
         );
         assert_eq!(keyed(MAX_EPOCH, "t", 0, 0, 0).version.len(), 30);
+    }
+
+    #[test]
+    fn source_times_are_the_same_in_every_release() {
+        #[track_caller]
+        fn check(time: i64, field: &str) {
+            let zeros = "0".repeat(3 * NUMBER_DIGITS);
+            assert_eq!(clocked(0, time, -1, -1, -1).version, format!("0000000000{field}{zeros}"));
+        }
+
+        check(i64::MIN, "-0776627963145224192");
+        check(-1_000_000_000_000, "-9999999000000000000");
+        check(-2001, "-9999999999999997999");
+        check(-2000, "-9999999999999998000");
+        check(-1, "-9999999999999999999");
+        check(0, "00000000000000000000");
+        check(1, "00000000000000000001");
+        check(1_700_000_000_000, "00000001700000000000");
+        check(i64::MAX, "09223372036854775807");
+    }
+
+    /// Times of every magnitude, and those next to where the sign or the number of digits changes.
+    fn times() -> impl Strategy<Value = i64> {
+        let edges = vec![i64::MIN, i64::MIN + 1, -10, -9, -1, 0, 1, 9, 10, i64::MAX - 1, i64::MAX];
+        prop_oneof![
+            any::<i64>(),
+            (any::<i64>(), 0_u32..64).prop_map(|(time, bits)| time >> bits),
+            proptest::sample::select(edges),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn versions_order_as_the_source_times_do(one in times(), other in times()) {
+            let [first, second] = [one, other].map(|time| clocked(0, time, 5, 6, 7).version);
+            prop_assert_eq!(first.as_bytes().cmp(second.as_bytes()), one.cmp(&other));
+            prop_assert_eq!(first.len(), EPOCH_DIGITS + 4 * NUMBER_DIGITS);
+        }
     }
 
     #[test]
@@ -195,5 +249,25 @@ mod tests {
         p(clocked(1, 50, 100, 1, 11), Next);
         p(clocked(1, 50, 100, 1, 9), Stale);
         p(clocked(1, 50, 100, 1, 10), Duplicate);
+        p(clocked(1, -1, 999, 9, 99), Stale);
+        p(clocked(2, -1, 0, 0, 0), Next);
+    }
+
+    #[test]
+    fn states_from_before_1970_compare_by_their_clock() {
+        use Verdict::{Duplicate, Next, Stale};
+        let stored = clocked(1, -2000, 100, 1, 10);
+        let p = |incoming: Stamp, verdict| {
+            check(Order::SourceClock, &stored, &incoming, verdict, false);
+        };
+
+        p(clocked(1, -1999, 0, 0, 0), Next);
+        p(clocked(1, 0, 0, 0, 0), Next);
+        p(clocked(1, 1, 0, 0, 0), Next);
+        p(clocked(1, -2001, 999, 9, 99), Stale);
+        p(clocked(1, i64::MIN, 999, 9, 99), Stale);
+        p(clocked(1, -2000, 101, 0, 0), Next);
+        p(clocked(1, -2000, 100, 1, 9), Stale);
+        p(clocked(1, -2000, 100, 1, 10), Duplicate);
     }
 }

@@ -175,20 +175,34 @@ pub enum RecordErrorKind {
         index: usize,
     },
     /// Occurs when the epoch of a redriven record is something else than an integer from 0.
-    #[error("`epoch` is {found}, accepted is a whole number, not negative")]
+    #[error("`epoch` is {found}, accepted is a whole number of 64 bits, not negative")]
     InvalidEpoch {
         /// What it is.
         found: JsonType,
     },
     /// Occurs when a key or value was written with a schema and is no JSON.
-    #[error(
-        "`{field}` was written with a schema and is not JSON: if it is Avro or Protobuf, set \
-         `EventRecordFormat: JSON` in the schema registry configuration of the event source mapping"
-    )]
+    #[error("`{field}` {mark}")]
     SchemaEncoded {
         /// Which of the two.
         field: PayloadField,
+        /// What says that there is a schema.
+        mark: SchemaMark,
     },
+}
+
+/// What says of a key or value that it was written with a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaMark {
+    /// The header of Confluent's serializers: a zero byte and the schema's identifier in four, which
+    /// is not 0.
+    Confluent,
+    /// The header of AWS Glue's serializers: a byte of 3, one of 0, and the identifier of the
+    /// schema's version in 16.
+    Glue,
+    /// The same header with 5 as its second byte: what follows is compressed.
+    GlueCompressed,
+    /// What the event source mapping says of the record.
+    Metadata,
 }
 
 /// The two fields of a record that carry the producer's data.
@@ -219,8 +233,8 @@ impl RecordErrorKind {
             Self::InvalidBase64 { field: Value, .. } => "INVALID_BASE64_VALUE",
             Self::HeadersNotAnArray { .. } | Self::MalformedHeader { .. } => "MALFORMED_HEADERS",
             Self::InvalidEpoch { .. } => "INVALID_EPOCH",
-            Self::SchemaEncoded { field: Key } => "SCHEMA_ENCODED_KEY",
-            Self::SchemaEncoded { field: Value } => "SCHEMA_ENCODED_VALUE",
+            Self::SchemaEncoded { field: Key, .. } => "SCHEMA_ENCODED_KEY",
+            Self::SchemaEncoded { field: Value, .. } => "SCHEMA_ENCODED_VALUE",
         }
     }
 }
@@ -258,6 +272,28 @@ impl fmt::Display for JsonType {
             Self::Object => "an object",
             Self::Unreadable => "a value that cannot be read",
         })
+    }
+}
+
+impl fmt::Display for SchemaMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = match self {
+            Self::Confluent => "begins like a Confluent header (a zero byte and a schema id)",
+            Self::Glue => "begins with an AWS Glue header",
+            Self::GlueCompressed => {
+                return f.write_str(
+                    "is compressed, as its AWS Glue header says: set `compression` to `NONE` in its \
+                     producer",
+                );
+            }
+            Self::Metadata => "was written with a schema, as the event says",
+        };
+        write!(
+            f,
+            "{found}, and is not JSON: if it is Avro or Protobuf, set `EventRecordFormat: JSON` in \
+             the schema registry configuration of the event source mapping; otherwise have its \
+             producer write JSON"
+        )
     }
 }
 

@@ -61,6 +61,8 @@ mod wire;
 mod tests;
 
 pub use encoded_record::EncodedRecord;
-pub use error::{EventError, FoundSource, JsonType, PayloadField, RecordError, RecordErrorKind};
+pub use error::{
+    EventError, FoundSource, JsonType, PayloadField, RecordError, RecordErrorKind, SchemaMark,
+};
 pub use event::{Event, EventSource, TopicPartition, raw_records};
 pub use record::{Header, Record, SchemaMetadata};

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::IgnoredAny;
 
-use crate::error::{PayloadField, RecordError, RecordErrorKind};
+use crate::error::{PayloadField, RecordError, RecordErrorKind, SchemaMark};
 
 /// One record of a Kafka topic, decoded.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,12 +60,12 @@ impl Record<'_> {
         self.json(PayloadField::Key)
     }
 
-    /// The value's JSON text, without the schema identifier that Confluent's serializers put before
-    /// it.
+    /// The value's JSON text, without the header that the serializers of Confluent's and of AWS
+    /// Glue's schema registry put before it.
     ///
     /// The text is checked to be JSON only where a schema was involved, to tell it from Avro and
-    /// Protobuf; those are an error, since only the mapping can turn them into JSON. Otherwise the
-    /// bytes are given as they are, also empty ones.
+    /// Protobuf; those are an error, since only the mapping can turn them into JSON. So is what
+    /// Glue's serializer compressed. Otherwise the bytes are given as they are, also empty ones.
     pub fn json_value(&self) -> Result<Option<&[u8]>, RecordError> {
         self.json(PayloadField::Value)
     }
@@ -76,23 +76,38 @@ impl Record<'_> {
             PayloadField::Value => (&self.value, &self.value_schema),
         };
         let Some(bytes) = bytes else { return Ok(None) };
-        let (has_prefix, text) = match bytes.as_slice() {
-            // Confluent's wire format: a zero byte, the schema's identifier in four, then the data.
-            // No JSON begins with a zero.
-            [0, _, _, _, _, text @ ..] => (true, text),
-            text => (false, text),
-        };
+        let (header, text) = split_header(bytes);
         let is_binary = schema.as_ref().is_some_and(SchemaMetadata::is_binary_format);
+        let is_json = || serde_json::from_slice::<IgnoredAny>(text).is_ok();
 
-        if (has_prefix || is_binary) && serde_json::from_slice::<IgnoredAny>(text).is_err() {
-            return Err(RecordError {
+        match header.or(is_binary.then_some(SchemaMark::Metadata)) {
+            Some(mark) if mark == SchemaMark::GlueCompressed || !is_json() => Err(RecordError {
                 topic: self.topic.to_string(),
                 partition: self.partition,
                 offset: self.offset,
-                kind: RecordErrorKind::SchemaEncoded { field },
-            });
+                kind: RecordErrorKind::SchemaEncoded { field, mark },
+            }),
+            Some(_) | None => Ok(Some(text)),
         }
-        Ok(Some(text))
+    }
+}
+
+/// Takes off the header of a schema registry's serializer, if there is one. No JSON begins as one does.
+fn split_header(bytes: &[u8]) -> (Option<SchemaMark>, &[u8]) {
+    const GLUE_SCHEMA_ID_BYTES: usize = 16;
+
+    match bytes {
+        // Identifiers count from 1. A binary number of eight bytes often begins with five zeros.
+        [0, 0, 0, 0, 0, ..] => (None, bytes),
+        [0, _, _, _, _, text @ ..] => (Some(SchemaMark::Confluent), text),
+        [3, compression @ (0 | 5), rest @ ..] => {
+            match rest.split_at_checked(GLUE_SCHEMA_ID_BYTES) {
+                Some((_, text)) if *compression == 0 => (Some(SchemaMark::Glue), text),
+                Some((_, text)) => (Some(SchemaMark::GlueCompressed), text),
+                None => (None, bytes),
+            }
+        }
+        _ => (None, bytes),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The mapping of `sinkAppianData`: rows that Kafka Connect's JDBC source read from Appian's package table.
 
 use dynamo_sink::{
-    item::{Encoded, Outline, Scalar, encode},
+    item::{Encoded, Outline, Scalar, encode, is_null},
     settings::Settings,
     sink::{Mapped, Rejection, Sink},
     version::Order,
 };
 use kafka_event::Record;
+use serde::Deserialize;
 
 /// The sink. Its records have no key, so rows of one package may lie on any partition: the source's clock orders them.
 /// A row is never deleted; `DLTD_FLAG` in the payload is data.
@@ -19,69 +20,114 @@ pub const SINK: Sink = Sink {
     map,
 };
 
-const PACKAGE_ID: &[&str] = &["payload", "PCKG_ID"];
-const REPLICA_TIMESTAMP: &[&str] = &["payload", "REPLICA_TIMESTAMP"];
-const UPDATE_TIMESTAMP: &[&str] = &["payload", "UPDT_TS"];
+const PACKAGE_ID: &str = "PCKG_ID";
+/// The times of the source, the first of which that a row has counts.
+const SOURCE_TIMES: [&str; 2] = ["REPLICA_TIMESTAMP", "UPDT_TS"];
 
 /// `schema` is Connect's description of the payload's types and holds no data.
 const CONNECT_SCHEMA: &[&str] = &["schema"];
 
 fn map(record: &Record<'_>, settings: &Settings) -> Result<Mapped, Rejection> {
-    let value = record.json_value()?;
-    let json = value.ok_or_else(|| {
-        Rejection::new("NULL_VALUE", "the value is null, and this sink deletes nothing")
+    let json = record.json_value()?.filter(|json| !is_null(json));
+    let json = json.ok_or_else(|| {
+        Rejection::new(
+            "NULL_VALUE",
+            "the value is absent, empty or null, and this sink deletes nothing",
+        )
     })?;
+    let [replica, update] = SOURCE_TIMES;
     let outline = Outline {
         omit: if settings.keep_connect_schema { &[] } else { CONNECT_SCHEMA },
-        pick: &[&["payload"], PACKAGE_ID, REPLICA_TIMESTAMP, UPDATE_TIMESTAMP],
+        pick: &[
+            &["payload"],
+            &["payload", PACKAGE_ID],
+            &["payload", replica],
+            &["payload", update],
+        ],
     };
     let Encoded { item, picked } = encode(json, &outline)?;
-    let [payload, package_id, replica_timestamp, update_timestamp] = picked.as_slice() else {
+    let [payload, package_id, times @ ..] = picked.as_slice() else {
         return Err(Rejection::new("INVALID_PAYLOAD", "the payload can't be read"));
     };
-    if !matches!(payload, Some(Scalar::Object)) {
-        return Err(Rejection::new("INVALID_PAYLOAD", "the value's `payload` is not an object"));
+    let invalid = |message| Err(Rejection::new("INVALID_PAYLOAD", message));
+    match payload {
+        Some(Scalar::Object) => {}
+        Some(Scalar::Null) => {
+            let message = "the value's `payload` is null, and this sink deletes nothing";
+            return Err(Rejection::new("NULL_VALUE", message));
+        }
+        None => return invalid("the value's `payload` is missing"),
+        Some(_) => return invalid("the value's `payload` is not an object"),
     }
-    let source_time = match source_time(replica_timestamp.as_ref())? {
-        Some(time) => Some(time),
-        None => source_time(update_timestamp.as_ref())?,
-    };
-    let source_time = source_time.unwrap_or(0);
-    Ok(Mapped::Put { key: key(package_id.as_ref())?, item, source_time })
+    let source_time = source_time(times, json)?;
+    Ok(Mapped::Put { key: key(package_id.as_ref(), json)?, item, source_time })
 }
 
-fn key(package_id: Option<&Scalar>) -> Result<String, Rejection> {
+fn key(package_id: Option<&Scalar>, json: &[u8]) -> Result<String, Rejection> {
+    let invalid = |message: String| Err(Rejection::new("INVALID_PACKAGE_ID", message));
     match package_id {
-        Some(Scalar::String(id)) => Ok(id.clone()),
-        Some(Scalar::Number(id)) => id.integer().map(str::to_owned).ok_or_else(|| {
-            Rejection::new(
-                "INVALID_PACKAGE_ID",
-                "`payload.PCKG_ID` is a number, but not a whole one",
-            )
-        }),
+        Some(Scalar::String(id)) => match decimal(PACKAGE_ID, json) {
+            None => Ok(id.clone()),
+            Some(message) => invalid(message),
+        },
+        Some(Scalar::Number(id)) => match id.integer() {
+            Some(id) => Ok(id.to_owned()),
+            None if id.is_whole() => {
+                invalid("`payload.PCKG_ID` has more than 38 digits".to_owned())
+            }
+            None => invalid("`payload.PCKG_ID` is a number, but not a whole one".to_owned()),
+        },
         None | Some(Scalar::Null) => {
             Err(Rejection::new("MISSING_PACKAGE_ID", "`payload.PCKG_ID` is missing or null"))
         }
-        Some(_) => Err(Rejection::new(
-            "INVALID_PACKAGE_ID",
-            "`payload.PCKG_ID` is neither a number nor a string",
-        )),
+        Some(_) => invalid("`payload.PCKG_ID` is neither a number nor a string".to_owned()),
     }
 }
 
-/// A time of the source, which decides between two states of a row: anything but a whole number can't. Negative times
-/// count as 0.
-fn source_time(scalar: Option<&Scalar>) -> Result<Option<u64>, Rejection> {
-    let time = match scalar {
-        None | Some(Scalar::Null) => return Ok(None),
-        Some(Scalar::Number(number)) => number.as_i64(),
-        Some(_) => None,
-    };
-    let time = time.ok_or_else(|| {
-        Rejection::new(
-            "INVALID_SOURCE_TIME",
-            "`payload.REPLICA_TIMESTAMP`, or in its absence `payload.UPDT_TS`, is not a whole number of 64 bits",
+/// When the source changed the row, which decides between two of its states: anything but a whole number can't.
+fn source_time(times: &[Option<Scalar>], json: &[u8]) -> Result<i64, Rejection> {
+    let present = SOURCE_TIMES.into_iter().zip(times).find_map(|(column, time)| match time {
+        None | Some(Scalar::Null) => None,
+        Some(time) => Some((column, time)),
+    });
+    let Some((column, time)) = present else { return Ok(0) };
+    if let Scalar::Number(number) = time
+        && let Some(time) = number.as_i64()
+    {
+        return Ok(time);
+    }
+    let decimal = matches!(time, Scalar::String(_)).then(|| decimal(column, json)).flatten();
+    let message = decimal.unwrap_or_else(|| {
+        format!("`payload.{column}` is not a whole number from -2^63 to 2^63 - 1")
+    });
+    Err(Rejection::new("INVALID_SOURCE_TIME", message))
+}
+
+/// What is wrong with a column that is a string, if Connect's schema of the row calls it a Decimal: the string is then
+/// the number's bytes in base64.
+fn decimal(column: &str, json: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Value {
+        schema: Schema,
+    }
+    #[derive(Deserialize)]
+    struct Schema {
+        fields: Vec<Field>,
+    }
+    #[derive(Deserialize)]
+    struct Field {
+        field: String,
+        name: Option<String>,
+    }
+    const DECIMAL: &str = "org.apache.kafka.connect.data.Decimal";
+
+    // It is read only here, since few rows have such a string. A schema of another form describes nothing.
+    let value: Value = serde_json::from_slice(json).ok()?;
+    let mut fields = value.schema.fields.iter().filter(|it| it.field == column);
+    fields.any(|it| it.name.as_deref() == Some(DECIMAL)).then(|| {
+        format!(
+            "`payload.{column}` is a Decimal in base64, as Connect's schema says: set `numeric.mapping` to `best_fit` \
+             in the JDBC source connector, or `decimal.format` to `NUMERIC` in its JSON converter"
         )
-    })?;
-    Ok(Some(u64::try_from(time).unwrap_or(0)))
+    })
 }

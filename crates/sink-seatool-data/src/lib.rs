@@ -1,7 +1,7 @@
 //! The mapping of `sinkSeatoolData`: states that a ksqlDB aggregate keeps for each state plan.
 
 use dynamo_sink::{
-    item::{Outline, decode_json_string, encode},
+    item::{Outline, decode_json_string, encode, is_null},
     settings::Settings,
     sink::{Mapped, Rejection, Sink},
     version::Order,
@@ -21,7 +21,7 @@ pub const SINK: Sink = Sink {
 fn map(record: &Record<'_>, _settings: &Settings) -> Result<Mapped, Rejection> {
     let key = key(record)?;
     match record.json_value()? {
-        Some(json) if !is_delete(json) => {
+        Some(json) if !is_null(json) => {
             let encoded = encode(json, &Outline { omit: &[], pick: &[] })?;
             Ok(Mapped::Put { key, item: encoded.item, source_time: 0 })
         }
@@ -36,9 +36,4 @@ fn key(record: &Record<'_>) -> Result<String, Rejection> {
     decode_json_string(json).map_err(|error| {
         Rejection::new("INVALID_KEY", format!("the key is no JSON string: {error}"))
     })
-}
-
-/// No bytes and the JSON text `null` mean what no value means.
-fn is_delete(json: &[u8]) -> bool {
-    json.is_empty() || json.trim_ascii() == b"null"
 }

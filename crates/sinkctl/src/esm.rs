@@ -41,6 +41,7 @@ use crate::{
     build::{BuildError, Programs},
     function::{FunctionSettings, LocalFunction},
     invoke::{AddressError, Invoker, RemoteFunction},
+    kafka,
     template::{self, Function, LOCAL_STAGE, StartingPosition, Template, TemplateError},
 };
 use event::Envelope;
@@ -264,10 +265,9 @@ pub async fn run(
             return Err(EsmError::FutureTimestamp { mapping: mapping.logical_id.clone(), seconds });
         }
     }
-    if let Some((property, _)) =
-        esm.properties.iter().find(|(name, _)| consumer::RESERVED.contains(&name.as_str()))
-    {
-        return Err(EsmError::ReservedProperty { property: property.clone() });
+    // The group is the mapping's, or the flag's.
+    if let Some(property) = kafka::reserved_property(&esm.properties, &["group.id"]) {
+        return Err(EsmError::ReservedProperty { property: property.to_owned() });
     }
     let report = Arc::new(Report::new(esm.verbose));
     let functions: Vec<_> = chosen.iter().map(|(_, function)| (*function).clone()).collect();

@@ -16,6 +16,8 @@ pub mod invoke;
 
 #[cfg(feature = "kafka")]
 pub mod esm;
+#[cfg(feature = "kafka")]
+mod kafka;
 
 pub mod bench;
 pub mod demo;

@@ -29,6 +29,14 @@ impl Number {
         (!self.0.contains(['.', 'E'])).then_some(&self.0)
     }
 
+    /// Whether the value has no fraction. [`Self::integer`] is none for such a number too if it is 1E38 or more.
+    pub fn is_whole(&self) -> bool {
+        match self.0.split_once('E') {
+            Some((_, exponent)) => !exponent.starts_with('-'),
+            None => !self.0.contains('.'),
+        }
+    }
+
     /// The value, if it is an integer in the range of `i64`.
     pub fn as_i64(&self) -> Option<i64> {
         self.integer()?.parse().ok()
@@ -309,6 +317,7 @@ mod tests {
         fn check(json: &str, integer: Option<&str>, as_i64: Option<i64>) {
             let number = Number::from_canonical(&write(json).unwrap().0);
             assert_eq!((number.integer(), number.as_i64()), (integer, as_i64), "{json}");
+            assert!(number.is_whole() || integer.is_none(), "{json}");
         }
 
         check("21782", Some("21782"), Some(21782));
@@ -322,6 +331,25 @@ mod tests {
         check("1.5", None, None);
         check("1e-2", None, None);
         check("1e38", None, None);
+    }
+
+    #[test]
+    fn whole_numbers_are_told_by_their_value() {
+        #[track_caller]
+        fn check(json: &str, is_whole: bool) {
+            let number = Number::from_canonical(&write(json).unwrap().0);
+            assert_eq!(number.is_whole(), is_whole, "{json}");
+        }
+
+        for json in ["0", "-5", "21782.0", "2.1782e4", "1e38", "1.5E40", "-9.99E125"] {
+            check(json, true);
+        }
+        for json in ["0.5", "-1.5", "1e-2", "1E-39", "1.5E-39", "-1E-130"] {
+            check(json, false);
+        }
+        // 38 digits, of which the last is behind the point.
+        check("1234567890123456789012345678901234567.8", false);
+        check("1234567890123456789012345678901234567.8e1", true);
     }
 
     #[test]

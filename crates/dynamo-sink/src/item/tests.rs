@@ -277,6 +277,19 @@ fn members_are_left_out() {
 }
 
 #[test]
+fn texts_that_mean_no_value() {
+    for json in ["", "null", " null", "null\n", " \t\r\nnull \t\r\n"] {
+        assert!(is_null(json.as_bytes()), "{json:?}");
+    }
+    // A form feed is no white space of JSON.
+    for json in
+        [" ", "nul", "nulll", "NULL", "\"null\"", "0", "{}", "[null]", "null\u{c}", "\u{c}null"]
+    {
+        assert!(!is_null(json.as_bytes()), "{json:?}");
+    }
+}
+
+#[test]
 fn members_are_picked() {
     #[track_caller]
     fn check(json: &str, expected: &[Option<Scalar>]) {

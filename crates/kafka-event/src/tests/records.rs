@@ -229,7 +229,8 @@ fn the_epoch_is_strict() {
         ("18446744073709551616", "a number"),
         ("false", "a boolean"),
     ] {
-        let message = format!("`epoch` is {found}, accepted is a whole number, not negative");
+        let message =
+            format!("`epoch` is {found}, accepted is a whole number of 64 bits, not negative");
         check(&format!(r#""epoch": {json}"#), &error("INVALID_EPOCH", &message));
     }
 }

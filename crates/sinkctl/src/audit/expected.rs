@@ -22,7 +22,7 @@ pub(super) struct Expected {
 /// The last state of a key, and what was found of it in the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct State {
-    source_time: u64,
+    source_time: i64,
     offset: i64,
     timestamp: i64,
     /// Of the item to stand there; none for a delete.

@@ -11,6 +11,7 @@ use rdkafka::{
 };
 
 use super::judge::{Span, Spans};
+use crate::kafka;
 
 /// How long the cluster may take to say what a topic's partitions are.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
@@ -18,13 +19,11 @@ const ANSWER_TIME: Duration = Duration::from_secs(20);
 /// How long nothing may come of a partition before the audit gives up.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Properties that `-X` may change, since they are the audit's own choice.
-const DEFAULTS: [(&str, &str); 2] =
+/// The client's properties, of which `-X` may change those that are not reserved.
+const PROPERTIES: [(&str, &str); 6] = [
     // The client wants a group, but takes no part in it: nothing is subscribed to or committed.
-    [("group.id", "compare-connector-audit"), ("client.id", "compare-connector-audit")];
-
-/// Properties that the audit relies on.
-const FIXED: [(&str, &str); 4] = [
+    ("group.id", "compare-connector-audit"),
+    ("client.id", "compare-connector-audit"),
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("enable.partition.eof", "true"),
@@ -63,6 +62,14 @@ pub enum TopicError {
         name: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// Occurs when a property is given without which the topic would not be read as it must be.
+    #[error(
+        "the property `{property}` can't be given: it is set as the audit needs it; leave it out"
+    )]
+    ReservedProperty {
+        /// The property's name.
+        property: String,
     },
     /// Occurs when the client can't be set up for another reason.
     #[error("the Kafka client can't be set up")]
@@ -123,15 +130,15 @@ impl KafkaTopic {
         servers: &str,
         properties: &[(String, String)],
     ) -> Result<Self, TopicError> {
+        if let Some(property) = kafka::reserved_property(properties, &[]) {
+            return Err(TopicError::ReservedProperty { property: property.to_owned() });
+        }
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", servers);
-        for (name, value) in DEFAULTS {
+        for (name, value) in PROPERTIES {
             config.set(name, value);
         }
         for (name, value) in properties {
-            config.set(name, value);
-        }
-        for (name, value) in FIXED {
             config.set(name, value);
         }
         let consumer = config.create().map_err(|error| match error {
@@ -279,4 +286,33 @@ fn is_passing(error: &KafkaError) -> bool {
                 | Code::Resolve
         )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_that_the_audit_relies_on_are_refused() {
+        #[track_caller]
+        fn check(name: &str, value: &str, error: &str) {
+            let properties = [(name.to_owned(), value.to_owned())];
+            let topic = KafkaTopic::new("topic", "127.0.0.1:1", &properties);
+            assert_eq!(topic.err().map(|error| error.to_string()).unwrap_or_default(), error);
+        }
+
+        check("client.id", "mine", "");
+        check("group.id", "mine", "");
+        for name in [
+            "bootstrap.servers",
+            "metadata.broker.list",
+            "enable.partition.eof",
+            "auto.offset.reset",
+        ] {
+            let error = format!(
+                "the property `{name}` can't be given: it is set as the audit needs it; leave it out"
+            );
+            check(name, "127.0.0.1:2", &error);
+        }
+    }
 }

@@ -30,15 +30,6 @@ use crate::{lock::lock, template::StartingPosition};
 /// How long a question to the brokers may take.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
 
-/// The properties that nobody else may set, flags aside.
-pub(super) const RESERVED: [&str; 5] = [
-    "bootstrap.servers",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.partition.eof",
-    "group.id",
-];
-
 /// How often, and with which time between, it is asked where new partitions begin.
 const START_ATTEMPTS: usize = 6;
 const START_DELAY: Duration = Duration::from_millis(500);

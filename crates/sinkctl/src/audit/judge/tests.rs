@@ -24,7 +24,7 @@ fn map(record: &Record<'_>, _: &Settings) -> Result<Mapped, Rejection> {
     let Some(value) = &record.value else { return Ok(Mapped::Delete { key }) };
     let encoded = encode(value, &Outline { omit: &[], pick: &[&["at"]] })?;
     let source_time = match &encoded.picked[..] {
-        [Some(Scalar::Number(time))] => time.as_i64().unwrap().unsigned_abs(),
+        [Some(Scalar::Number(time))] => time.as_i64().unwrap(),
         _ => 0,
     };
     Ok(Mapped::Put { key, item: encoded.item, source_time })
@@ -235,6 +235,13 @@ fn items_that_the_sources_clock_orders() {
     check(put, &stored(at(1, 200, 9, new)), "late: newer noRecord 0@20 1@200");
     // A later state whose record expired before an earlier state's.
     check(put, &stored(at(0, 5, 9, r#"{"at":300}"#)), "before topic");
+
+    // Times from before 1970 are told apart, and are older than none at all.
+    let (older, old, new) = (r#"{"at":-200}"#, r#"{"at":-100}"#, r#"{"n":1}"#);
+    let put = &[at(0, 20, 5, old), at(1, 50, 9, older)];
+    check(put, &stored(at(0, 20, 5, old)), "right");
+    check(put, &stored(at(1, 50, 9, older)), "older  0@20 1@50");
+    check(&[at(0, 20, 5, new), at(1, 50, 9, old)], &stored(at(1, 50, 9, old)), "older  0@20 1@50");
 }
 
 #[test]
@@ -277,6 +284,7 @@ fn the_newest_record_of_a_key_remains_in_any_order() {
     check(Order::Offset, &[at(0, 50, 1, A), at(1, 20, 2, B)], 20, 1);
     check(Order::SourceClock, &[at(0, 50, 1, A), at(1, 20, 2, B)], 20, 0);
     check(Order::SourceClock, &[at(0, 50, 1, r#"{"at":9}"#), at(1, 20, 2, B)], 50, 0);
+    check(Order::SourceClock, &[at(0, 50, 2, r#"{"at":-9}"#), at(1, 20, 1, B)], 20, 0);
 }
 
 #[test]
