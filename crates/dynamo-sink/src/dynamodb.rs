@@ -321,6 +321,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::needless_pass_by_value, reason = "`expect!` is written in place")]
     fn a_status_decides_where_a_code_does_not() {
         #[track_caller]
         fn check(status: u16, body: &str, expected: Expect) {
