@@ -4,6 +4,12 @@
 /// Faults that pass: throttles, service errors, lost connections and answers, transaction conflicts.
 mod passing;
 
+/// Requests that DynamoDB takes for no caller's: its clock is another, a signature broke, credentials expired.
+mod signatures;
+
+/// HTTP connections that are dead, and requests that are too large for what stands before DynamoDB.
+mod connections;
+
 /// Refusals that stay: of the system, and of single records.
 mod refused;
 

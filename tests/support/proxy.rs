@@ -4,9 +4,10 @@ use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -35,8 +36,12 @@ pub(crate) enum Act {
     Await(oneshot::Receiver<()>, Box<Self>),
     /// Passes it on at once, and the answer back after this time.
     Hold(Duration),
+    /// Does that by a clock that is so many seconds ahead: the answer tells its time.
+    Dated(i64, Box<Self>),
     /// Answers with this error: `DynamoDB` never sees it.
     Refuse(Refusal),
+    /// Answers with this status and a web page, as what stands before `DynamoDB` does.
+    Status(u16),
     /// Answers these statements of a batch, by their position, with an error; only the others are passed on.
     RefuseStatements(Vec<(usize, Refusal)>),
     /// Cancels a transaction because of these actions, by their position: `DynamoDB` never sees it.
@@ -75,6 +80,9 @@ pub(crate) struct Request {
     pub(crate) bytes: usize,
     /// How many requests were not yet answered when it came, itself among them.
     pub(crate) in_flight: usize,
+    /// How many connections there were before its own.
+    pub(crate) connection: usize,
+    head: Head,
 }
 
 impl Proxy {
@@ -147,6 +155,23 @@ impl Request {
         parts.filter(|(_, part)| part.to_string().contains(text)).map(|(at, _)| at).collect()
     }
 
+    /// The access key that it is signed with.
+    pub(crate) fn access_key(&self) -> &str {
+        let authorization = header(&self.head, "authorization").unwrap();
+        let (_, credential) = authorization.split_once("Credential=").unwrap();
+        credential.split('/').next().unwrap()
+    }
+
+    /// When it was signed, in seconds after the present.
+    pub(crate) fn signed_after(&self) -> i64 {
+        let time = header(&self.head, "x-amz-date").unwrap();
+        let p = |range: std::ops::Range<usize>| &time[range];
+        let (date, hour) = (format!("{}-{}-{}", p(0..4), p(4..6), p(6..8)), p(9..11));
+        let time = format!("{date}T{hour}:{}:{}Z", p(11..13), p(13..15));
+        let time = DateTime::from_str(&time, DateTimeFormat::DateTime).unwrap();
+        time.secs() - DateTime::from(SystemTime::now()).secs()
+    }
+
     /// Whether `text` occurs in it.
     pub(crate) fn has(&self, text: &str) -> bool {
         self.body.to_string().contains(text)
@@ -166,6 +191,7 @@ struct Shared {
 struct Log {
     requests: Vec<Arc<Request>>,
     in_flight: usize,
+    connections: usize,
 }
 
 /// A request's head, line by line, without the length of the body.
@@ -174,6 +200,8 @@ pub(super) type Head = Vec<String>;
 struct Answer {
     status: u16,
     body: Vec<u8>,
+    /// How many seconds the clock that it is dated by is ahead.
+    ahead: Option<i64>,
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
@@ -187,10 +215,20 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
+    let connection = {
+        let mut log = shared.log.lock().unwrap();
+        log.connections += 1;
+        log.connections - 1
+    };
     while let Some((head, body)) = read_request(&mut stream).await? {
-        let Some(answer) = shared.answer(&head, body).await? else { break };
+        let Some(answer) = shared.answer(connection, &head, body).await? else { break };
+        let date = answer.ahead.map_or_else(String::new, |ahead| {
+            let now = DateTime::from(SystemTime::now()).secs();
+            let date = DateTime::from_secs(now + ahead).fmt(DateTimeFormat::HttpDate).unwrap();
+            format!("date: {date}\r\n")
+        });
         let head = format!(
-            "HTTP/1.1 {} .\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
+            "HTTP/1.1 {} .\r\n{date}content-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
             answer.status,
             answer.body.len()
         );
@@ -201,10 +239,16 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
 
 impl Shared {
     /// Does what the rule says; nothing where the connection is to be closed.
-    async fn answer(&self, head: &Head, body: Vec<u8>) -> io::Result<Option<Answer>> {
-        let request = self.arrive(head, &body);
+    async fn answer(
+        &self,
+        connection: usize,
+        head: &Head,
+        body: Vec<u8>,
+    ) -> io::Result<Option<Answer>> {
+        let request = self.arrive(connection, head, &body);
         let _in_flight = InFlight(self);
         let mut act = (self.rule.lock().unwrap())(&request);
+        let mut ahead = None;
         loop {
             act = match act {
                 Act::After(time, next) => {
@@ -215,7 +259,14 @@ impl Shared {
                     let _ = word.await;
                     *next
                 }
-                act => return self.act(act, head, &request, &body).await,
+                Act::Dated(seconds, next) => {
+                    ahead = Some(seconds);
+                    *next
+                }
+                act => {
+                    let answer = self.act(act, head, &request, &body).await?;
+                    return Ok(answer.map(|answer| Answer { ahead, ..answer }));
+                }
             }
         }
     }
@@ -228,13 +279,16 @@ impl Shared {
         body: &[u8],
     ) -> io::Result<Option<Answer>> {
         match act {
-            Act::Pass | Act::After(..) | Act::Await(..) => self.forward(head, body).await.map(Some),
+            Act::Pass | Act::After(..) | Act::Await(..) | Act::Dated(..) => {
+                self.forward(head, body).await.map(Some)
+            }
             Act::Hold(time) => {
                 let answer = self.forward(head, body).await?;
                 tokio::time::sleep(time).await;
                 Ok(Some(answer))
             }
             Act::Refuse(refusal) => Ok(Some(refusal.answer())),
+            Act::Status(status) => Ok(Some(Answer::new(status, &json!("<html>")))),
             Act::RefuseStatements(refusals) => {
                 self.refuse_statements(head, request, &refusals).await.map(Some)
             }
@@ -259,7 +313,7 @@ impl Shared {
         }
     }
 
-    fn arrive(&self, head: &Head, body: &[u8]) -> Arc<Request> {
+    fn arrive(&self, connection: usize, head: &Head, body: &[u8]) -> Arc<Request> {
         let target = header(head, "x-amz-target").unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
         let mut log = self.log.lock().unwrap();
@@ -270,6 +324,8 @@ impl Shared {
             body: serde_json::from_slice(body).unwrap_or_default(),
             bytes: body.len(),
             in_flight: log.in_flight,
+            connection,
+            head: head.clone(),
         });
         log.requests.push(Arc::clone(&request));
         request
@@ -341,14 +397,14 @@ impl Refusal {
 
 impl Answer {
     fn new(status: u16, body: &Value) -> Self {
-        Self { status, body: body.to_string().into_bytes() }
+        Self { status, body: body.to_string().into_bytes(), ahead: None }
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|it| it == b"\r\n\r\n")?;
         let head = std::str::from_utf8(&bytes[..end]).ok()?;
         let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some(Self { status, body: bytes[end + 4..].to_vec() })
+        Some(Self { status, body: bytes[end + 4..].to_vec(), ahead: None })
     }
 }
 

@@ -4,7 +4,10 @@
 //! orchestration of single calls, which costs more than the rest of a request: serializing, retries, interceptors.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -19,6 +22,7 @@ use aws_sdk_dynamodb::{
         endpoint::{DefaultResolver, Params, ResolveEndpoint},
         http::HttpRequest,
     },
+    primitives::{DateTime, DateTimeFormat},
 };
 use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
@@ -29,6 +33,7 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{
+    connection::CaptureSmithyConnection,
     http::{HttpConnector as _, HttpConnectorSettings, SharedHttpConnector, http_client_fn},
     identity::Identity,
 };
@@ -40,8 +45,18 @@ use crate::dynamodb::{Trouble, chain};
 /// The longest time for a connection to be made, as in the SDK.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
 
+/// The longest time for an HTTP connection to wait for its next request: what stands between may forget it silently.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// After this time without an answer no HTTP connection is used again. It is measured by the system's clock, since the
+/// one behind [`IDLE_TIMEOUT`] stands still while Lambda freezes the environment.
+const FREEZE: Duration = Duration::from_mins(1);
+
 /// Credentials are asked for again when they expire within this time.
 const EXPIRY_MARGIN: Duration = Duration::from_mins(1);
+
+/// The system's clock is trusted up to this difference from DynamoDB's, which allows signatures five minutes.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(4);
 
 /// Whose requests these are, for AWS's own logs.
 const USER_AGENT: &str = concat!("compare-connector/", env!("CARGO_PKG_VERSION"));
@@ -53,18 +68,23 @@ pub struct Connection(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: SdkConfig,
-    connector: SharedHttpConnector,
     endpoint: String,
     region: String,
     provider: SharedCredentialsProvider,
-    /// The credentials that were provided last.
-    caller: Mutex<Option<Caller>>,
+    /// Who was provided last. Locked while it is asked for, so that one request asks for all.
+    caller: tokio::sync::Mutex<Option<Identity>>,
+    pool: Mutex<Pool>,
+    /// By how many milliseconds DynamoDB's clock is ahead of the system's; 0 within [`CLOCK_TOLERANCE`].
+    clock_ahead: AtomicI64,
 }
 
+/// HTTP connections that are used again.
 #[derive(Clone, Debug)]
-struct Caller {
-    identity: Identity,
-    expires_at: Option<SystemTime>,
+struct Pool {
+    connector: SharedHttpConnector,
+    /// How many pools there were before this one.
+    number: u64,
+    answered_at: SystemTime,
 }
 
 /// Why there is no connection.
@@ -87,26 +107,32 @@ pub enum ConnectionError {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
+    /// DynamoDB's name for the request.
+    pub(crate) request_id: Option<String>,
+    /// Who had signed the request.
+    pub(crate) caller: Identity,
 }
 
 impl Connection {
     /// Loads the configuration that `loader` describes; nothing is sent yet.
     pub async fn new(loader: ConfigLoader) -> Result<Self, ConnectionError> {
-        let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
-        let connector = Connector::builder()
-            .connector_settings(settings)
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .build();
-        let connector = SharedHttpConnector::new(connector);
-        let shared = connector.clone();
+        let pool = Pool { connector: connector(), number: 0, answered_at: SystemTime::now() };
+        let shared = pool.connector.clone();
         let loader = loader.http_client(http_client_fn(move |_, _| shared.clone()));
         // Boxed, since loading has a future of many kilobytes.
         let config = Box::pin(loader.load()).await;
         let region = config.region().ok_or(ConnectionError::MissingRegion)?.to_string();
         let provider = config.credentials_provider().ok_or(ConnectionError::MissingCredentials)?;
         let endpoint = endpoint(&config, &region).await?;
-        let caller = Mutex::new(None);
-        Ok(Self(Arc::new(Inner { config, connector, endpoint, region, provider, caller })))
+        Ok(Self(Arc::new(Inner {
+            config,
+            endpoint,
+            region,
+            provider,
+            caller: tokio::sync::Mutex::default(),
+            pool: Mutex::new(pool),
+            clock_ahead: AtomicI64::new(0),
+        })))
     }
 
     /// A client of the same configuration and HTTP connections, for other requests than the writer's.
@@ -114,47 +140,133 @@ impl Connection {
         Client::new(&self.0.config)
     }
 
-    /// Sends one request, without retries.
-    pub(crate) async fn call(&self, operation: &str, body: Vec<u8>) -> Result<Answer, Trouble> {
-        let identity = self.identity().await.map_err(|error| fault(Box::new(error)))?;
-        let request = self.signed(operation, body, &identity).map_err(fault)?;
-        let answer = self.0.connector.call(request).await.map_err(|error| unusable(&error))?;
-        let status = answer.status().as_u16();
-        let body = ByteStream::new(answer.into_body()).collect().await;
-        let body = body.map_err(|error| unusable(&error))?.into_bytes().into();
-        Ok(Answer { status, body })
+    /// The time: by DynamoDB's clock where the system's clock is far from it.
+    pub(crate) fn now(&self) -> SystemTime {
+        let ahead = self.0.clock_ahead.load(Ordering::Relaxed);
+        let difference = Duration::from_millis(ahead.unsigned_abs());
+        let now = SystemTime::now();
+        if ahead < 0 { now - difference } else { now + difference }
     }
 
-    async fn identity(&self) -> Result<Identity, CredentialsError> {
-        let known = self.0.caller.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let soon = SystemTime::now() + EXPIRY_MARGIN;
-        if let Some(caller) = known
-            && caller.expires_at.is_none_or(|expires_at| expires_at > soon)
-        {
-            return Ok(caller.identity);
+    /// Sends one request, without retries.
+    pub(crate) async fn call(
+        &self,
+        operation: &str,
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Answer, Trouble> {
+        let Pool { connector, number, .. } = self.pool();
+        let answer = self.exchange(&connector, operation, body);
+        let answer = tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
+            let milliseconds = timeout.as_millis();
+            Err(Trouble::Transient(format!("no answer from DynamoDB within {milliseconds} ms")))
+        });
+        if let Err(Trouble::Transient(_)) = answer {
+            // Whatever broke this HTTP connection may have broken those that wait beside it.
+            self.renew_pool(number);
         }
-        let credentials: Credentials = self.0.provider.provide_credentials().await?;
-        let expires_at = credentials.expiry();
-        let identity = Identity::from(credentials);
-        let caller = Caller { identity: identity.clone(), expires_at };
-        *self.0.caller.lock().unwrap_or_else(PoisonError::into_inner) = Some(caller);
-        Ok(identity)
+        answer
+    }
+
+    /// What DynamoDB doesn't know as a caller (any more) is asked for again.
+    pub(crate) async fn forget(&self, caller: &Identity) {
+        let credentials = |identity: &Identity| identity.data::<Credentials>().cloned();
+        let mut known = self.0.caller.lock().await;
+        // Others may have asked in the meantime.
+        known.take_if(|known| credentials(known) == credentials(caller));
+    }
+
+    /// The HTTP connections to use now.
+    fn pool(&self) -> Pool {
+        let pool = self.0.pool.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let silence = SystemTime::now().duration_since(pool.answered_at);
+        if silence.is_ok_and(|silence| silence > FREEZE) {
+            self.renew_pool(pool.number)
+        } else {
+            pool
+        }
+    }
+
+    /// Drops the idle connections of a pool, unless that was done already.
+    fn renew_pool(&self, number: u64) -> Pool {
+        let mut pool = self.0.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.number == number {
+            let answered_at = SystemTime::now();
+            *pool = Pool { connector: connector(), number: number + 1, answered_at };
+        }
+        pool.clone()
+    }
+
+    async fn exchange(
+        &self,
+        connector: &SharedHttpConnector,
+        operation: &str,
+        body: Vec<u8>,
+    ) -> Result<Answer, Trouble> {
+        let caller = self.caller().await.map_err(|error| fault(Box::new(error)))?;
+        let mut request = self.signed(operation, body, &caller).map_err(fault)?;
+        let connection = CaptureSmithyConnection::new();
+        request.add_extension(connection.clone());
+        let answer = connector.call(request).await.map_err(|error| unusable(&error))?;
+        let header = |name: &str| answer.headers().get(name).map(str::to_owned);
+        self.answered(header("date").as_deref());
+        let status = answer.status().as_u16();
+        if status >= 500
+            && let Some(connection) = connection.get()
+        {
+            // The server behind it may be the one that is broken.
+            connection.poison();
+        }
+        let request_id = header("x-amzn-requestid");
+        let body = ByteStream::new(answer.into_body()).collect().await;
+        let body = body.map_err(|error| unusable(&error))?.into_bytes().into();
+        Ok(Answer { status, body, request_id, caller })
+    }
+
+    /// Takes note of an answer's time.
+    fn answered(&self, date: Option<&str>) {
+        let now = SystemTime::now();
+        self.0.pool.lock().unwrap_or_else(PoisonError::into_inner).answered_at = now;
+        let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
+        let Some(date) = date.and_then(|date| SystemTime::try_from(date).ok()) else { return };
+        let (difference, sign) = match date.duration_since(now) {
+            Ok(ahead) => (ahead, 1),
+            Err(behind) => (behind.duration(), -1),
+        };
+        let difference = if difference > CLOCK_TOLERANCE { difference } else { Duration::ZERO };
+        let milliseconds = i64::try_from(difference.as_millis()).unwrap_or_default();
+        self.0.clock_ahead.store(sign * milliseconds, Ordering::Relaxed);
+    }
+
+    async fn caller(&self) -> Result<Identity, CredentialsError> {
+        let mut known = self.0.caller.lock().await;
+        let now = self.now();
+        let lasts =
+            |caller: &Identity, time| caller.expiration().is_none_or(|end| end > now + time);
+        if let Some(caller) = known.as_ref().filter(|caller| lasts(caller, EXPIRY_MARGIN)) {
+            return Ok(caller.clone());
+        }
+        match self.0.provider.provide_credentials().await {
+            Ok(credentials) => Ok(known.insert(credentials.into()).clone()),
+            // Those that are known do as long as they last.
+            Err(error) => known.clone().filter(|caller| lasts(caller, Duration::ZERO)).ok_or(error),
+        }
     }
 
     fn signed(
         &self,
         operation: &str,
         body: Vec<u8>,
-        identity: &Identity,
+        caller: &Identity,
     ) -> Result<HttpRequest, Box<dyn std::error::Error + Send + Sync>> {
         let target = format!("DynamoDB_20120810.{operation}");
         let headers =
             [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target.as_str())];
         let params = SigningParams::builder()
-            .identity(identity)
+            .identity(caller)
             .region(&self.0.region)
             .name("dynamodb")
-            .time(SystemTime::now())
+            .time(self.now())
             .settings(SigningSettings::default())
             .build()?
             .into();
@@ -182,6 +294,16 @@ impl Connection {
         }
         Ok(request)
     }
+}
+
+fn connector() -> SharedHttpConnector {
+    let settings = HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    let connector = Connector::builder()
+        .connector_settings(settings)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .build();
+    SharedHttpConnector::new(connector)
 }
 
 /// The endpoint that the settings name for DynamoDB or for all services, or the region's.
@@ -223,94 +345,4 @@ fn unusable(error: &(dyn std::error::Error + 'static)) -> Trouble {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        io::{Read as _, Write as _},
-        net::TcpListener,
-        thread,
-    };
-
-    use aws_config::{BehaviorVersion, Region};
-    use sha2::{Digest as _, Sha256};
-
-    use super::*;
-
-    const BODY: &str = r#"{"TableName":"plans"}"#;
-
-    #[tokio::test]
-    async fn a_request_has_the_signature_that_dynamodb_computes() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let host = listener.local_addr().unwrap().to_string();
-        let request = thread::spawn(move || answer_one(&listener));
-
-        let token = Some("session/token=".to_owned());
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .endpoint_url(format!("http://{host}"))
-            .region(Region::new("eu-west-1"))
-            .credentials_provider(Credentials::new("AKID", "secret", token, None, "tests"));
-        let connection = Connection::new(config).await.unwrap();
-        let answer = connection.call("PutItem", BODY.into()).await.unwrap();
-        assert_eq!((answer.status, answer.body.as_slice()), (400, b"{}".as_slice()));
-
-        let request = request.join().unwrap();
-        let (head, body) = request.split_once("\r\n\r\n").unwrap();
-        let header = |name: &str| {
-            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-            let found = lines.find(|(found, _)| found.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.to_owned()).unwrap_or_default()
-        };
-        assert!(head.starts_with("POST / HTTP/1.1\r\n"), "{head}");
-        assert_eq!(body, BODY);
-        let (time, expected_target) = (header("x-amz-date"), "DynamoDB_20120810.PutItem");
-        assert_eq!(header("x-amz-target"), expected_target);
-
-        // As the documentation of AWS tells it, step by step.
-        let names = "content-type;host;x-amz-date;x-amz-security-token;x-amz-target";
-        let canonical = format!(
-            "POST\n/\n\ncontent-type:application/x-amz-json-1.0\nhost:{host}\nx-amz-date:{time}\n\
-             x-amz-security-token:session/token=\nx-amz-target:{expected_target}\n\n{names}\n{}",
-            hex(&Sha256::digest(BODY))
-        );
-        let day = &time[..8];
-        let scope = format!("{day}/eu-west-1/dynamodb/aws4_request");
-        let canonical = hex(&Sha256::digest(canonical));
-        let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{canonical}");
-        let key = [day, "eu-west-1", "dynamodb", "aws4_request"]
-            .iter()
-            .fold(b"AWS4secret".to_vec(), |key, text| hmac(&key, text));
-        let signature = hex(&hmac(&key, &to_sign));
-        assert_eq!(
-            header("authorization"),
-            format!(
-                "AWS4-HMAC-SHA256 Credential=AKID/{scope}, SignedHeaders={names}, Signature={signature}"
-            )
-        );
-    }
-
-    /// Reads one request, refuses it, and returns its text.
-    fn answer_one(listener: &TcpListener) -> String {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        while !request.ends_with(BODY.as_bytes()) {
-            let mut part = [0; 1024];
-            let length = stream.read(&mut part).unwrap();
-            request.extend_from_slice(&part[..length]);
-        }
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}").unwrap();
-        String::from_utf8(request).unwrap()
-    }
-
-    fn hmac(key: &[u8], text: &str) -> Vec<u8> {
-        let padded = |pad: u8| {
-            let mut block = [pad; 64];
-            block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
-            block
-        };
-        let inner = Sha256::new().chain_update(padded(0x36)).chain_update(text).finalize();
-        Sha256::new().chain_update(padded(0x5c)).chain_update(inner).finalize().to_vec()
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-    }
-}
+mod tests;

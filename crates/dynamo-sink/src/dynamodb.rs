@@ -58,31 +58,41 @@ pub(crate) enum Trouble {
     Fault { message: String, source: Option<Box<dyn Error + Send + Sync>> },
 }
 
+/// How long to wait for the answer to a request that was sent so often before: one that got lost is soon sent again, and
+/// one that takes long is given the time.
+pub(crate) fn timeout(attempts: u32) -> Duration {
+    Duration::from_secs(match attempts {
+        0 => 2,
+        1 => 4,
+        _ => 10,
+    })
+}
+
 /// Sends `call` once: retrying is for the one who knows the deadline and counts.
 pub(crate) async fn send(
     connection: Connection,
     call: Call,
     timeout: Duration,
 ) -> Result<Reply, Trouble> {
-    let operation = call.operation;
-    match tokio::time::timeout(timeout, connection.call(operation.name(), call.body)).await {
-        Ok(answer) => reply(operation, &answer?),
-        Err(_) => Err(Trouble::Transient(format!(
-            "no answer from DynamoDB within {} ms",
-            timeout.as_millis()
-        ))),
+    let Call { operation, body } = call;
+    let answer = connection.call(operation.name(), body, timeout).await?;
+    if (200..300).contains(&answer.status) {
+        return reply(operation, &answer);
     }
+    let error = answer::error(&answer.body);
+    if is_about_caller(bare(&error.code)) {
+        connection.forget(&answer.caller).await;
+    }
+    refusal(&answer, error)
 }
 
-/// What an answer to a request means.
+/// What an answer to a request means that was accepted.
 fn reply(operation: Operation, answer: &Answer) -> Result<Reply, Trouble> {
-    if !(200..300).contains(&answer.status) {
-        return refusal(answer);
-    }
     match operation {
         Operation::BatchExecuteStatement => {
             let answers = answer::statements(&answer.body).ok_or(Trouble::Unreadable)?;
-            Ok(Reply::Statements(answers.into_iter().map(statement_reply).collect()))
+            let reply = |error| statement_reply(error, answer);
+            Ok(Reply::Statements(answers.into_iter().map(reply).collect()))
         }
         Operation::TransactWriteItems
         | Operation::PutItem
@@ -94,45 +104,74 @@ fn reply(operation: Operation, answer: &Answer) -> Result<Reply, Trouble> {
 }
 
 /// What a request's failure means.
-fn refusal(answer: &Answer) -> Result<Reply, Trouble> {
-    let ErrorAnswer { code, message, item, cancellation_reasons } = answer::error(&answer.body);
-    match code.as_str() {
-        "ConditionalCheckFailedException" => Ok(Reply::Refused(item)),
+fn refusal(answer: &Answer, error: ErrorAnswer) -> Result<Reply, Trouble> {
+    let ErrorAnswer { code, message, item, cancellation_reasons } = error;
+    let trouble = match code.as_str() {
+        "ConditionalCheckFailedException" => return Ok(Reply::Refused(item)),
         "TransactionCanceledException" => {
-            Ok(Reply::Cancelled(cancellation_reasons.into_iter().map(reason).collect()))
+            let reply = |error| reason(error, answer);
+            return Ok(Reply::Cancelled(cancellation_reasons.into_iter().map(reply).collect()));
         }
-        code => Err(match part_trouble(code, &message) {
+        // What stands before DynamoDB answers so too, without a code.
+        code if answer.status == 413 => too_large(code),
+        code => match part_trouble(code, &message) {
             Trouble::Fault { .. } if answer.status >= 500 || code.is_empty() => {
                 Trouble::Transient(format!("DynamoDB answered with status {}", answer.status))
             }
             trouble => trouble,
-        }),
-    }
+        },
+    };
+    Err(trouble.in_answer(answer))
 }
 
-fn statement_reply(error: Option<PartError>) -> PartReply {
+fn statement_reply(error: Option<PartError>, answer: &Answer) -> PartReply {
     let Some(error) = error else { return PartReply::Applied };
     match error.code.as_str() {
         "ConditionalCheckFailed" => PartReply::Refused(error.item),
         "DuplicateItem" => PartReply::Exists,
         "" => {
-            PartReply::Trouble(Trouble::Transient("a statement failed without a code".to_owned()))
+            let message = "a statement failed without a code".to_owned();
+            PartReply::Trouble(Trouble::Transient(message).in_answer(answer))
         }
-        code => PartReply::Trouble(part_trouble(code, &error.message)),
+        code => PartReply::Trouble(part_trouble(code, &error.message).in_answer(answer)),
     }
 }
 
-fn reason(reason: PartError) -> PartReply {
+fn reason(reason: PartError, answer: &Answer) -> PartReply {
     match reason.code.as_str() {
         "None" | "" => PartReply::Applied,
         "ConditionalCheckFailed" => PartReply::Refused(reason.item),
-        code => PartReply::Trouble(part_trouble(code, &reason.message)),
+        code => PartReply::Trouble(part_trouble(code, &reason.message).in_answer(answer)),
     }
 }
 
-/// What an error code means, of a request or of a part of one. The codes of parts have no `Exception` at their end.
+impl Trouble {
+    /// Names the request, so that AWS can be asked about it. The record's own fault is told without it: it's told in
+    /// the quarantine, and the same each time.
+    fn in_answer(self, answer: &Answer) -> Self {
+        let Some(id) = &answer.request_id else { return self };
+        match self {
+            Self::Transient(message) => Self::Transient(format!("{message} (request {id})")),
+            Self::Invalid { message, is_records_fault: false } => {
+                let message = format!("{message} (request {id})");
+                Self::Invalid { message, is_records_fault: false }
+            }
+            Self::Fault { message, source } => {
+                Self::Fault { message: format!("{message} (request {id})"), source }
+            }
+            Self::Throttled | Self::Unreadable | Self::Invalid { .. } | Self::Foreign(_) => self,
+        }
+    }
+}
+
+/// A code as requests and their parts have it in common: those of parts have no `Exception` at their end.
+fn bare(code: &str) -> &str {
+    code.strip_suffix("Exception").unwrap_or(code)
+}
+
+/// What an error code means, of a request or of a part of one.
 fn part_trouble(code: &str, message: &str) -> Trouble {
-    match code.strip_suffix("Exception").unwrap_or(code) {
+    match bare(code) {
         "ProvisionedThroughputExceeded"
         | "Throttling"
         | "ThrottlingError"
@@ -142,7 +181,17 @@ fn part_trouble(code: &str, message: &str) -> Trouble {
         | "ServiceUnavailable"
         | "TransactionConflict"
         | "TransactionInProgress"
-        | "ReplicatedWriteConflict" => Trouble::Transient(code.to_owned()),
+        | "ReplicatedWriteConflict"
+        // The clock is corrected by the answer. Their messages are left out, since they can quote the session's token.
+        | "InvalidSignature"
+        | "SignatureDoesNotMatch"
+        | "IncompleteSignature"
+        | "RequestExpired"
+        | "RequestTimeTooSkewed"
+        | "RequestInTheFuture" => Trouble::Transient(code.to_owned()),
+        bare if is_about_caller(bare) => {
+            Trouble::Transient(format!("DynamoDB answered `{code}`: {message}"))
+        }
         "Validation" | "ValidationError" | "ItemCollectionSizeLimitExceeded" | "Serialization" => {
             Trouble::Invalid {
                 // What follows a colon may quote the record's data.
@@ -151,15 +200,28 @@ fn part_trouble(code: &str, message: &str) -> Trouble {
             }
         }
         // These name the caller, the action and the table, which is what there is to mend.
-        "AccessDenied" | "ResourceNotFound" | "UnrecognizedClient" | "ExpiredToken" => {
-            Trouble::Fault {
-                message: format!("DynamoDB answered `{code}`: {message}"),
-                source: None,
-            }
-        }
+        "AccessDenied" | "ResourceNotFound" => Trouble::Fault {
+            message: format!("DynamoDB answered `{code}`: {message}"),
+            source: None,
+        },
+        bare if bare.contains("TooLarge") => too_large(code),
         // Whether other messages quote the record's data is not known.
         _ => Trouble::Fault { message: format!("DynamoDB answered `{code}`"), source: None },
     }
+}
+
+/// Whether the caller's credentials are what is wrong: they have expired, or those that replace them are not yet known.
+fn is_about_caller(bare: &str) -> bool {
+    bare.starts_with("ExpiredToken")
+        || bare.starts_with("UnrecognizedClient")
+        || bare == "InvalidClientTokenId"
+}
+
+/// A request that must become smaller. What it was about goes by itself.
+fn too_large(code: &str) -> Trouble {
+    let code = if code.is_empty() { "status 413" } else { code };
+    let message = format!("it is too large ({code})");
+    Trouble::Invalid { message, is_records_fault: false }
 }
 
 /// Whether a refusal can only be due to the record's own data. When in doubt it is not: a fault of the system must not
@@ -194,6 +256,9 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aws_credential_types::Credentials;
+    use expect_test::{Expect, expect};
+
     use super::*;
 
     #[test]
@@ -211,6 +276,34 @@ mod tests {
         {
             assert_eq!(p(code, ""), code);
         }
+        for code in [
+            "InvalidSignatureException",
+            "SignatureDoesNotMatch",
+            "IncompleteSignatureException",
+            "IncompleteSignature",
+            "RequestExpired",
+            "RequestTimeTooSkewed",
+            "RequestInTheFuture",
+        ] {
+            assert_eq!(p(code, "token"), code);
+        }
+        for code in [
+            "ExpiredTokenException",
+            "ExpiredToken",
+            "UnrecognizedClientException",
+            "InvalidClientTokenId",
+        ] {
+            let trouble = part_trouble(code, "the token is invalid");
+            assert!(matches!(trouble, Trouble::Transient(_)), "{code}");
+            assert_eq!(
+                trouble.to_string(),
+                format!("DynamoDB answered `{code}`: the token is invalid")
+            );
+        }
+        assert_eq!(
+            p("RequestEntityTooLargeException", "secret"),
+            "DynamoDB refused the request: it is too large (RequestEntityTooLargeException)"
+        );
         assert_eq!(p("AccessDenied", "no"), "DynamoDB answered `AccessDenied`: no");
         assert_eq!(
             p("ResourceNotFoundException", "no"),
@@ -224,6 +317,107 @@ mod tests {
                 "The parameter cannot be converted to a numeric value: secret"
             ),
             "DynamoDB refused the request: The parameter cannot be converted to a numeric value"
+        );
+    }
+
+    #[test]
+    #[expect(clippy::needless_pass_by_value, reason = "`expect!` is written in place")]
+    fn a_status_decides_where_a_code_does_not() {
+        #[track_caller]
+        fn check(status: u16, body: &str, expected: Expect) {
+            let request_id = Some("ABC".to_owned());
+            let caller = Credentials::for_tests().into();
+            let answer = Answer { status, body: body.into(), request_id, caller };
+            let trouble = refusal(&answer, answer::error(&answer.body)).unwrap_err();
+            let kind = match trouble {
+                Trouble::Throttled => "throttled",
+                Trouble::Transient(_) => "transient",
+                Trouble::Invalid { is_records_fault: false, .. } => "invalid",
+                Trouble::Invalid { .. } => "record's fault",
+                _ => "fault",
+            };
+            expected.assert_eq(&format!("{kind}: {trouble}"));
+        }
+
+        let code = |code: &str| format!(r#"{{"__type":"x#{code}","message":"why"}}"#);
+        let size = r#"{"__type":"x#ValidationException","message":"Item size is too large"}"#;
+        check(
+            400,
+            &code("NewException"),
+            expect!["fault: DynamoDB answered `NewException` (request ABC)"],
+        );
+        check(
+            500,
+            &code("NewException"),
+            expect!["transient: DynamoDB answered with status 500 (request ABC)"],
+        );
+        check(499, "<html>", expect!["transient: DynamoDB answered with status 499 (request ABC)"]);
+        check(
+            400,
+            &code("InternalServerError"),
+            expect!["transient: InternalServerError (request ABC)"],
+        );
+        check(400, &code("ThrottlingException"), expect!["throttled: throttled by DynamoDB"]);
+        check(
+            400,
+            &code("ValidationException"),
+            expect!["invalid: DynamoDB refused the request: why (request ABC)"],
+        );
+        check(
+            400,
+            size,
+            expect!["record's fault: DynamoDB refused the request: Item size is too large"],
+        );
+        check(
+            413,
+            "<html>",
+            expect![
+                "invalid: DynamoDB refused the request: it is too large (status 413) (request ABC)"
+            ],
+        );
+        check(
+            413,
+            &code("NewException"),
+            expect![
+                "invalid: DynamoDB refused the request: it is too large (NewException) (request ABC)"
+            ],
+        );
+    }
+
+    #[test]
+    fn parts_name_their_request() {
+        let answer = |request_id: Option<&str>| Answer {
+            status: 200,
+            body: Vec::new(),
+            request_id: request_id.map(str::to_owned),
+            caller: Credentials::for_tests().into(),
+        };
+        let error = |code: &str| PartError { code: code.to_owned(), ..PartError::default() };
+        let p = |reply: PartReply| match reply {
+            PartReply::Trouble(trouble) => trouble.to_string(),
+            other => format!("{other:?}"),
+        };
+        let named = answer(Some("ABC"));
+        assert_eq!(
+            p(statement_reply(Some(error("InternalServerError")), &named)),
+            "InternalServerError (request ABC)"
+        );
+        assert_eq!(
+            p(statement_reply(Some(error("")), &named)),
+            "a statement failed without a code (request ABC)"
+        );
+        assert_eq!(
+            p(reason(error("TransactionConflict"), &named)),
+            "TransactionConflict (request ABC)"
+        );
+        assert_eq!(p(reason(error("TransactionConflict"), &answer(None))), "TransactionConflict");
+    }
+
+    #[test]
+    fn patience_grows_with_the_attempts() {
+        assert_eq!(
+            [0, 1, 2, 3, 99].map(|attempts| timeout(attempts).as_secs()),
+            [2, 4, 10, 10, 10]
         );
     }
 

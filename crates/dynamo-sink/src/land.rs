@@ -34,9 +34,6 @@ pub(crate) const PART_ROOM: usize = 1280;
 /// Inserts in one transaction: each takes two of the hundred actions that DynamoDB allows.
 const INSERTS_PER_TRANSACTION: usize = 50;
 
-/// The longest wait for one answer.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Nothing is started with less time left than this: the answer to Lambda must still get out.
 const LEAST_TIME: Duration = Duration::from_millis(500);
 
@@ -451,7 +448,8 @@ impl Landing<'_> {
         }
         self.report.requests += 1;
         let connection = self.context.connection.clone();
-        let timeout = REQUEST_TIMEOUT.min(self.time_left().saturating_sub(ANSWER_TIME));
+        let attempts = jobs.iter().map(|&id| self.jobs[id].attempts).max().unwrap_or(0);
+        let timeout = dynamodb::timeout(attempts).min(self.time_left().saturating_sub(ANSWER_TIME));
         let span = self.context.is_traced.then(|| self.span(&jobs, transport, call.operation));
         self.flights.spawn(async move {
             let result = dynamodb::send(connection, call, timeout).await;
