@@ -274,7 +274,7 @@ sinkSeatoolData
   epoch      2
 
   quarantine empty
-  alarms     10 of 12 quiet; raised: sinkSeatoolData-tombstone-failed; without
+  alarms     9 of 11 quiet; raised: sinkSeatoolData-tombstone-failed; without
              enough data: sinkSeatoolData-silent
 
 WRONG: alarm sinkSeatoolData-tombstone-failed: above 0 in 1 of the last 5
