@@ -116,14 +116,14 @@ fn decimal(column: &str, json: &[u8]) -> Option<String> {
     }
     #[derive(Deserialize)]
     struct Field {
-        field: String,
+        field: Option<String>,
         name: Option<String>,
     }
     const DECIMAL: &str = "org.apache.kafka.connect.data.Decimal";
 
     // It is read only here, since few rows have such a string. A schema of another form describes nothing.
     let value: Value = serde_json::from_slice(json).ok()?;
-    let mut fields = value.schema.fields.iter().filter(|it| it.field == column);
+    let mut fields = value.schema.fields.iter().filter(|it| it.field.as_deref() == Some(column));
     fields.any(|it| it.name.as_deref() == Some(DECIMAL)).then(|| {
         format!(
             "`payload.{column}` is a Decimal in base64, as Connect's schema says: set `numeric.mapping` to `best_fit` \

@@ -292,8 +292,8 @@ fn is_passing(error: &KafkaError) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn properties_that_the_audit_relies_on_are_refused() {
+    #[tokio::test]
+    async fn properties_that_the_audit_relies_on_are_refused() {
         #[track_caller]
         fn check(name: &str, value: &str, error: &str) {
             let properties = [(name.to_owned(), value.to_owned())];
