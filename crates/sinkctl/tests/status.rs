@@ -115,7 +115,7 @@ WRONG: sinkSeatoolData: PROBLEM: Function call failed
 WRONG: 3 records wait in the quarantine
 WRONG: alarm sinkSeatoolData-lag: Threshold crossed
 WRONG: alarm sinkSeatoolData-stale: Threshold crossed
-What to do: \"Troubleshooting\" in OPERATIONS.md, --json, `sinkctl quarantine list`.
+What to do: OPERATIONS.md \"Troubleshooting\", --json, `sinkctl quarantine list`.
 ";
     check(account.clone(), &[], 1, expected).await;
 

@@ -106,7 +106,7 @@ impl Screen {
             }
         }
         if problems.len() > DETAILED_PROBLEMS {
-            text += "What to do: \"Troubleshooting\" in OPERATIONS.md, --json, `sinkctl quarantine list`.\n";
+            text += "What to do: OPERATIONS.md \"Troubleshooting\", --json, `sinkctl quarantine list`.\n";
         }
         if problems.is_empty() {
             text += match verdict {

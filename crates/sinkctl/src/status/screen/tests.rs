@@ -113,7 +113,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
 WRONG: sinkSeatoolData: the mapping is Disabled (USER_INITIATED)
 WRONG: sinkSeatoolData: PROBLEM: \\u{1b}[2JFunction call failed
 WRONG: alarm sinkAppianData-lag: 3 of 3 periods were above 0
-What to do: \"Troubleshooting\" in OPERATIONS.md, --json, `sinkctl quarantine list`.",
+What to do: OPERATIONS.md \"Troubleshooting\", --json, `sinkctl quarantine list`.",
     );
     status.functions.truncate(1);
     check(
