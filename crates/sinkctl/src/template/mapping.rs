@@ -250,7 +250,7 @@ mod tests {
             &[("OnFailureDestination", "s3")],
             &[&appian, &seatool].map(|it| Mapping { has_destination: true, ..it.clone() }),
         );
-        check(&[("AppianEnabled", "absent")], &[seatool.clone()]);
+        check(&[("AppianEnabled", "absent")], std::slice::from_ref(&seatool));
         check(&[("AppianEnabled", "absent"), ("SeatoolEnabled", "absent")], &[]);
         check(
             &[
