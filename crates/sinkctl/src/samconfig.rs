@@ -16,6 +16,9 @@ const FILE_NAME: &str = "samconfig.toml";
 /// The template's parameter that holds the stage.
 const STAGE: &str = "Stage";
 
+/// The template's parameter that all names begin with.
+const PREFIX: &str = "Prefix";
+
 /// Why it is not known what a stage was given.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -35,6 +38,15 @@ pub enum SamConfigError {
         path: PathBuf,
         /// What is wrong with it.
         source: Malformed,
+    },
+    /// Occurs when nothing says what the stage's names begin with: the template's default may be another deployment's.
+    #[error(
+        "`{FILE_NAME}` beside the template has no stage `{stage}`: add what it was deployed with, or give it with \
+         `--parameter {PREFIX}=…` and others that name something"
+    )]
+    UnknownStage {
+        /// The stage.
+        stage: String,
     },
     /// Occurs when the template can't be read with what the stage was given.
     #[error(transparent)]
@@ -70,15 +82,20 @@ pub enum Malformed {
 
 /// Reads the template as `sam deploy` does for a stage, or for the local one; `given` wins over what the file says.
 ///
-/// A stage is the section of its name, or else the one that sets `Stage` to it. What the file does not say has the
-/// template's default, but for the stage's name. For the local one the file says nothing.
+/// A stage is the section of its name, or else the one that sets `Stage` to it; without either, its prefix must be given.
+/// What the file does not say has the template's default, but for the stage's name. For the local one the file says
+/// nothing.
 pub fn template(
     template: &Path,
     stage: Option<&str>,
     given: &[(String, String)],
 ) -> Result<Template, SamConfigError> {
     let deployed = match stage {
-        Some(stage) => of_file(template.with_file_name(FILE_NAME), stage)?,
+        Some(stage) => match of_file(template.with_file_name(FILE_NAME), stage)? {
+            Some(deployed) => deployed,
+            None if given.iter().any(|(name, _)| name == PREFIX) => Vec::new(),
+            None => return Err(SamConfigError::UnknownStage { stage: stage.to_owned() }),
+        },
         None => Vec::new(),
     };
     // The last one counts.
@@ -88,20 +105,20 @@ pub fn template(
     Ok(Template::read(template, &parameters.into_iter().collect::<Vec<_>>())?)
 }
 
-fn of_file(path: PathBuf, stage: &str) -> Result<Vec<(String, String)>, SamConfigError> {
+fn of_file(path: PathBuf, stage: &str) -> Result<Option<Vec<(String, String)>>, SamConfigError> {
     match fs::read_to_string(&path) {
         Ok(text) => {
             of_stage(&text, stage).map_err(|source| SamConfigError::Malformed { path, source })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(SamConfigError::Read { path, source }),
     }
 }
 
-fn of_stage(text: &str, stage: &str) -> Result<Vec<(String, String)>, Malformed> {
+fn of_stage(text: &str, stage: &str) -> Result<Option<Vec<(String, String)>>, Malformed> {
     let sections: Table = text.parse()?;
     if let Some(section) = sections.get(stage) {
-        return overrides(stage, section);
+        return overrides(stage, section).map(Some);
     }
     let mut found = Vec::new();
     for (name, section) in &sections {
@@ -114,7 +131,7 @@ fn of_stage(text: &str, stage: &str) -> Result<Vec<(String, String)>, Malformed>
         let sections = found.iter().map(|(name, _)| format!("`{name}`")).collect();
         return Err(Malformed::Ambiguous { stage: stage.to_owned(), sections });
     }
-    Ok(found.pop().map(|(_, overrides)| overrides).unwrap_or_default())
+    Ok(found.pop().map(|(_, overrides)| overrides))
 }
 
 /// The parameters that a section gives: the command's own, or else those of all commands.
@@ -170,7 +187,7 @@ mod tests {
         #[track_caller]
         fn check(overrides: &str, expected: &[(&str, &str)]) {
             let text = format!("version = 0.1\n[val.global.parameters]\n{overrides}");
-            let parameters = of_stage(&text, "val").unwrap();
+            let parameters = of_stage(&text, "val").unwrap().unwrap();
             let parameters: Vec<_> =
                 parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             assert_eq!(parameters, expected);
@@ -208,7 +225,8 @@ mod tests {
             let sections = [("val", "other"), ("mine", "alice"), ("ours", "us"), ("theirs", "us")]
                 .map(section);
             let found = match of_stage(&sections.concat(), stage) {
-                Ok(parameters) => {
+                Ok(None) => "unknown".to_owned(),
+                Ok(Some(parameters)) => {
                     let parameters =
                         parameters.iter().map(|(name, value)| format!("{name}={value}"));
                     parameters.collect::<Vec<_>>().join(" ")
@@ -222,7 +240,7 @@ mod tests {
         check("other", "Stage=other Prefix=val");
         check("mine", "Stage=alice Prefix=mine");
         check("alice", "Stage=alice Prefix=mine");
-        check("production", "");
+        check("production", "unknown");
         check("us", "the sections `ours`, `theirs` all set Stage=us: name one of them");
     }
 

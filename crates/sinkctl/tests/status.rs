@@ -164,7 +164,8 @@ async fn each_part_that_is_denied_says_so_and_the_rest_is_shown() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     contains(&output, &[&all[4].1, "WRONG: alarm sinkAppianData-lag: Threshold crossed"]);
 
-    let output = sinkctl(&["status", "--stage", "other"], &serve(Account::well()).await).await;
+    let other = ["status", "--stage", "other", "--parameter", "Prefix=compare-connector"];
+    let output = sinkctl(&other, &serve(Account::well()).await).await;
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     contains(
         &output,
@@ -213,6 +214,12 @@ async fn a_stage_has_the_names_that_samconfig_deploys_it_with() {
         error.contains("the log `/aws/lambda/other-alice-sinkSeatoolData` can't be"),
         "{error}"
     );
+
+    // The template's default prefix may be that of another connector.
+    let output = sinkctl_by(&beside, &["status", "--stage", "nobody"], &address).await;
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("has no stage `nobody`: add what it was deployed with"), "{error}");
 
     fs::write(&file, "[mine").unwrap();
     for arguments in [["status", "--stage", "mine"], ["tail", "sinkSeatoolData", "--stage=mine"]] {
