@@ -54,8 +54,6 @@ async fn a_fault_of_the_system_fails_the_invocation() {
     for (code, message) in [
         ("AccessDeniedException", DENIED),
         ("ResourceNotFoundException", "Requested resource not found"),
-        ("UnrecognizedClientException", "The security token included in the request is invalid"),
-        ("ExpiredTokenException", "The security token included in the request is expired"),
     ] {
         let refuse = move |_: &Request| Act::Refuse(Refusal { code, message });
         let cause = format!("DynamoDB answered `{code}`: {message}");

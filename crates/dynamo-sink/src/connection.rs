@@ -1,7 +1,14 @@
 //! A connection to DynamoDB for requests whose bodies are complete: it signs and sends them, and brings the answers.
 //!
 //! The SDK's configuration, credentials, endpoints, signatures and HTTP client do the work. What is left out is its
-//! orchestration of single calls, which costs more than the rest of a request: serializing, retries, interceptors.
+//! orchestration of single calls: serializing, retries, interceptors. Put to the same use, with this serializer and no
+//! retries, it adds 158,000 instructions to a request (2.70 millions for 2.54; callgrind, 40 KB, dependencies at level
+//! 1). Of a function's processor time for an Appian record that is 4 and 14 % where it exists, 20 and 24 % where it is
+//! new, 27 and 9 % where it is a duplicate, at 8 and at 32 requests in flight (medians of 8 processes, by turns on a
+//! busy machine). Duplicates have no such room below a tenth of what the usual way costs.
+//!
+//! Of the SDK's tasks this module has those that matter to the writer: it signs by DynamoDB's clock, asks for
+//! credentials again when they expire or are refused, and drops HTTP connections that may be dead.
 
 use std::{
     sync::{
@@ -168,7 +175,7 @@ impl Connection {
         answer
     }
 
-    /// What DynamoDB doesn't know as a caller (any more) is asked for again.
+    /// Credentials that DynamoDB refused are asked for again.
     pub(crate) async fn forget(&self, caller: &Identity) {
         let credentials = |identity: &Identity| identity.data::<Credentials>().cloned();
         let mut known = self.0.caller.lock().await;
@@ -192,7 +199,7 @@ impl Connection {
         let mut pool = self.0.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.number == number {
             let answered_at = SystemTime::now();
-            *pool = Pool { connector: connector(), number: number + 1, answered_at };
+            *pool = Pool { connector: connector(), number: pool.number + 1, answered_at };
         }
         pool.clone()
     }

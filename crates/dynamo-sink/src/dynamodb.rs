@@ -76,7 +76,7 @@ pub(crate) async fn send(
 ) -> Result<Reply, Trouble> {
     let Call { operation, body } = call;
     let answer = connection.call(operation.name(), body, timeout).await?;
-    if (200..300).contains(&answer.status) {
+    if answer.status == 200 {
         return reply(operation, &answer);
     }
     let error = answer::error(&answer.body);
