@@ -89,7 +89,7 @@ fn missing_without(sink: &Sink, name: &str) -> Option<&'static str> {
 
 /// The README's variables and defaults, in its order.
 fn settings_table() -> Vec<(String, String)> {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let (_, section) = readme.split_once("\n## Settings\n").unwrap();
     let lines = section.lines().take_while(|line| !line.starts_with("## "));
     let rows = lines.filter_map(|line| {

@@ -149,7 +149,7 @@ struct SourceArguments {
 #[cfg(any(feature = "aws", feature = "kafka"))]
 const STAGE: &str = "The deployed stage: the section of this name in `samconfig.toml` beside the template, or else the \
                      one that sets `Stage` to it; its `parameter_overrides` hold. What they don't set has the \
-                     template's default, but for `Stage`, which then is this name";
+                     template's default, but for `Stage`, which then is this name. Without a section give its `Prefix`";
 
 /// What `--parameter` means there.
 #[cfg(feature = "aws")]
