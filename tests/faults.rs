@@ -10,7 +10,10 @@ mod signatures;
 /// HTTP connections that are dead, and requests that are too large for what stands before DynamoDB.
 mod connections;
 
-/// Refusals that stay: of the system, and of single records.
+/// Faults of the system: they are waited for, and end the invocation when they last.
+mod system;
+
+/// Refusals of single records.
 mod refused;
 
 /// Faults of one table, and the counts that tell of them.

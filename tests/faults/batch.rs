@@ -164,6 +164,16 @@ impl Batch {
         Self { event: Event { records }, expected, ..self.clone() }
     }
 
+    /// Only the last record.
+    pub(super) fn only_last(&self) -> Self {
+        let at = self.event.records.len() - 1;
+        Self {
+            event: Event::new(self.event.records[at..].iter().cloned()),
+            expected: self.expected[at..].to_vec(),
+            ..self.clone()
+        }
+    }
+
     /// The tables that the batch finds.
     pub(super) async fn tables(&self) -> TestDynamoDb {
         let dynamodb = dynamodb().await;

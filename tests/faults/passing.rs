@@ -77,6 +77,33 @@ async fn records_of_a_request_whose_answer_cannot_be_read_go_by_themselves() {
 }
 
 #[tokio::test]
+async fn records_of_a_request_that_was_not_answered_in_full_go_by_themselves() {
+    for batch in [Batch::seatool(), Batch::appian(), Batch::inserts(60), Batch::replacements(1)] {
+        let rule = |request: &Request| match request.operation.as_str() {
+            "BatchExecuteStatement" => Act::Shorten,
+            "TransactWriteItems" if request.parts().len() > 2 => Act::Shorten,
+            _ => Act::Pass,
+        };
+        let run = check_unharmed(&batch, "25", true, rule).await;
+        assert!(run.landed.summary.retries > 0);
+    }
+}
+
+/// What stands in the way of a write is not shown with a group's answer, as if that had been too long.
+#[tokio::test]
+async fn records_whose_item_is_not_shown_go_by_themselves() {
+    for batch in [Batch::seatool(), Batch::appian()] {
+        let rule = |request: &Request| match request.operation.as_str() {
+            "BatchExecuteStatement" => Act::Mute,
+            "TransactWriteItems" if request.parts().len() > 2 => Act::Mute,
+            _ => Act::Pass,
+        };
+        let run = check_unharmed(&batch, "25", false, rule).await;
+        assert!(run.landed.summary.requests < 60, "{}", run.landed.summary.requests);
+    }
+}
+
+#[tokio::test]
 async fn each_kind_of_write_survives_the_loss_of_its_answer() {
     use Outcome::{Deleted, Duplicate, Quarantined};
     let seatool = Batch::seatool();
@@ -292,6 +319,18 @@ async fn a_group_that_is_refused_as_a_whole_is_split() {
     let run = check_unharmed(&batch, "25", false, refuse("BatchExecuteStatement")).await;
     assert_eq!(statements_of(&run), [5]);
     assert_eq!(run.proxy.count("PutItem"), 5);
+}
+
+#[tokio::test]
+async fn a_statement_that_is_refused_as_a_whole_goes_by_a_call_of_its_own() {
+    let refusal = Refusal { code: "ValidationException", message: "Request is too large" };
+    for batch in [Batch::replacements(1), Batch::seatool().only("KEY-deleted")] {
+        let rule = move |request: &Request| match request.operation.as_str() {
+            "BatchExecuteStatement" => Act::Refuse(refusal),
+            _ => Act::Pass,
+        };
+        check_unharmed(&batch, "25", false, rule).await;
+    }
 }
 
 /// The number of statements of each batch, in the order of the requests.

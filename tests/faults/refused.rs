@@ -1,7 +1,7 @@
-//! Refusals that stay: of the system, which fail the invocation, and of single records, which go to the quarantine.
+//! Refusals of single records, which go to the quarantine.
 
 use dynamo_sink::{
-    handler::{Handled, InvocationError},
+    handler::{Handled, Handler},
     outcome::Outcome::{self, Failed, Quarantined, Superseded, Written},
 };
 use serde_json::{Value, json};
@@ -12,104 +12,10 @@ use crate::{
         batch::{Batch, seatool},
         failure, run,
     },
-    support::{Act, Event, QUARANTINE, Refusal, Request, SEATOOL, TIME},
+    support::{
+        Act, Event, Proxy, QUARANTINE, Record, Refusal, Request, SEATOOL, TIME, handler, land,
+    },
 };
-
-const DENIED: &str = "User: arn:aws:sts::123456789012:assumed-role/sink/sink is not authorized to perform: dynamodb:PutItem";
-
-/// The system refuses what a rule picks, while one request is in flight at a time: that request must be the last, and
-/// the cause must be told.
-async fn check_fault(
-    batch: &Batch,
-    statements: &str,
-    written: usize,
-    requests: usize,
-    cause: &str,
-    rule: impl FnMut(&Request) -> Act + Clone + Send + 'static,
-) {
-    for mode in ["batch", "partial"] {
-        let changes = [
-            ("DYNAMODB_STATEMENTS_PER_REQUEST", statements),
-            ("DYNAMODB_MAX_CONCURRENCY", "1"),
-            ("RESPONSE_MODE", mode),
-        ];
-        let run = run(batch, &changes, Some(TIME), rule.clone()).await;
-
-        let received = batch.expected.len();
-        let failed = received - written;
-        let text = format!(
-            "{failed} of {received} records failed, because the system is not set up rightly: {cause}"
-        );
-        assert_eq!(failure(&run.landed), text);
-        assert!(matches!(run.landed.answer, Err(InvocationError::SystemFault { .. })));
-        assert_eq!(run.landed.summary.count(Written), written);
-        assert_eq!(run.landed.summary.count(Failed), failed);
-        assert_eq!(run.dynamodb.items(QUARANTINE), Vec::<Value>::new());
-        assert_eq!(run.proxy.requests().len(), requests, "nothing else is started");
-    }
-}
-
-#[tokio::test]
-async fn a_fault_of_the_system_fails_the_invocation() {
-    for (code, message) in [
-        ("AccessDeniedException", DENIED),
-        ("ResourceNotFoundException", "Requested resource not found"),
-    ] {
-        let refuse = move |_: &Request| Act::Refuse(Refusal { code, message });
-        let cause = format!("DynamoDB answered `{code}`: {message}");
-        for statements in TRANSPORTS {
-            check_fault(&Batch::replacements(60), statements, 0, 1, &cause, refuse).await;
-        }
-        let in_transactions = move |request: &Request| match request.operation.as_str() {
-            "TransactWriteItems" => Act::Refuse(Refusal { code, message }),
-            _ => Act::Pass,
-        };
-        check_fault(&Batch::inserts(60), "25", 0, 4, &cause, in_transactions).await;
-    }
-    // Whether a message that is not known quotes data can't be told.
-    let unknown = Refusal { code: "NewException", message: "KEY-0000 is VALUE" };
-    let cause = "DynamoDB answered `NewException`";
-    let refuse = move |_: &Request| Act::Refuse(unknown);
-    check_fault(&Batch::replacements(60), "25", 0, 1, cause, refuse).await;
-}
-
-#[tokio::test]
-async fn a_fault_of_the_system_can_show_at_a_single_statement() {
-    for (code, message) in
-        [("AccessDenied", DENIED), ("ResourceNotFound", "Requested resource not found")]
-    {
-        let refusal = Refusal { code, message };
-        let cause = format!("DynamoDB answered `{code}`: {message}");
-        let refuse = move |_: &Request| Act::RefuseStatements(vec![(7, refusal)]);
-        check_fault(&Batch::replacements(60), "25", 24, 1, &cause, refuse).await;
-
-        for action in [4, 5] {
-            let cancel = move |request: &Request| match request.operation.as_str() {
-                "TransactWriteItems" => Act::Cancel(vec![(action, refusal)]),
-                _ => Act::Pass,
-            };
-            check_fault(&Batch::inserts(5), "25", 0, 2, &cause, cancel).await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_fault_stops_what_waits_beside_it() {
-    // Eight requests are on their way when the first is refused; no other follows.
-    let batch = Batch::replacements(1000);
-    let refusal = Refusal { code: "AccessDeniedException", message: DENIED };
-    let run = run(&batch, &[], Some(TIME), move |request| match request.number {
-        0 => Act::Refuse(refusal),
-        _ => Act::After(std::time::Duration::from_millis(100), Box::new(Act::Pass)),
-    })
-    .await;
-
-    failure(&run.landed);
-    assert!(run.proxy.requests().len() <= 8);
-    let written = run.landed.summary.count(Written);
-    assert_eq!(written, (run.proxy.requests().len() - 1) * 25);
-    assert_eq!(run.landed.summary.count(Failed), 1000 - written);
-}
 
 /// Three states of one key between two neighbours.
 fn three_states(earlier: Vec<Event>) -> Batch {
@@ -251,62 +157,131 @@ async fn a_refused_record_that_the_quarantine_refuses_too_has_failed() {
     );
 }
 
-#[tokio::test]
-async fn a_quarantine_that_is_out_of_reach_fails_the_invocation() {
-    let refusal = Refusal { code: "AccessDeniedException", message: DENIED };
-    for batch in [Batch::seatool(), Batch::appian()] {
-        let run = run(&batch, &[], Some(TIME), move |request| match request.operation.as_str() {
-            "UpdateItem" => Act::Refuse(refusal),
+/// `DynamoDB` finds what `text` occurs in invalid, by whatever request it comes.
+fn invalid(
+    text: &'static str,
+    message: &'static str,
+) -> impl FnMut(&Request) -> Act + Clone + Send {
+    move |request| {
+        let on_part = Refusal { code: "ValidationError", message };
+        let parts = request.parts_with(text).into_iter();
+        let parts: Vec<_> = parts.map(|at| (at, on_part)).collect();
+        match request.operation.as_str() {
+            "BatchExecuteStatement" => Act::RefuseStatements(parts),
+            "TransactWriteItems" if !parts.is_empty() => Act::Cancel(parts),
+            "PutItem" if request.has(text) => {
+                Act::Refuse(Refusal { code: "ValidationException", message })
+            }
             _ => Act::Pass,
-        })
-        .await;
-
-        assert!(failure(&run.landed).ends_with(DENIED));
-        let outcomes = batch.expected.iter().zip(&run.landed.summary.outcomes);
-        for ((key, expected), found) in outcomes {
-            assert!(*expected != Quarantined || *found == Failed, "{key}: {found:?}");
         }
     }
 }
 
-/// A refusal that may be due to the record or to the table fails that record only, and never quarantines it.
-#[tokio::test]
-async fn a_refusal_in_doubt_fails_its_record() {
-    const MESSAGE: &str =
-        "One or more parameter values were invalid: Type mismatch for KEY-0002 with VALUE";
-    let rule = |request: &Request| {
-        let parts = request.parts_with("KEY-0002").into_iter();
-        let refusal = Refusal { code: "ValidationError", message: MESSAGE };
-        let parts: Vec<_> = parts.map(|at| (at, refusal)).collect();
-        match request.operation.as_str() {
-            "BatchExecuteStatement" => Act::RefuseStatements(parts),
-            "TransactWriteItems" if !parts.is_empty() => Act::Cancel(parts),
-            "PutItem" if request.has("KEY-0002") => {
-                Act::Refuse(Refusal { code: "ValidationException", message: MESSAGE })
-            }
-            _ => Act::Pass,
+/// In words that quote data and don't say whose fault it is.
+const IN_DOUBT: &str =
+    "One or more parameter values were invalid: Type mismatch for KEY-0002 with VALUE";
+
+/// Lands a batch of which one record is refused like this: it alone must be quarantined, with what is told of it.
+async fn check_quarantined(batch: &Batch, message: &'static str, told: &str) {
+    for statements in TRANSPORTS {
+        for mode in ["batch", "partial"] {
+            let changes =
+                [("DYNAMODB_STATEMENTS_PER_REQUEST", statements), ("RESPONSE_MODE", mode)];
+            let run = run(batch, &changes, Some(TIME), invalid("KEY-0002", message)).await;
+            assert_eq!(failed_offsets(&run.landed), Vec::<i64>::new());
+            let outcomes = [Written, Written, Quarantined, Written, Written];
+            assert_eq!(run.landed.summary.outcomes, outcomes, "{message} by {statements}");
+            let entries = run.dynamodb.items(QUARANTINE);
+            assert_eq!(entries.len(), 1);
+            let found = ["offset", "reason", "message"].map(|name| {
+                let value = &entries[0][name];
+                value["S"].as_str().or(value["N"].as_str()).unwrap()
+            });
+            assert_eq!(found, ["10002", "REFUSED_BY_DYNAMODB", told]);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_known_by_any_part_of_its_message() {
+    let p = async |message, told| {
+        // No other record is there to compare with.
+        check_quarantined(&Batch::replacements(5), message, told).await;
+        let alone = Batch::replacements(3).only_last();
+        let run = run(&alone, &[], Some(TIME), invalid("KEY-0002", message)).await;
+        assert_eq!(run.landed.summary.outcomes, [Quarantined], "{message}");
     };
+    p("1 validation error detected: Number overflow. VALUE", "Number overflow").await;
+    p(
+        "One or more parameter values were invalid: Type mismatch for Index Key VALUE Expected: S Actual: N",
+        "Type mismatch for Index Key",
+    )
+    .await;
+    p(
+        "One or more parameter values are not valid. A value specified for a secondary index key is not supported. \
+         IndexName: VALUE, IndexKey: VALUE",
+        "A value specified for a secondary index key is not supported",
+    )
+    .await;
+    p(
+        "One or more parameter values were invalid: Size limit exceeded for Index Key VALUE Actual Size: 2049 bytes",
+        "Size limit exceeded",
+    )
+    .await;
+    p("Attribute name is too large, must be less than 65536 bytes", "Attribute name is too large")
+        .await;
+}
+
+/// What is refused of one record and taken of another is due to the record.
+#[tokio::test]
+async fn a_refusal_in_doubt_is_the_records_where_others_are_taken() {
+    for batch in [Batch::replacements(5), Batch::inserts(5)] {
+        check_quarantined(&batch, IN_DOUBT, "One or more parameter values were invalid").await;
+        let told = "in words that are not known and may quote data";
+        check_quarantined(&batch, "KEY-0002 is no VALUE", told).await;
+    }
+}
+
+/// A refusal that may be due to the record or to the table fails its record, and never quarantines it.
+#[tokio::test]
+async fn a_refusal_in_doubt_fails_its_record_where_no_other_is_taken() {
     for batch in [Batch::replacements(5), Batch::inserts(5)] {
         for statements in TRANSPORTS {
             let p = async |mode: &str| {
                 let changes =
                     [("DYNAMODB_STATEMENTS_PER_REQUEST", statements), ("RESPONSE_MODE", mode)];
-                let run = run(&batch, &changes, Some(TIME), rule).await;
-                let outcomes = [Written, Written, Failed, Written, Written];
-                assert_eq!(run.landed.summary.outcomes, outcomes);
+                let run = run(&batch, &changes, Some(TIME), invalid("KEY-", IN_DOUBT)).await;
+                assert_eq!(run.landed.summary.outcomes, [Failed; 5]);
                 assert_eq!(run.dynamodb.items(QUARANTINE), Vec::<Value>::new());
                 run.landed
             };
-            assert_eq!(failed_offsets(&p("partial").await), [10_002, 10_003, 10_004]);
+            let offsets: Vec<i64> = (10_000..10_005).collect();
+            assert_eq!(failed_offsets(&p("partial").await), offsets);
             // What follows the colon quotes data.
             assert_eq!(
                 failure(&p("batch").await),
-                "1 of 5 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-0 offset 10002: \
+                "5 of 5 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-0 offset 10000: \
                  DynamoDB refused the request: One or more parameter values were invalid"
             );
         }
     }
+}
+
+/// What was taken once in an environment counts for all later batches.
+#[tokio::test]
+async fn what_was_taken_before_counts() {
+    let batch = Batch::replacements(3);
+    let dynamodb = batch.tables().await;
+    let proxy = Proxy::start(&dynamodb, invalid("KEY-0002", IN_DOUBT)).await;
+    let mut handler = handler(&proxy.endpoint(), batch.sink, &[]).await;
+    let event = |records: &[Record]| Event::new(records.iter().cloned());
+    let (others, refused) = batch.event.records.split_at(2);
+    let land = async |handler: &mut Handler, records: &[Record]| {
+        land(handler, &event(records)).await.summary.outcomes
+    };
+    assert_eq!(land(&mut handler, refused).await, [Failed]);
+    assert_eq!(land(&mut handler, others).await, [Written; 2]);
+    assert_eq!(land(&mut handler, refused).await, [Quarantined]);
 }
 
 fn failed_offsets(landed: &Handled) -> Vec<i64> {

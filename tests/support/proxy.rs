@@ -48,6 +48,10 @@ pub(crate) enum Act {
     Cancel(Vec<(usize, Refusal)>),
     /// Passes it on, and answers that all is well in a form that can't be read.
     Garble,
+    /// Passes it on, and the answer back without the last statement's answer or the last action's reason.
+    Shorten,
+    /// Passes it on, and the answer back without any item in it.
+    Mute,
     /// Closes the connection, before the request was passed on or after.
     Close(Applied),
     /// Keeps the connection open and never answers.
@@ -297,6 +301,29 @@ impl Shared {
                 self.forward(head, body).await?;
                 Ok(Some(Answer::new(200, &json!("nothing that answers the request"))))
             }
+            Act::Shorten => {
+                self.forward_changed(head, body, |answer| {
+                    for name in ["Responses", "CancellationReasons"] {
+                        if let Some(parts) = answer[name].as_array_mut() {
+                            parts.pop();
+                        }
+                    }
+                })
+                .await
+            }
+            Act::Mute => {
+                self.forward_changed(head, body, |answer| {
+                    for name in ["Responses", "CancellationReasons"] {
+                        for part in answer[name].as_array_mut().into_iter().flatten() {
+                            if let Some(error) = part["Error"].as_object_mut() {
+                                error.remove("Item");
+                            }
+                            part.as_object_mut().unwrap().remove("Item");
+                        }
+                    }
+                })
+                .await
+            }
             Act::Close(applied) => {
                 if applied == Applied::Yes {
                     self.forward(head, body).await?;
@@ -341,6 +368,18 @@ impl Shared {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
         Answer::parse(&answer).ok_or_else(|| io::Error::other("no answer"))
+    }
+
+    async fn forward_changed(
+        &self,
+        head: &Head,
+        body: &[u8],
+        change: impl FnOnce(&mut Value),
+    ) -> io::Result<Option<Answer>> {
+        let answer = self.forward(head, body).await?;
+        let mut body = serde_json::from_slice(&answer.body)?;
+        change(&mut body);
+        Ok(Some(Answer::new(answer.status, &body)))
     }
 
     async fn refuse_statements(

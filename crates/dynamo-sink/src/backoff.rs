@@ -4,14 +4,24 @@ use std::time::{Duration, Instant};
 
 const FIRST_DELAY: Duration = Duration::from_millis(50);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
+const LONGEST_FAULT_DELAY: Duration = Duration::from_secs(1);
 
 /// The delay before retry `attempt` (1 for the first): exponential with full jitter, so that writers who were throttled
 /// together don't come back together. `random` is from 0 up to, not including, 1.
 ///
 /// See <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
 pub(crate) fn delay(attempt: u32, random: f64) -> Duration {
+    jittered(attempt, random, LONGEST_DELAY)
+}
+
+/// As [`delay`], after a fault of the system: those who ask about it are few, and what waits for its end is much.
+pub(crate) fn fault_delay(attempt: u32, random: f64) -> Duration {
+    jittered(attempt, random, LONGEST_FAULT_DELAY)
+}
+
+fn jittered(attempt: u32, random: f64, longest: Duration) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
-    let ceiling = FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY);
+    let ceiling = FIRST_DELAY.saturating_mul(1 << doublings).min(longest);
     ceiling.mul_f64(random.clamp(0.0, 1.0))
 }
 
@@ -62,6 +72,10 @@ mod tests {
         );
         assert_eq!(millis(2, 0.0), 0);
         assert_eq!(millis(2, 0.5), 50);
+        assert_eq!(
+            [1, 5, 6, 1000].map(|it| fault_delay(it, 1.0).as_millis()),
+            [50, 800, 1000, 1000]
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{error::Error, time::Duration};
 use self::answer::{ErrorAnswer, PartError};
 use crate::{
     connection::{Answer, Connection},
-    stored::{Attributes, Foreign},
+    stored::Attributes,
     wire::{Call, Operation},
 };
 
@@ -47,12 +47,9 @@ pub(crate) enum Trouble {
     /// The answer says that all is well, but can't be read. What it was about may have been done.
     #[error("DynamoDB's answer can't be read")]
     Unreadable,
-    /// DynamoDB finds the request itself wrong; `0` says what without any of its data.
+    /// DynamoDB finds the request itself wrong; the message says what without any of its data.
     #[error("DynamoDB refused the request: {message}")]
     Invalid { message: String, is_records_fault: bool },
-    /// What stands in the table can't be compared with, so that nothing may be done to its key.
-    #[error(transparent)]
-    Foreign(#[from] Foreign),
     /// The system around the sink is wrong, and no record can be written.
     #[error("{message}")]
     Fault { message: String, source: Option<Box<dyn Error + Send + Sync>> },
@@ -159,7 +156,7 @@ impl Trouble {
             Self::Fault { message, source } => {
                 Self::Fault { message: format!("{message} (request {id})"), source }
             }
-            Self::Throttled | Self::Unreadable | Self::Invalid { .. } | Self::Foreign(_) => self,
+            Self::Throttled | Self::Unreadable | Self::Invalid { .. } => self,
         }
     }
 }
@@ -193,11 +190,8 @@ fn part_trouble(code: &str, message: &str) -> Trouble {
             Trouble::Transient(format!("DynamoDB answered `{code}`: {message}"))
         }
         "Validation" | "ValidationError" | "ItemCollectionSizeLimitExceeded" | "Serialization" => {
-            Trouble::Invalid {
-                // What follows a colon may quote the record's data.
-                message: message.split(':').next().unwrap_or_default().to_owned(),
-                is_records_fault: is_records_fault(message),
-            }
+            let (message, is_records_fault) = invalidity(message);
+            Trouble::Invalid { message: message.to_owned(), is_records_fault }
         }
         // These name the caller, the action and the table, which is what there is to mend.
         "AccessDenied" | "ResourceNotFound" => Trouble::Fault {
@@ -224,18 +218,45 @@ fn too_large(code: &str) -> Trouble {
     Trouble::Invalid { message, is_records_fault: false }
 }
 
-/// Whether a refusal can only be due to the record's own data. When in doubt it is not: a fault of the system must not
-/// empty a topic into the quarantine.
-fn is_records_fault(message: &str) -> bool {
-    const STARTS: [&str; 6] = [
+/// What of a refusal's message can be told, and whether it can only be due to the record's own data.
+///
+/// A message may quote that data, so that only what is known is told. It is looked for anywhere, since DynamoDB wraps
+/// messages, such as in `1 validation error detected: …`. When in doubt it is not the record: a fault of the system
+/// must not empty a topic into the quarantine.
+fn invalidity(message: &str) -> (&'static str, bool) {
+    const OF_THE_RECORD: [&str; 17] = [
+        "Item size has exceeded the maximum allowed size",
+        "Item size to update has exceeded the maximum allowed size",
         "Item size",
+        "Nesting Levels have exceeded supported limits",
         "Nesting Levels",
         "Number overflow",
         "Number underflow",
         "Attempting to store more than 38 significant digits",
         "The parameter cannot be converted to a numeric value",
+        "A value provided cannot be converted into a number",
+        "Attribute name is too large",
+        "Member must have length less than or equal to 65535",
+        // Of an index, on a table that was brought along: the sink's own keys are strings within their limits.
+        "Type mismatch for Index Key",
+        "Type mismatch for attribute to update",
+        "A value specified for a secondary index key is not supported",
+        "attempted to update a secondary index key to a value that is not supported",
+        "Size limit exceeded",
     ];
-    STARTS.iter().any(|start| message.starts_with(start))
+    const IN_DOUBT: [&str; 5] = [
+        "The provided key element does not match the schema",
+        "Type mismatch for key",
+        "Provided list of item keys contains duplicates",
+        "One or more parameter values were invalid",
+        "One or more parameter values are not valid",
+    ];
+    let find = |known: &[&'static str]| known.iter().copied().find(|it| message.contains(it));
+    match (find(&OF_THE_RECORD), find(&IN_DOUBT)) {
+        (Some(told), _) => (told, true),
+        (None, Some(told)) => (told, false),
+        (None, None) => ("in words that are not known and may quote data", false),
+    }
 }
 
 /// An error with all its causes, in one line.
@@ -340,7 +361,7 @@ mod tests {
         }
 
         let code = |code: &str| format!(r#"{{"__type":"x#{code}","message":"why"}}"#);
-        let size = r#"{"__type":"x#ValidationException","message":"Item size is too large"}"#;
+        let size = r#"{"__type":"x#ValidationException","message":"Item size has exceeded the maximum allowed size"}"#;
         check(
             400,
             &code("NewException"),
@@ -361,12 +382,16 @@ mod tests {
         check(
             400,
             &code("ValidationException"),
-            expect!["invalid: DynamoDB refused the request: why (request ABC)"],
+            expect![
+                "invalid: DynamoDB refused the request: in words that are not known and may quote data (request ABC)"
+            ],
         );
         check(
             400,
             size,
-            expect!["record's fault: DynamoDB refused the request: Item size is too large"],
+            expect![
+                "record's fault: DynamoDB refused the request: Item size has exceeded the maximum allowed size"
+            ],
         );
         check(
             413,
@@ -422,13 +447,55 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_surely_the_records_fault_counts_as_such() {
-        let p = |message: &str| is_records_fault(message);
-        assert!(p("Item size has exceeded the maximum allowed size"));
-        assert!(p("Item size to update has exceeded the maximum allowed size"));
-        assert!(!p("The provided key element does not match the schema"));
-        assert!(!p(
-            "One or more parameter values were invalid: Type mismatch for key PK expected: N actual: S"
-        ));
+    fn what_is_known_of_a_refusal_is_told_and_nothing_else() {
+        #[track_caller]
+        fn check(message: &str, told: &str, is_records_fault: bool) {
+            assert_eq!(invalidity(message), (told, is_records_fault));
+        }
+        let size = "Item size has exceeded the maximum allowed size";
+        check(size, size, true);
+        let size = "Item size to update has exceeded the maximum allowed size";
+        check(size, size, true);
+        let wrapped = "1 validation error detected: Number overflow. Attempting to store a number with magnitude";
+        check(wrapped, "Number overflow", true);
+        check(
+            "1 validation error detected: Value '{secret=1}' at 'item' failed to satisfy constraint: Map keys must \
+             satisfy constraint: [Member must have length less than or equal to 65535]",
+            "Member must have length less than or equal to 65535",
+            true,
+        );
+        check(
+            "Attribute name is too large, must be less than 65536 bytes",
+            "Attribute name is too large",
+            true,
+        );
+        let invalid = "One or more parameter values were invalid";
+        check(
+            &format!("{invalid}: Type mismatch for Index Key secret Expected: S Actual: N"),
+            "Type mismatch for Index Key",
+            true,
+        );
+        check(
+            &format!("{invalid}: Size limit exceeded for Index Key"),
+            "Size limit exceeded",
+            true,
+        );
+        check(
+            "One or more parameter values are not valid. A value specified for a secondary index key is not \
+             supported. The AttributeValue for a key attribute cannot contain an empty string value. IndexName: i",
+            "A value specified for a secondary index key is not supported",
+            true,
+        );
+
+        let schema = "The provided key element does not match the schema";
+        check(schema, schema, false);
+        // Of the table's own keys, which are the same for all records.
+        check(
+            &format!("{invalid}: Type mismatch for key PK expected: N actual: S"),
+            "Type mismatch for key",
+            false,
+        );
+        check(&format!("{invalid}: secret"), invalid, false);
+        check("secret", "in words that are not known and may quote data", false);
     }
 }

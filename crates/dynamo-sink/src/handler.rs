@@ -14,9 +14,9 @@ use serde::Serialize;
 use crate::{
     chain::{Candidate, Fate, chains},
     connection::Connection,
-    dynamodb::{Trouble, chain as chain_of_causes},
+    dynamodb::chain as chain_of_causes,
     item::Item,
-    land::{Batch, Context, land},
+    land::{Accepted, Batch, Context, land},
     mutation::Mutation,
     novelty::Novelty,
     outcome::{BatchReport, Outcome, Summary},
@@ -39,6 +39,7 @@ pub struct Handler {
     connection: Connection,
     wire: Wire,
     novelty: Novelty,
+    accepted: Accepted,
 }
 
 /// What [`Handler::land`] did.
@@ -153,7 +154,8 @@ impl Handler {
             settings.statements_per_request > 1,
         );
         let novelty = Novelty::new(sink.deletes);
-        Self { sink, settings, connection, wire, novelty }
+        let accepted = Accepted::new();
+        Self { sink, settings, connection, wire, novelty, accepted }
     }
 
     /// Answers one invocation. `time_left` is the time until Lambda ends it, where it is known.
@@ -195,6 +197,7 @@ impl Handler {
             connection: &self.connection,
             wire: &mut self.wire,
             novelty: &mut self.novelty,
+            accepted: &mut self.accepted,
             statements_per_request: self.settings.statements_per_request,
             max_concurrency: self.settings.max_concurrency,
             quarantine: &quarantine,
@@ -276,8 +279,8 @@ impl Handler {
             return Ok(Response::default());
         };
         if let Some(fault) = report.fault {
-            let source: Box<dyn std::error::Error + Send + Sync> = Box::<Trouble>::new(fault);
-            return Err(InvocationError::SystemFault { failed, received: records.len(), source });
+            let received = records.len();
+            return Err(InvocationError::SystemFault { failed, received, source: fault.into() });
         }
         // A pipe heeds no answer, whatever the mapping's settings are.
         if self.settings.response_mode == ResponseMode::Partial && !event.is_from_pipe {

@@ -1,20 +1,22 @@
 //! Lands a batch: groups what the keys' state machines ask for into requests, sends them, retries inside the deadline.
 
 mod answers;
+mod table;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap, VecDeque},
+    collections::{BinaryHeap, HashSet, VecDeque},
+    mem::Discriminant,
     time::{Duration, Instant},
 };
 
 use tokio::task::JoinSet;
 
+use self::table::{Health, Route, Table};
 use crate::{
-    backoff::Concurrency,
     chain::{Candidate, Chain, Decided},
     connection::Connection,
-    dynamodb::{self, Reply, Trouble, chain as chain_of_causes},
+    dynamodb::{self, Reply, Trouble},
     item::Item,
     novelty::Novelty,
     quarantine::Quarantine,
@@ -57,6 +59,7 @@ pub(crate) struct Context<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) wire: &'a mut Wire,
     pub(crate) novelty: &'a mut Novelty,
+    pub(crate) accepted: &'a mut Accepted,
     pub(crate) statements_per_request: usize,
     pub(crate) max_concurrency: usize,
     pub(crate) quarantine: &'a Quarantine<'a>,
@@ -66,6 +69,12 @@ pub(crate) struct Context<'a> {
     /// Whether the report is to tell of each request.
     pub(crate) is_traced: bool,
 }
+
+/// What DynamoDB has taken of some record in this environment. What it then refuses of another is that record's fault.
+pub(crate) type Accepted = HashSet<(Asked, Operation)>;
+
+/// The kind of a request, and with it the table.
+type Asked = Discriminant<Request>;
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -80,8 +89,8 @@ pub(crate) struct Report {
     pub(crate) quarantine_failed: usize,
     /// Records that failed by a tombstone, see [`crate::outcome::Summary::tombstone_failed`].
     pub(crate) tombstone_failed: usize,
-    /// What is wrong with the system around the sink, if anything is.
-    pub(crate) fault: Option<Trouble>,
+    /// What is wrong with the system around the sink, if that made records fail.
+    pub(crate) fault: Option<String>,
     /// Requests that were sent.
     pub(crate) requests: u64,
     /// Requests and parts of requests that were sent again.
@@ -92,23 +101,21 @@ pub(crate) struct Report {
     pub(crate) spans: Vec<RequestSpan>,
 }
 
-/// Sends everything that `batch` needs until all is decided, the deadline is near, or the system is found at fault.
+/// Sends everything that `batch` needs until all is decided or the deadline is near.
+///
+/// A fault of the system is asked about until then: it may pass, and records of other tables go on meanwhile.
 pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
     let mut landing = Landing {
-        concurrency: Concurrency::new(context.max_concurrency),
+        health: Table::ALL.map(|_| Health::new(context.max_concurrency)),
         context,
         items: batch.items,
         jobs: Vec::new(),
-        statements: VecDeque::new(),
-        inserts: VecDeque::new(),
-        singles: VecDeque::new(),
+        lanes: Route::ALL.map(|_| Lane::default()),
+        doubts: Vec::new(),
         waiting: BinaryHeap::new(),
         flights: JoinSet::new(),
-        statements_in_flight: 0,
-        inserts_in_flight: 0,
         jitter: 0.0,
         answered_at: Instant::now(),
-        fault_at: None,
         report: Report::default(),
     };
     for (record, rejection) in batch.rejections {
@@ -125,22 +132,35 @@ struct Landing<'a> {
     context: Context<'a>,
     items: &'a [Option<Item>],
     jobs: Vec<Job>,
-    /// Jobs that are ready to be sent as a statement, as an insert of a transaction, by themselves.
-    statements: VecDeque<JobId>,
-    inserts: VecDeque<JobId>,
-    singles: VecDeque<JobId>,
+    /// What is ready to be sent, by [`Route`].
+    lanes: [Lane; Route::ALL.len()],
+    /// How the tables take it, by [`Table`].
+    health: [Health; Table::ALL.len()],
+    /// Jobs that were refused as invalid, it may be by their own fault.
+    doubts: Vec<Doubt>,
     /// Jobs that wait for their retry.
     waiting: BinaryHeap<Reverse<(Instant, JobId)>>,
     flights: JoinSet<Flight>,
-    statements_in_flight: usize,
-    inserts_in_flight: usize,
-    concurrency: Concurrency,
     /// Drawn and taken for each answer, so that the jobs which shared a request share their next one too.
     jitter: f64,
     answered_at: Instant,
-    /// Where the report's fault showed.
-    fault_at: Option<Table>,
     report: Report,
+}
+
+/// Jobs that are ready to be sent one way.
+#[derive(Default)]
+struct Lane {
+    /// Those that share requests.
+    groups: VecDeque<JobId>,
+    /// Those that go by themselves.
+    singles: VecDeque<JobId>,
+    groups_in_flight: usize,
+}
+
+impl Lane {
+    fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.singles.is_empty()
+    }
 }
 
 type JobId = usize;
@@ -153,6 +173,10 @@ struct Job {
     last_trouble: Option<(Table, Trouble)>,
     /// Whether its requests go by themselves, since something was wrong with one that it shared.
     is_alone: bool,
+    /// The call in company by which its present request was refused as invalid, if one was.
+    refused_by: Option<Operation>,
+    /// Whether the last answer was that something stands there, without what it is.
+    found_one: bool,
     /// Whether nothing of it was sent yet.
     is_fresh: bool,
 }
@@ -162,6 +186,7 @@ impl Job {
     fn begin_anew(&mut self) {
         self.attempts = 0;
         self.last_trouble = None;
+        self.refused_by = None;
     }
 }
 
@@ -180,17 +205,19 @@ enum Work {
     },
 }
 
-/// One of the sink's tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Table {
-    Items,
-    Tombstones,
-    Quarantine,
+/// A job whose request was refused as invalid in words that don't say whose fault it is.
+struct Doubt {
+    job: JobId,
+    at: Table,
+    operation: Operation,
+    message: String,
 }
 
 /// A request that was answered, with the jobs that it was for.
 struct Flight {
     jobs: Vec<JobId>,
+    route: Route,
+    operation: Operation,
     transport: Transport,
     result: Result<Reply, Trouble>,
     span: Option<RequestSpan>,
@@ -199,9 +226,9 @@ struct Flight {
 impl Landing<'_> {
     async fn run(&mut self) {
         loop {
+            let now = Instant::now();
             self.wake();
-            while self.concurrency.admits(self.flights.len())
-                && self.time_left() > LEAST_TIME
+            while self.time_left() > LEAST_TIME
                 && let Some(transport) = self.start_one()
             {
                 // It goes out while the next large one is rendered. Small ones share their wake-ups.
@@ -210,20 +237,19 @@ impl Landing<'_> {
                 }
             }
 
-            let next_retry = self.waiting.peek().map(|Reverse((at, _))| *at);
-            let last_start =
-                self.context.deadline.checked_sub(LEAST_TIME).unwrap_or(self.context.deadline);
+            let next_start = self.next_start(now);
             if self.flights.is_empty() {
-                match next_retry {
-                    Some(at) if at < last_start && self.report.fault.is_none() => {
+                match next_start {
+                    Some(at) if self.time_left() > LEAST_TIME && at < self.last_start() => {
                         tokio::time::sleep_until(at.into()).await;
                         continue;
                     }
+                    _ if self.settle_doubts() => continue,
                     _ => break,
                 }
             }
-            let until_retry = async {
-                match next_retry {
+            let until_start = async {
+                match next_start {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
                     None => std::future::pending().await,
                 }
@@ -232,15 +258,12 @@ impl Landing<'_> {
                 Some(flight) = self.flights.join_next() => match flight {
                     Ok(flight) => self.take(flight),
                     // The error would quote the panic's message, and that might quote the record.
-                    Err(_) => self.blame(
-                        None,
-                        Trouble::Fault {
-                            message: "sending a request panicked: the log says where".to_owned(),
-                            source: None,
-                        },
-                    ),
+                    Err(_) => {
+                        let cause = "sending a request panicked: the log says where";
+                        self.report.fault = Some(cause.to_owned());
+                    }
                 },
-                () = until_retry => {}
+                () = until_start => {}
             }
         }
         self.give_up();
@@ -248,6 +271,28 @@ impl Landing<'_> {
 
     fn time_left(&self) -> Duration {
         self.context.deadline.saturating_duration_since(Instant::now())
+    }
+
+    fn last_start(&self) -> Instant {
+        self.context.deadline.checked_sub(LEAST_TIME).unwrap_or(self.context.deadline)
+    }
+
+    /// When something may start without an answer before it, later than `now`.
+    fn next_start(&self, now: Instant) -> Option<Instant> {
+        if self.report.fault.is_some() {
+            return None;
+        }
+        let retry = self.waiting.peek().map(|Reverse((at, _))| *at);
+        let questions = Route::ALL.into_iter().filter_map(|route| {
+            let is_waiting = !self.lanes[route as usize].is_empty();
+            self.ask_at(route).filter(|_| is_waiting)
+        });
+        retry.into_iter().chain(questions).filter(|at| *at > now).min()
+    }
+
+    /// When a fault that stands in this way is asked about again.
+    fn ask_at(&self, route: Route) -> Option<Instant> {
+        route.tables().iter().filter_map(|&table| self.health[table as usize].ask_at()).max()
     }
 
     /// Makes the jobs ready whose wait is over.
@@ -268,6 +313,8 @@ impl Landing<'_> {
             attempts: 0,
             last_trouble: None,
             is_alone: false,
+            refused_by: None,
+            found_one: false,
             is_fresh: true,
         });
         self.ready(self.jobs.len() - 1);
@@ -278,61 +325,91 @@ impl Landing<'_> {
         self.add(Work::Quarantine { record, rejection, position: 0, requests, renews: false });
     }
 
-    /// Puts a job in the queue of its transport, unless it has nothing more to ask.
+    /// Puts a job in the queue of its way, unless it has nothing more to ask.
     fn ready(&mut self, id: JobId) {
+        let Some((route, transport)) = self.way(id) else { return };
+        let lane = &mut self.lanes[route as usize];
+        match transport {
+            Transport::Single => lane.singles.push_back(id),
+            Transport::Statement | Transport::Transaction => lane.groups.push_back(id),
+        }
+    }
+
+    /// The way of a job's present request; none if it has nothing more to ask.
+    fn way(&mut self, id: JobId) -> Option<(Route, Transport)> {
         let job = &self.jobs[id];
-        let is_alone = job.is_alone;
         match &job.work {
             Work::Quarantine { position, requests, .. } => {
-                if position < requests {
-                    self.singles.push_back(id);
-                }
+                (position < requests).then_some((Route::Quarantine, Transport::Single))
             }
             Work::Write { key, chain } => {
-                let Some((candidate, request)) = chain.request() else { return };
+                let (candidate, request) = chain.request()?;
                 let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
-                match self.context.wire.transport(op) {
-                    Transport::Statement if !is_alone => self.statements.push_back(id),
-                    Transport::Transaction
-                        if !is_alone && self.context.statements_per_request > 1 =>
-                    {
-                        self.inserts.push_back(id);
+                let transport = match self.context.wire.transport(op) {
+                    _ if job.is_alone => Transport::Single,
+                    Transport::Transaction if self.context.statements_per_request == 1 => {
+                        Transport::Single
                     }
-                    _ => self.singles.push_back(id),
-                }
+                    transport => transport,
+                };
+                Some((Route::of(request), transport))
             }
         }
     }
 
     /// Starts one request and says how it goes; `None` where there is none to start now.
-    ///
-    /// A request that is not full waits for the answers in flight that may bring it more, unless some of its jobs were
-    /// never sent: those have waited for nothing.
     fn start_one(&mut self) -> Option<Transport> {
         if self.report.fault.is_some() {
             return None;
         }
-        if let Some(job) = self.singles.pop_front() {
-            self.start_single(job);
-            return Some(Transport::Single);
-        }
-        let is_fresh = self.statements.front().is_some_and(|&job| self.jobs[job].is_fresh);
-        let is_full = self.statements.len() >= self.context.statements_per_request;
-        if is_full || is_fresh || (!self.statements.is_empty() && self.statements_in_flight == 0) {
-            self.start_statements();
-            return Some(Transport::Statement);
-        }
-        let may_bring_more = self.statements_in_flight + self.inserts_in_flight > 0;
-        if self.inserts.len() >= INSERTS_PER_TRANSACTION
-            || (!self.inserts.is_empty() && !may_bring_more)
-        {
-            self.start_inserts();
-            return Some(Transport::Transaction);
+        let now = Instant::now();
+        for route in Route::ALL {
+            let is_admitted =
+                route.tables().iter().all(|&table| self.health[table as usize].admits(now));
+            if !is_admitted || (route == Route::Quarantine && self.has_good_records()) {
+                continue;
+            }
+            if let Some(job) = self.lanes[route as usize].singles.pop_front() {
+                self.start_single(route, job);
+                return Some(Transport::Single);
+            }
+            if self.is_group_due(route) {
+                return Some(self.start_group(route));
+            }
         }
         None
     }
 
-    fn start_single(&mut self, id: JobId) {
+    /// Whether there are records to be written that wait for no table's recovery.
+    fn has_good_records(&self) -> bool {
+        [Route::Items, Route::Inserts, Route::Tombstones]
+            .into_iter()
+            .any(|route| !self.lanes[route as usize].is_empty() && self.ask_at(route).is_none())
+    }
+
+    /// A request that is not full waits for the answers in flight that may bring it more, unless some of its jobs were
+    /// never sent: those have waited for nothing.
+    fn is_group_due(&self, route: Route) -> bool {
+        let lane = &self.lanes[route as usize];
+        let Some(&first) = lane.groups.front() else { return false };
+        let may_bring_more = match route {
+            Route::Inserts => {
+                lane.groups_in_flight + self.lanes[Route::Items as usize].groups_in_flight
+            }
+            _ => lane.groups_in_flight,
+        };
+        let is_fresh = route != Route::Inserts && self.jobs[first].is_fresh;
+        is_fresh || lane.groups.len() >= self.group_size(route) || may_bring_more == 0
+    }
+
+    fn group_size(&self, route: Route) -> usize {
+        match route {
+            Route::Inserts => INSERTS_PER_TRANSACTION,
+            _ => self.context.statements_per_request,
+        }
+    }
+
+    fn start_single(&mut self, route: Route, id: JobId) {
         self.expect(id);
         let call = match &self.jobs[id].work {
             Work::Quarantine { record, rejection, position, renews, .. } => {
@@ -344,60 +421,45 @@ impl Landing<'_> {
             }),
         };
         if let Some(call) = call {
-            self.fly(vec![id], Transport::Single, call);
+            self.fly(vec![id], route, Transport::Single, call);
         }
     }
 
-    fn start_statements(&mut self) {
-        let n_jobs = self.context.statements_per_request.min(self.statements.len());
-        let mut body = self.body(STATEMENTS_START, self.statements.iter().take(n_jobs));
-        let mut jobs = Vec::with_capacity(n_jobs);
-        while jobs.len() < self.context.statements_per_request {
-            let Some(&id) = self.statements.front() else { break };
-            if self.moves_on(id, Transport::Statement) {
-                self.statements.pop_front();
+    fn start_group(&mut self, route: Route) -> Transport {
+        let (transport, operation, start) = match route {
+            Route::Inserts => {
+                (Transport::Transaction, Operation::TransactWriteItems, TRANSACTION_START)
+            }
+            _ => (Transport::Statement, Operation::BatchExecuteStatement, STATEMENTS_START),
+        };
+        let size = self.group_size(route).min(self.lanes[route as usize].groups.len());
+        let mut body = self.body(start, self.lanes[route as usize].groups.iter().take(size));
+        let mut jobs = Vec::with_capacity(size);
+        while jobs.len() < self.group_size(route) {
+            let Some(&id) = self.lanes[route as usize].groups.front() else { break };
+            self.expect(id);
+            if self.way(id) != Some((route, transport)) {
+                self.lanes[route as usize].groups.pop_front();
                 self.ready(id);
                 continue;
             }
             let Work::Write { key, chain } = &self.jobs[id].work else { break };
             let Some((candidate, request)) = chain.request() else { break };
             let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
-            if !append(&mut body, jobs.is_empty(), |body| self.context.wire.statement(op, body)) {
+            let wire = &mut *self.context.wire;
+            let is_appended = append(&mut body, jobs.is_empty(), |body| match transport {
+                Transport::Transaction => wire.insert_actions(op, body),
+                _ => wire.statement(op, body),
+            });
+            if !is_appended {
                 break;
             }
-            self.statements.pop_front();
+            self.lanes[route as usize].groups.pop_front();
             jobs.push(id);
         }
         body.extend_from_slice(LIST_END);
-        let call = Call { operation: Operation::BatchExecuteStatement, body };
-        self.fly(jobs, Transport::Statement, call);
-    }
-
-    fn start_inserts(&mut self) {
-        let n_jobs = INSERTS_PER_TRANSACTION.min(self.inserts.len());
-        let mut body = self.body(TRANSACTION_START, self.inserts.iter().take(n_jobs));
-        let mut jobs = Vec::with_capacity(n_jobs);
-        while jobs.len() < INSERTS_PER_TRANSACTION {
-            let Some(&id) = self.inserts.front() else { break };
-            if self.moves_on(id, Transport::Transaction) {
-                self.inserts.pop_front();
-                self.ready(id);
-                continue;
-            }
-            let Work::Write { key, chain } = &self.jobs[id].work else { break };
-            let Some((candidate, request)) = chain.request() else { break };
-            let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
-            if !append(&mut body, jobs.is_empty(), |body| {
-                self.context.wire.insert_actions(op, body);
-            }) {
-                break;
-            }
-            self.inserts.pop_front();
-            jobs.push(id);
-        }
-        body.extend_from_slice(LIST_END);
-        let call = Call { operation: Operation::TransactWriteItems, body };
-        self.fly(jobs, Transport::Transaction, call);
+        self.fly(jobs, route, transport, Call { operation, body });
+        transport
     }
 
     /// Tells a job of which nothing was sent what was learnt so far, so that its first request is the one that promises
@@ -407,15 +469,6 @@ impl Landing<'_> {
         if let (Work::Write { chain, .. }, true) = (&mut job.work, job.is_fresh) {
             chain.expect(self.context.novelty.expected());
         }
-    }
-
-    /// See [`Self::expect`]; says whether the job's request now goes another way than `transport`.
-    fn moves_on(&mut self, id: JobId, transport: Transport) -> bool {
-        self.expect(id);
-        let Work::Write { key, chain } = &self.jobs[id].work else { return false };
-        let Some((candidate, request)) = chain.request() else { return false };
-        let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
-        self.context.wire.transport(op) != transport
     }
 
     /// The start of a body, with room for what most such jobs add.
@@ -433,76 +486,78 @@ impl Landing<'_> {
         body
     }
 
-    fn fly(&mut self, jobs: Vec<JobId>, transport: Transport, call: Call) {
+    fn fly(&mut self, jobs: Vec<JobId>, route: Route, transport: Transport, call: Call) {
         // All of them have moved on to another queue.
         if jobs.is_empty() {
             return;
         }
-        match transport {
-            Transport::Statement => self.statements_in_flight += 1,
-            Transport::Transaction => self.inserts_in_flight += 1,
-            Transport::Single => {}
+        if transport != Transport::Single {
+            self.lanes[route as usize].groups_in_flight += 1;
+        }
+        for &table in route.tables() {
+            self.health[table as usize].in_flight += 1;
         }
         for &id in &jobs {
             self.jobs[id].is_fresh = false;
         }
         self.report.requests += 1;
         let connection = self.context.connection.clone();
-        let attempts = jobs.iter().map(|&id| self.jobs[id].attempts).max().unwrap_or(0);
-        let timeout = dynamodb::timeout(attempts).min(self.time_left().saturating_sub(ANSWER_TIME));
-        let span = self.context.is_traced.then(|| self.span(&jobs, transport, call.operation));
+        let timeout = dynamodb::timeout(self.attempts(&jobs))
+            .min(self.time_left().saturating_sub(ANSWER_TIME));
+        let operation = call.operation;
+        let span = self.context.is_traced.then(|| self.span(&jobs, route, operation));
         self.flights.spawn(async move {
             let result = dynamodb::send(connection, call, timeout).await;
             let span = span.map(|span| span.ended(&result));
-            Flight { jobs, transport, result, span }
+            Flight { jobs, route, operation, transport, result, span }
         });
     }
 
-    fn span(&self, jobs: &[JobId], transport: Transport, operation: Operation) -> RequestSpan {
-        let mut tables: BTreeSet<Table> = jobs.iter().map(|&id| self.asked_table(id)).collect();
-        if transport == Transport::Transaction {
-            tables.insert(Table::Tombstones);
-        }
+    fn span(&self, jobs: &[JobId], route: Route, operation: Operation) -> RequestSpan {
         let name = |table| match table {
             Table::Items => self.context.wire.table(),
             Table::Tombstones => self.context.wire.tombstone_table(),
             Table::Quarantine => self.context.quarantine.table,
         };
-        let tables = tables.into_iter().map(|table| name(table).to_owned()).collect();
-        let retries = jobs.iter().map(|&id| self.jobs[id].attempts).max().unwrap_or(0);
-        RequestSpan::begin(operation.name(), tables, jobs.len(), retries)
+        let tables = route.tables().iter().map(|&table| name(table).to_owned()).collect();
+        RequestSpan::begin(operation.name(), tables, jobs.len(), self.attempts(jobs))
     }
 
-    /// Only the first fault that is found is told.
-    fn blame(&mut self, at: Option<Table>, fault: Trouble) {
-        if self.report.fault.is_none() {
-            (self.fault_at, self.report.fault) = (at, Some(fault));
-        }
+    fn attempts(&self, jobs: &[JobId]) -> u32 {
+        jobs.iter().map(|&id| self.jobs[id].attempts).max().unwrap_or(0)
     }
 
-    /// Whatever is still undecided has failed.
+    /// Whatever is still undecided has failed: by the fault that stands at its table, or for lack of time.
     fn give_up(&mut self) {
-        let fault = self.report.fault.as_ref().map(|fault| chain_of_causes(fault));
+        let panicked = self.report.fault.take();
+        let faults: Vec<(Instant, Table, String)> = Table::ALL
+            .into_iter()
+            .filter_map(|table| {
+                let (since, cause) = self.health[table as usize].fault()?;
+                Some((since, table, cause.to_owned()))
+            })
+            .collect();
+        let mut first: Option<&(Instant, Table, String)> = None;
         for id in 0..self.jobs.len() {
-            let Job { attempts, last_trouble, .. } = &self.jobs[id];
-            let why = match (&fault, last_trouble) {
-                (Some(fault), _) => fault.clone(),
-                (None, Some((_, trouble))) => {
-                    format!("the time left did not do; attempt {attempts} ended with: {trouble}")
+            while let Some((route, _)) = self.way(id) {
+                let Job { attempts, last_trouble, .. } = &self.jobs[id];
+                let last_at = last_trouble.as_ref().map(|(table, _)| *table);
+                let fault = faults.iter().filter(|(_, at, _)| route.tables().contains(at));
+                let fault = fault.min_by_key(|(since, ..)| *since);
+                let why = match (&panicked, fault, last_trouble) {
+                    (Some(cause), ..) | (None, Some((_, _, cause)), _) => cause.clone(),
+                    (None, None, Some((_, trouble))) => format!(
+                        "the time left did not do; attempt {attempts} ended with: {trouble}"
+                    ),
+                    (None, None, None) => "the time left did not do".to_owned(),
+                };
+                if let Some(fault) = fault {
+                    first = first.into_iter().chain([fault]).min_by_key(|(since, ..)| *since);
                 }
-                (None, None) => "the time left did not do".to_owned(),
-            };
-            let is_open = |job: &Job| match &job.work {
-                Work::Write { chain, .. } => chain.request().is_some(),
-                Work::Quarantine { position, requests, .. } => position < requests,
-            };
-            while is_open(&self.jobs[id]) {
-                let last_trouble_at = self.jobs[id].last_trouble.as_ref().map(|(table, _)| *table);
-                let asked = self.asked_table(id);
-                let at = last_trouble_at.or(self.fault_at.filter(|&table| table == asked));
-                self.fail(id, at, &why);
+                self.fail(id, last_at.or(fault.map(|(_, at, _)| *at)), &why);
             }
         }
+        self.report.fault = panicked.or(first.map(|(_, _, cause)| cause.clone()));
     }
 }
 

@@ -203,9 +203,7 @@ impl RequestSpan {
             Ok(_) => None,
             Err(Trouble::Throttled) => Some(Flag::Throttle),
             Err(Trouble::Transient(_) | Trouble::Unreadable) => Some(Flag::Fault),
-            Err(Trouble::Invalid { .. } | Trouble::Foreign(_) | Trouble::Fault { .. }) => {
-                Some(Flag::Error)
-            }
+            Err(Trouble::Invalid { .. } | Trouble::Fault { .. }) => Some(Flag::Error),
         };
         Self { end: Instant::now(), trouble, ..self }
     }

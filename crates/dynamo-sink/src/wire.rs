@@ -26,7 +26,7 @@ pub(crate) struct Call {
 }
 
 /// The operations that write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Operation {
     BatchExecuteStatement,
     TransactWriteItems,

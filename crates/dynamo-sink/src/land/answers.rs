@@ -1,84 +1,104 @@
 //! What the answers to a batch's requests mean for its jobs.
 
-use std::{cmp::Reverse, time::Instant};
+use std::{
+    cmp::Reverse,
+    mem,
+    time::{Duration, Instant},
+};
 
-use super::{Flight, JobId, Landing, Table, Work};
+use super::{
+    Asked, Doubt, Flight, JobId, Landing, Work,
+    table::{Route, Table},
+};
 use crate::{
-    backoff::delay,
+    backoff::{delay, fault_delay},
     chain::Fate,
     dynamodb::{PartReply, Reply, Trouble, chain as chain_of_causes},
     sink::Rejection,
-    stored::{self, Attributes},
-    wire::Transport,
+    stored::{self, Attributes, Foreign},
+    wire::{Operation, Transport},
     write::{Answer, Request},
 };
 
 impl Landing<'_> {
     /// Gives each job its part of an answer.
     pub(super) fn take(&mut self, flight: Flight) {
-        let Flight { jobs, transport, result, span } = flight;
+        let Flight { jobs, route, operation, transport, result, span } = flight;
         self.report.spans.extend(span);
         self.jitter = fastrand::f64();
         self.answered_at = Instant::now();
-        match transport {
-            Transport::Statement => self.statements_in_flight -= 1,
-            Transport::Transaction => self.inserts_in_flight -= 1,
-            Transport::Single => {}
+        if transport != Transport::Single {
+            self.lanes[route as usize].groups_in_flight -= 1;
+        }
+        for &table in route.tables() {
+            self.health[table as usize].in_flight -= 1;
         }
         match result {
             Ok(reply) => {
-                self.concurrency.succeeded();
-                self.take_reply(&jobs, reply);
-            }
-            Err(Trouble::Invalid { .. }) if jobs.len() > 1 => {
-                // Which of them it was shows when each goes by itself.
-                for id in jobs {
-                    self.send_alone(id);
+                self.take_reply(&jobs, operation, reply);
+                for &table in route.tables() {
+                    self.health[table as usize].answered(self.answered_at);
                 }
             }
-            Err(Trouble::Unreadable) if transport != Transport::Single => {
-                // One item that is shown in a way which can't be read must not hold back the others, nor itself: the
-                // answers to single-item calls say the same in another form.
-                for id in jobs {
-                    self.send_alone(id);
+            // Which of them it was shows when each goes by itself, by a call that may take what this one does not.
+            Err(Trouble::Invalid { .. }) if transport != Transport::Single => {
+                if let [id] = jobs[..] {
+                    self.jobs[id].refused_by = Some(operation);
                 }
+                self.send_alone(&jobs);
             }
+            // One item that is shown in a way which can't be read must not hold back the others, nor itself: the
+            // answers to single-item calls say the same in another form.
+            Err(Trouble::Unreadable) if transport != Transport::Single => self.send_alone(&jobs),
             Err(trouble) => {
+                if let Trouble::Fault { .. } = &trouble {
+                    // Which of them it is about can't be told.
+                    for &table in route.tables() {
+                        self.blame(table, &trouble);
+                    }
+                }
                 // The first of them gets the trouble itself, since the first fault that is found is the one to be told.
                 let copies: Vec<_> = jobs.iter().skip(1).map(|_| copy(&trouble)).collect();
                 for (id, trouble) in jobs.into_iter().zip(std::iter::once(trouble).chain(copies)) {
-                    self.trouble(id, trouble);
+                    self.trouble(id, operation, trouble);
                 }
             }
         }
     }
 
-    fn take_reply(&mut self, jobs: &[JobId], reply: Reply) {
+    fn take_reply(&mut self, jobs: &[JobId], operation: Operation, reply: Reply) {
         match reply {
-            Reply::Applied => jobs.iter().for_each(|&id| self.answer(id, Answer::Applied)),
-            Reply::Refused(found) => jobs.iter().for_each(|&id| self.refused(id, found.as_ref())),
-            Reply::Statements(parts) => {
-                let mut parts = parts.into_iter();
+            Reply::Applied => {
                 for &id in jobs {
-                    match parts.next() {
-                        Some(part) => self.take_part(id, self.asked_table(id), part),
-                        None => self.trouble(
-                            id,
-                            Trouble::Transient("a statement was not answered".to_owned()),
-                        ),
-                    }
+                    self.accepted(id, operation);
+                    self.answer(id, Answer::Applied);
+                }
+            }
+            Reply::Refused(found) => {
+                for &id in jobs {
+                    self.accepted(id, operation);
+                    self.refused(id, found.as_ref());
+                }
+            }
+            // Which answer is whose can't be told.
+            Reply::Statements(parts) if parts.len() != jobs.len() => self.send_alone(jobs),
+            Reply::Cancelled(reasons) if reasons.len() != 2 * jobs.len() => {
+                if let [id] = jobs[..] {
+                    return self.trouble(id, operation, Trouble::Unreadable);
+                }
+                self.send_alone(jobs);
+            }
+            Reply::Statements(parts) => {
+                for (&id, part) in jobs.iter().zip(parts) {
+                    self.take_part(id, self.asked_table(id), operation, part);
                 }
             }
             Reply::Cancelled(reasons)
                 if reasons.iter().all(|reason| matches!(reason, PartReply::Applied)) =>
             {
                 for &id in jobs {
-                    self.trouble(
-                        id,
-                        Trouble::Transient(
-                            "a transaction was cancelled without a reason".to_owned(),
-                        ),
-                    );
+                    let message = "a transaction was cancelled without a reason".to_owned();
+                    self.trouble(id, operation, Trouble::Transient(message));
                 }
             }
             Reply::Cancelled(reasons) => {
@@ -95,29 +115,42 @@ impl Landing<'_> {
                             self.ready(id);
                         }
                         (Some(PartReply::Applied), Some(part)) => {
-                            self.take_part(id, Table::Tombstones, part);
+                            self.take_part(id, Table::Tombstones, operation, part);
                         }
-                        (Some(part), _) => self.take_part(id, Table::Items, part),
-                        (None, _) => self.trouble(
-                            id,
-                            Trouble::Transient("a transaction gave no reason".to_owned()),
-                        ),
+                        (Some(part), _) => self.take_part(id, Table::Items, operation, part),
+                        (None, _) => {}
                     }
                 }
             }
         }
     }
 
-    fn take_part(&mut self, id: JobId, at: Table, part: PartReply) {
+    fn take_part(&mut self, id: JobId, at: Table, operation: Operation, part: PartReply) {
+        if !matches!(part, PartReply::Trouble(_)) {
+            self.accepted(id, operation);
+        }
         match part {
             PartReply::Applied => self.answer(id, Answer::Applied),
             PartReply::Exists => self.answer(id, Answer::Exists),
             PartReply::Refused(found) => self.refused(id, found.as_ref()),
             PartReply::Trouble(Trouble::Invalid { .. }) if !self.jobs[id].is_alone => {
-                self.send_alone(id);
+                self.jobs[id].refused_by = Some(operation);
+                self.send_alone(&[id]);
             }
-            PartReply::Trouble(trouble) => self.trouble_at(id, at, trouble),
+            PartReply::Trouble(trouble) => self.trouble_at(id, at, operation, trouble),
         }
+    }
+
+    /// Remembers that DynamoDB took a job's present request, whatever its condition came to.
+    fn accepted(&mut self, id: JobId, operation: Operation) {
+        if let Some(request) = self.asked(id) {
+            self.context.accepted.insert((request, operation));
+        }
+    }
+
+    fn asked(&self, id: JobId) -> Option<Asked> {
+        let Work::Write { chain, .. } = &self.jobs[id].work else { return None };
+        chain.request().map(|(_, request)| mem::discriminant(request))
     }
 
     /// The condition of a job's request was false: on the item, or on the tombstone where the request was about it.
@@ -130,31 +163,34 @@ impl Landing<'_> {
         if self.asked_table(id) == Table::Tombstones {
             return self.tombstone_refused(id, found);
         }
+        // A statement that removes what is not there is no failure: what stands there is not shown.
+        let removes = Some(mem::discriminant(&Request::RemoveIfOlder));
+        if found.is_none() && self.asked(id) == removes && !self.jobs[id].is_alone {
+            return self.send_alone(&[id]);
+        }
         match found.map(stored::item_state).transpose() {
             Ok(seen) => self.answer(id, Answer::Refused(seen)),
-            Err(foreign) => self.trouble(id, foreign.into()),
+            Err(foreign) => self.foreign(id, Table::Items, foreign),
         }
     }
 
     fn tombstone_refused(&mut self, id: JobId, found: Option<&Attributes>) {
         match found.map(stored::tombstone_stamp).transpose() {
             Ok(tombstone) => self.answer(id, Answer::TombstoneRefused(tombstone)),
-            Err(foreign) => self.trouble_at(id, Table::Tombstones, foreign.into()),
+            Err(foreign) => self.foreign(id, Table::Tombstones, foreign),
         }
     }
 
+    fn foreign(&mut self, id: JobId, at: Table, foreign: Foreign) {
+        self.fail(id, Some(at), &foreign.to_string());
+        self.ready(id);
+    }
+
     /// The table that a job's present request is about; an insert is about the items, although it checks a tombstone.
-    pub(super) fn asked_table(&self, id: JobId) -> Table {
+    fn asked_table(&self, id: JobId) -> Table {
         let Work::Write { chain, .. } = &self.jobs[id].work else { return Table::Quarantine };
-        match chain.request() {
-            Some((
-                _,
-                Request::InsertTombstone
-                | Request::ReplaceTombstoneIfOlder
-                | Request::ReplaceTombstoneSeen(_),
-            )) => Table::Tombstones,
-            _ => Table::Items,
-        }
+        let route = chain.request().map_or(Route::Items, |(_, request)| Route::of(request));
+        route.tables()[0]
     }
 
     fn answer(&mut self, id: JobId, answer: Answer) {
@@ -164,6 +200,14 @@ impl Landing<'_> {
             Work::Write { chain, .. } => {
                 if let Some((_, request)) = chain.request() {
                     self.context.novelty.observe(request, &answer);
+                    let shows_nothing =
+                        matches!(answer, Answer::Refused(None) | Answer::TombstoneRefused(None));
+                    let is_insert =
+                        matches!(request, Request::Insert(_) | Request::InsertTombstone);
+                    // Something stands there and is not shown, as if the answer had been cut short. That of a call of
+                    // its own is short enough.
+                    job.is_alone |= shows_nothing && job.found_one;
+                    job.found_one = answer == Answer::Exists || (is_insert && shows_nothing);
                 }
                 let decided = chain.answer(answer);
                 job.is_alone &= decided.is_empty();
@@ -186,44 +230,75 @@ impl Landing<'_> {
         self.ready(id);
     }
 
-    fn send_alone(&mut self, id: JobId) {
-        self.report.retries += 1;
-        self.jobs[id].is_alone = true;
-        self.ready(id);
+    fn send_alone(&mut self, jobs: &[JobId]) {
+        for &id in jobs {
+            self.report.retries += 1;
+            self.jobs[id].is_alone = true;
+            self.ready(id);
+        }
     }
 
     /// A job's request was not answered: it is sent again later, or it has failed.
-    fn trouble(&mut self, id: JobId, trouble: Trouble) {
-        self.trouble_at(id, self.asked_table(id), trouble);
+    fn trouble(&mut self, id: JobId, operation: Operation, trouble: Trouble) {
+        self.trouble_at(id, self.asked_table(id), operation, trouble);
     }
 
     /// See [`Self::trouble`]; `at` is the table that it is about.
-    fn trouble_at(&mut self, id: JobId, at: Table, trouble: Trouble) {
+    fn trouble_at(&mut self, id: JobId, at: Table, operation: Operation, trouble: Trouble) {
         match trouble {
             Trouble::Throttled | Trouble::Transient(_) | Trouble::Unreadable => {
                 if matches!(trouble, Trouble::Throttled) {
                     self.report.throttles += 1;
-                    self.concurrency.throttled(self.answered_at);
+                    self.health[at as usize].throttled(self.answered_at);
                 }
-                self.report.retries += 1;
-                let job = &mut self.jobs[id];
-                job.attempts += 1;
-                job.last_trouble = Some((at, trouble));
-                let again_at = self.answered_at + delay(job.attempts, self.jitter);
-                self.waiting.push(Reverse((again_at, id)));
+                self.retry(id, at, trouble, delay);
             }
-            Trouble::Invalid { message, is_records_fault } => {
-                self.invalid(id, at, message, is_records_fault);
+            Trouble::Invalid { message, is_records_fault: true } => {
+                self.invalid(id, at, message, true);
             }
-            foreign @ Trouble::Foreign(_) => {
-                self.fail(id, Some(at), &foreign.to_string());
-                self.ready(id);
+            Trouble::Invalid { message, .. } => {
+                self.doubts.push(Doubt { job: id, at, operation, message });
             }
             fault @ Trouble::Fault { .. } => {
-                self.fail(id, Some(at), &chain_of_causes(&fault));
-                self.blame(Some(at), fault);
+                self.blame(at, &fault);
+                // The others of its request go without it, should the fault be this one's only.
+                self.retry(id, at, fault, |attempt, jitter| 2 * fault_delay(attempt, jitter));
             }
         }
+    }
+
+    fn retry(&mut self, id: JobId, at: Table, trouble: Trouble, delay: fn(u32, f64) -> Duration) {
+        self.report.retries += 1;
+        let job = &mut self.jobs[id];
+        job.attempts += 1;
+        job.last_trouble = Some((at, trouble));
+        let again_at = self.answered_at + delay(job.attempts, self.jitter);
+        self.waiting.push(Reverse((again_at, id)));
+    }
+
+    /// A table was found at fault. Only the first cause is kept to be told.
+    fn blame(&mut self, at: Table, fault: &Trouble) {
+        let cause = || chain_of_causes(fault);
+        self.health[at as usize].blame(self.answered_at, self.jitter, cause);
+    }
+
+    /// Decides whose fault the refusals in doubt are, once there is nothing else to learn from; says whether there were
+    /// any.
+    pub(super) fn settle_doubts(&mut self) -> bool {
+        let doubts = mem::take(&mut self.doubts);
+        let is_any = !doubts.is_empty();
+        for Doubt { job, at, operation, message } in doubts {
+            let is_records_fault = self.is_taken_of_others(job, operation);
+            self.invalid(job, at, message, is_records_fault);
+        }
+        is_any
+    }
+
+    /// Whether DynamoDB took of another record what it refuses of this one, in company or alone.
+    fn is_taken_of_others(&self, id: JobId, operation: Operation) -> bool {
+        let Some(asked) = self.asked(id) else { return false };
+        let operations = [Some(operation), self.jobs[id].refused_by];
+        operations.iter().flatten().any(|it| self.context.accepted.contains(&(asked, *it)))
     }
 
     fn invalid(&mut self, id: JobId, at: Table, message: String, is_records_fault: bool) {
@@ -276,7 +351,6 @@ fn copy(trouble: &Trouble) -> Trouble {
         Trouble::Invalid { message, is_records_fault } => {
             Trouble::Invalid { message: message.clone(), is_records_fault: *is_records_fault }
         }
-        Trouble::Foreign(foreign) => Trouble::Foreign(*foreign),
         Trouble::Fault { message, .. } => Trouble::Fault { message: message.clone(), source: None },
     }
 }

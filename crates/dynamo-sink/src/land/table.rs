@@ -1,0 +1,167 @@
+//! The sink's tables as a batch meets them: the ways to them, and how each one takes its requests.
+
+use std::time::Instant;
+
+use crate::{
+    backoff::{Concurrency, fault_delay},
+    write::{Request, TombstoneCheck},
+};
+
+/// One of the sink's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    Items,
+    Tombstones,
+    Quarantine,
+}
+
+impl Table {
+    pub(super) const ALL: [Self; 3] = [Self::Items, Self::Tombstones, Self::Quarantine];
+}
+
+/// A way that requests go; those of different ways don't wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Items,
+    /// Inserts that check a tombstone too.
+    Inserts,
+    Tombstones,
+    Quarantine,
+}
+
+impl Route {
+    /// All of them, in the order in which they are served.
+    pub(super) const ALL: [Self; 4] =
+        [Self::Items, Self::Inserts, Self::Tombstones, Self::Quarantine];
+
+    pub(super) fn of(request: &Request) -> Self {
+        match request {
+            Request::Insert(TombstoneCheck::AbsentOrOlder | TombstoneCheck::Exactly(_)) => {
+                Self::Inserts
+            }
+            Request::ReplaceIfOlder
+            | Request::Insert(TombstoneCheck::None)
+            | Request::ReplaceSeen(_)
+            | Request::RemoveIfOlder
+            | Request::RemoveSeen(_) => Self::Items,
+            Request::InsertTombstone
+            | Request::ReplaceTombstoneIfOlder
+            | Request::ReplaceTombstoneSeen(_) => Self::Tombstones,
+        }
+    }
+
+    /// The tables that it asks for something, the one that it writes first.
+    pub(super) fn tables(self) -> &'static [Table] {
+        match self {
+            Self::Items => &[Table::Items],
+            Self::Inserts => &[Table::Items, Table::Tombstones],
+            Self::Tombstones => &[Table::Tombstones],
+            Self::Quarantine => &[Table::Quarantine],
+        }
+    }
+}
+
+/// How a table takes its requests.
+#[derive(Debug)]
+pub(super) struct Health {
+    pub(super) in_flight: usize,
+    concurrency: Concurrency,
+    fault: Option<Fault>,
+}
+
+/// A fault that stands until the table takes a request.
+#[derive(Debug)]
+struct Fault {
+    cause: String,
+    since: Instant,
+    /// When it showed the last time.
+    shown_at: Instant,
+    questions: u32,
+    ask_at: Instant,
+}
+
+impl Health {
+    pub(super) fn new(max_concurrency: usize) -> Self {
+        Self { in_flight: 0, concurrency: Concurrency::new(max_concurrency), fault: None }
+    }
+
+    /// Whether a request may start now. A fault is asked about by one request at a time.
+    pub(super) fn admits(&self, now: Instant) -> bool {
+        match &self.fault {
+            None => self.concurrency.admits(self.in_flight),
+            Some(fault) => self.in_flight == 0 && fault.ask_at <= now,
+        }
+    }
+
+    /// The first cause of the fault that stands, and since when it does.
+    pub(super) fn fault(&self) -> Option<(Instant, &str)> {
+        self.fault.as_ref().map(|fault| (fault.since, fault.cause.as_str()))
+    }
+
+    /// When the fault that stands is asked about again.
+    pub(super) fn ask_at(&self) -> Option<Instant> {
+        self.fault.as_ref().map(|fault| fault.ask_at)
+    }
+
+    /// An answer at `now` said what `cause` says, of the whole request or of a part of it.
+    pub(super) fn blame(&mut self, now: Instant, jitter: f64, cause: impl FnOnce() -> String) {
+        let fault = self.fault.get_or_insert_with(|| Fault {
+            cause: cause(),
+            since: now,
+            shown_at: now,
+            questions: 0,
+            ask_at: now,
+        });
+        fault.shown_at = now;
+        // Those that were on their way before count once.
+        if fault.ask_at <= now {
+            fault.questions += 1;
+            fault.ask_at = now + fault_delay(fault.questions, jitter);
+        }
+    }
+
+    /// An answer at `now` was taken: if it blamed nothing, a fault is over.
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.concurrency.succeeded();
+        if self.fault.as_ref().is_some_and(|fault| fault.shown_at != now) {
+            self.fault = None;
+        }
+    }
+
+    pub(super) fn throttled(&mut self, now: Instant) {
+        self.concurrency.throttled(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_is_asked_about_by_one_request_at_a_time() {
+        let start = Instant::now();
+        let after = |millis| start + Duration::from_millis(millis);
+        let mut health = Health::new(8);
+        health.blame(start, 1.0, || "first".to_owned());
+        // Others that were on their way, and other parts of their answers.
+        health.blame(start, 1.0, || "second".to_owned());
+        health.blame(after(10), 1.0, || "third".to_owned());
+        assert_eq!(health.fault(), Some((start, "first")));
+        assert!(!health.admits(after(49)) && health.admits(after(50)));
+        health.in_flight = 1;
+        assert!(!health.admits(after(50)));
+        health.in_flight = 0;
+
+        health.blame(after(60), 1.0, || "fourth".to_owned());
+        assert!(!health.admits(after(159)) && health.admits(after(160)));
+        // The same answer said that a part was done.
+        health.answered(after(60));
+        assert_eq!(health.fault(), Some((start, "first")));
+        health.answered(after(170));
+        assert_eq!((health.fault(), health.ask_at()), (None, None));
+        health.in_flight = 7;
+        assert!(health.admits(after(170)));
+    }
+}
