@@ -12,7 +12,10 @@ use sinkctl::{
 
 use crate::support::{
     Act, Applied, Event, Proxy, Record, Refusal, Request, SEATOOL, dynamodb,
-    function::{batch_lines, function, function_error, no_failures, panicking_function, samples},
+    function::{
+        SHORT, batch_lines, function, function_error, function_within, no_failures,
+        panicking_function, samples,
+    },
 };
 
 /// As much as anyone can ask a function to log.
@@ -232,6 +235,75 @@ fn a_leak_would_be_found() {
     p(json!({"bytes": "[34, 77, 68, 45, 50, 50, 45, 48]"}), &["[34, 77, 68, 45, 50, 50, 45, 48]"]);
 }
 
+/// The counts come first, then a line for each partition of which several records failed for one cause.
+#[tokio::test]
+async fn a_cause_that_records_share_is_told_once_a_partition() {
+    let dynamodb = dynamodb().await;
+    let sink = sink_seatool_data::SINK;
+    let message = "not authorized";
+    let refusal = Refusal { code: "AccessDeniedException", message };
+    let proxy = Proxy::start(&dynamodb, move |request| match request.operation.as_str() {
+        "DescribeTable" => Act::Pass,
+        _ => Act::Refuse(refusal),
+    })
+    .await;
+    let value = json!({"a": 1});
+    let records = (0..200).map(|number| {
+        let partition = i32::try_from(number % 2).unwrap();
+        Record::seatool(&format!("A{number}"), partition, 1000 + number, 5, Some(&value))
+    });
+    let lone = Record::seatool("B", 7, 9, 5, Some(&value));
+    let event = Event::new(records.chain([lone]));
+    let function = function_within(SHORT, &sink, &proxy.endpoint(), &[]);
+    let invocation = function.invoke(event.json()).await.unwrap();
+    assert_eq!(function_error(&invocation.answer).0, "SystemFault");
+
+    let lines = invocation.log.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<Value> = lines.collect();
+    let told: Vec<String> = lines
+        .iter()
+        .map(|line| match line["message"].as_str().unwrap() {
+            "batch" => format!("batch {}", line["failed"]),
+            message => {
+                let reason = "DynamoDB answered `AccessDeniedException`: not authorized";
+                assert_eq!([&line["reason"], &line["level"]], [reason, "ERROR"]);
+                let place = ["partition", "offset", "lastOffset", "count"].map(|it| &line[it]);
+                format!("{message} {place:?}")
+            }
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "batch 201",
+            "records failed [Number(0), Number(1000), Number(1198), Number(100)]",
+            "records failed [Number(1), Number(1001), Number(1199), Number(100)]",
+            "record failed [Number(7), Number(9), Null, Null]",
+        ]
+    );
+}
+
+/// Rows that a newer state of the source's clock made stale can be found, by whoever looks for them.
+#[tokio::test]
+async fn stale_rows_are_told_at_debug() {
+    let dynamodb = dynamodb().await;
+    let sink = sink_appian_data::SINK;
+    let row = |time, offset| Event::new([Record::appian(1, time, 3, offset, json!({}))]);
+    for (level, n_lines) in [("INFO", 0), ("DEBUG", 1)] {
+        let function = function(&sink, &dynamodb.endpoint(), &[("AWS_LAMBDA_LOG_LEVEL", level)]);
+        function.invoke(row(2000, 70).json()).await.unwrap();
+        let invocation = function.invoke(row(1000, 71).json()).await.unwrap();
+        assert_eq!(invocation.answer, no_failures());
+        let lines = invocation.log.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let lines: Vec<Value> = lines.filter(|line| line["message"] == "record stale").collect();
+        assert_eq!(lines.len(), n_lines);
+        for line in lines {
+            assert_eq!([&line["topic"], &line["level"]], [sink.topic, "DEBUG"]);
+            assert_eq!(["partition", "offset"].map(|it| line[it].as_i64().unwrap()), [3, 71]);
+        }
+    }
+}
+
 /// An event of one record and a rejected one, whose data all begins with [`SECRET`].
 fn secret_event(topic: &str) -> Event {
     let record =
@@ -243,10 +315,13 @@ fn secret_event(topic: &str) -> Event {
 
 const SECRET: &str = "SECRET";
 
-/// Messages as DynamoDB has them, but with data.
+/// Messages as DynamoDB has them or might have them, but with data.
 const QUOTING: &str = "The parameter cannot be converted to a numeric value: SECRET-VALUE";
 const QUOTING_KEY: &str =
     "One or more parameter values were invalid: Type mismatch for attribute SECRET_NAME";
+
+const QUOTING_ONLY: &str = "SECRET-VALUE is no SECRET_NAME";
+const QUOTING_WRAPPED: &str = "1 validation error detected: Value 'SECRET-VALUE' at 'item' failed: Number overflow of SECRET-VALUE";
 
 async fn check_secret(
     what: &str,
@@ -274,7 +349,7 @@ async fn check_fault(
     .await;
     let changes: Vec<_> =
         ALL.into_iter().chain([("DYNAMODB_STATEMENTS_PER_REQUEST", statements)]).collect();
-    let function = function(sink, &proxy.endpoint(), &changes);
+    let function = function_within(SHORT, sink, &proxy.endpoint(), &changes);
     check_secret(what, &function, secret_event(sink.topic).json()).await;
 }
 
@@ -285,6 +360,9 @@ async fn no_fault_leaves_data_in_the_log() {
         for (code, message) in [
             ("ValidationException", QUOTING),
             ("ValidationException", QUOTING_KEY),
+            ("ValidationException", QUOTING_ONLY),
+            ("ValidationException", QUOTING_WRAPPED),
+            ("NewException", QUOTING_ONLY),
             ("ResourceNotFoundException", "Requested resource not found"),
             ("AccessDeniedException", "not authorized"),
         ] {
@@ -294,6 +372,7 @@ async fn no_fault_leaves_data_in_the_log() {
         for (code, message) in [
             ("ValidationError", QUOTING),
             ("ValidationError", QUOTING_KEY),
+            ("ValidationError", QUOTING_ONLY),
             ("AccessDenied", "not authorized"),
         ] {
             let refusal = Refusal { code, message };

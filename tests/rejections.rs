@@ -8,10 +8,15 @@ mod seatool;
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use dynamo_sink::{handler::Response, outcome::Outcome, sink::Sink};
+use dynamo_sink::{
+    handler::Response,
+    outcome::Outcome,
+    sink::{Mapped, Sink},
+};
 use serde_json::{Value, json};
+use sink_appian_data::SINK as APPIAN_SINK;
 
-use crate::support::{QUARANTINE, TIME, dynamodb, handler};
+use crate::support::{APPIAN, QUARANTINE, TIME, dynamodb, handler};
 
 /// A record that is rejected, and why.
 #[derive(Clone, Debug)]
@@ -102,6 +107,21 @@ const UNDECODABLE: [&str; 6] = [
 
 const PARTITION: i32 = 4;
 const TIMESTAMP: i64 = 1_763_700_000_000;
+
+/// A sink that says it has no deletes, and whose mapping makes one all the same, deletes nothing.
+#[tokio::test]
+async fn a_delete_where_there_are_none_is_rejected() {
+    let sink = Sink { map: |_, _| Ok(Mapped::Delete { key: "A".to_owned() }), ..APPIAN_SINK };
+    let dynamodb = dynamodb().await;
+    let item = json!({"PK": {"S": "A"}, "SK": {"S": "A"}});
+    dynamodb.put(APPIAN, &item);
+    let mut handler = handler(&dynamodb.endpoint(), sink, &[]).await;
+    let record = text(&sink, 1, &Field::Absent, &"{}".into(), "");
+    let landed = handler.land(event(&[record]).as_bytes(), Some(TIME)).await.unwrap();
+    assert_eq!(landed.summary.outcomes, [Outcome::Quarantined]);
+    assert_eq!(dynamodb.items(QUARANTINE)[0]["reason"]["S"], "UNEXPECTED_DELETE");
+    assert_eq!(dynamodb.items(APPIAN), [item]);
+}
 
 /// A record's JSON text, spaced as no serializer would.
 fn text(sink: &Sink, offset: usize, key: &Field, value: &Field, rest: &str) -> String {

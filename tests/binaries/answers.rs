@@ -13,8 +13,8 @@ use crate::support::{
     APPIAN, Act, Applied, Event, Proxy, QUARANTINE, Record, Refusal, SEATOOL, TOMBSTONES,
     TestDynamoDb, dynamodb,
     function::{
-        batch_lines, counts, function, function_error, function_settings, no_failures,
-        panicking_function, samples,
+        SHORT, batch_lines, counts, function, function_error, function_settings, function_within,
+        no_failures, panicking_function, samples,
     },
 };
 
@@ -155,7 +155,7 @@ async fn an_error_is_reported_with_its_type_and_all_its_causes() {
         _ => Act::Refuse(refusal),
     })
     .await;
-    let function = function(&sink_appian_data::SINK, &proxy.endpoint(), &[]);
+    let function = function_within(SHORT, &sink_appian_data::SINK, &proxy.endpoint(), &[]);
     let invocation =
         function.invoke(Event::new([Record::appian(1, 1, 0, 1, json!({}))]).json()).await.unwrap();
     let expected = format!(

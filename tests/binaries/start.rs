@@ -10,8 +10,8 @@ use sinkctl::{
 };
 
 use crate::support::{
-    APPIAN, Act, Event, Proxy, QUARANTINE, Record, Refusal, SEATOOL, TOMBSTONES, TestDynamoDb,
-    dynamodb,
+    APPIAN, Act, Applied, Event, Proxy, QUARANTINE, Record, Refusal, SEATOOL, TOMBSTONES,
+    TestDynamoDb, dynamodb,
     function::{function, function_settings, no_failures},
     template,
 };
@@ -143,23 +143,6 @@ async fn a_wrong_key_schema_is_shown() {
 }
 
 #[tokio::test]
-async fn a_table_that_can_not_be_described_is_named_with_the_cause() {
-    let dynamodb = dynamodb().await;
-    let refusal = Refusal { code: "UnrecognizedClientException", message: "no such token" };
-    let proxy = Proxy::start(&dynamodb, move |_| Act::Refuse(refusal)).await;
-    let expected = format!(
-        "table `{SEATOOL}` can't be described: service error: unhandled error (UnrecognizedClientException): "
-    );
-    let function = function(&SINK, &proxy.endpoint(), &[]);
-    let Answer::InitError(error) = function.invoke("{}").await.unwrap().answer else {
-        panic!("it started")
-    };
-    assert_eq!(error.error_type, "DescribeTable");
-    assert!(error.error_message.starts_with(&expected), "{}", error.error_message);
-    assert!(error.error_message.contains("no such token"), "{}", error.error_message);
-}
-
-#[tokio::test]
 async fn a_function_that_is_started_by_hand_says_so() {
     let dynamodb = dynamodb().await;
     let settings = function_settings(&SINK, &dynamodb.endpoint(), &[]);
@@ -168,12 +151,11 @@ async fn a_function_that_is_started_by_hand_says_so() {
     check_by_hand(&settings, expected).await;
 }
 
-#[tokio::test]
-async fn a_missing_permission_to_describe_tables_is_no_failure() {
+/// A function whose tables can't be looked at starts all the same, and warns of each with the cause.
+async fn check_undescribed(act: impl Fn() -> Act + Send + 'static, cause: &str) {
     let dynamodb = dynamodb().await;
-    let refusal = Refusal { code: "AccessDeniedException", message: "no" };
     let proxy = Proxy::start(&dynamodb, move |request| match request.operation.as_str() {
-        "DescribeTable" => Act::Refuse(refusal),
+        "DescribeTable" => act(),
         _ => Act::Pass,
     })
     .await;
@@ -184,9 +166,33 @@ async fn a_missing_permission_to_describe_tables_is_no_failure() {
     assert_eq!(dynamodb.items(APPIAN).len(), 1);
     for table in [APPIAN, QUARANTINE] {
         let warnings = invocation.log.iter().filter(|line| {
-            line.contains("no permission to describe the table")
+            line.contains("the table's key schema is not checked")
                 && line.contains(&format!("\"table\":\"{table}\""))
+                && line.contains(cause)
         });
         assert_eq!(warnings.count(), 1, "{:#?}", invocation.log);
     }
+}
+
+#[tokio::test]
+async fn tables_that_can_not_be_looked_at_are_no_failure() {
+    let refuse = |code, message| move || Act::Refuse(Refusal { code, message });
+    check_undescribed(refuse("AccessDeniedException", "no"), "no permission to describe it").await;
+    check_undescribed(refuse("UnrecognizedClientException", "no such token"), "no such token")
+        .await;
+    check_undescribed(refuse("ThrottlingException", "slow down"), "slow down").await;
+    check_undescribed(refuse("InternalServerError", "later"), "later").await;
+    check_undescribed(|| Act::Close(Applied::No), "dispatch failure").await;
+    check_undescribed(|| Act::Silence(Applied::No), "no answer within 3 s").await;
+}
+
+#[tokio::test]
+async fn the_tables_are_looked_at_side_by_side() {
+    let dynamodb = dynamodb().await;
+    let rule = |_: &_| Act::Hold(std::time::Duration::from_millis(300));
+    let proxy = Proxy::start(&dynamodb, rule).await;
+    let function = function(&SINK, &proxy.endpoint(), &[]);
+    function.invoke(Event::default().json()).await.unwrap();
+    let in_flight = proxy.requests().iter().map(|request| request.in_flight).max();
+    assert_eq!((proxy.count("DescribeTable"), in_flight), (3, Some(3)));
 }

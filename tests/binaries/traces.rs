@@ -8,7 +8,7 @@ use sinkctl::function::Invocation;
 
 use crate::support::{
     Act, Event, Proxy, Record, Refusal, SEATOOL, TOMBSTONES, dynamodb,
-    function::{batch_lines, function, function_error, no_failures},
+    function::{SHORT, batch_lines, function, function_error, function_within, no_failures},
 };
 
 const SINK: Sink = sink_seatool_data::SINK;
@@ -117,7 +117,7 @@ async fn what_fails_is_shown_as_failed() {
     let daemon = daemon();
     let variables = variables(&daemon, "true");
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let function = function(&SINK, &proxy.endpoint(), &variables);
+    let function = function_within(SHORT, &SINK, &proxy.endpoint(), &variables);
     let invocation = function.invoke(event().json()).await.unwrap();
     assert_eq!(function_error(&invocation.answer).0, "SystemFault");
     let failed = document(&daemon);

@@ -151,7 +151,7 @@ pub(crate) fn quarantine(
 ) -> Differences {
     let mut differences = Differences::default();
     let mut heads: BTreeMap<(&str, &str), &Item> = BTreeMap::new();
-    let mut parts: BTreeMap<(&str, &str), Vec<u8>> = BTreeMap::new();
+    let mut parts: BTreeMap<(&str, &str, &str), Vec<u8>> = BTreeMap::new();
     let mut sorted: Vec<&Item> = found.iter().collect();
     sorted.sort_by_key(|item| (text(item, "PK"), text(item, "SK")));
     for item in sorted {
@@ -160,8 +160,9 @@ pub(crate) fn quarantine(
             continue;
         }
         match sort_key.split_once('#') {
-            Some((head, _)) => {
-                parts.entry((partition, head)).or_default().extend(bytes(item, "record"));
+            Some((head, part)) => {
+                let hash = part.split_once('#').map_or(part, |(hash, _)| hash);
+                parts.entry((partition, head, hash)).or_default().extend(bytes(item, "record"));
             }
             None => {
                 heads.insert((partition, sort_key), item);
@@ -175,7 +176,8 @@ pub(crate) fn quarantine(
             differences.add("not quarantined", || place(topic, it));
             continue;
         };
-        let record = parts.remove(&key).unwrap_or_else(|| bytes(head, "record"));
+        let record = parts.remove(&(key.0, key.1, text(head, "hash")));
+        let record = record.unwrap_or_else(|| bytes(head, "record"));
         if let Err(problem) = entry(source, topic, it, head, &record) {
             differences.add("quarantined otherwise", || format!("{}: {problem}", place(topic, it)));
         }

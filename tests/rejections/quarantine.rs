@@ -1,6 +1,6 @@
 //! What an entry of the quarantine holds, and what becomes of it when its record comes again.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dynamo_sink::{handler::Handler, outcome::Outcome, sink::Sink};
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{Field, event, text};
 use crate::support::{
-    APPIAN, Change, QUARANTINE, SEATOOL, TIME, TestDynamoDb, dynamodb, dynamodb_with_streams,
-    handler, is_aws_local,
+    APPIAN, Act, Applied, Change, Proxy, QUARANTINE, SEATOOL, TIME, TestDynamoDb, dynamodb,
+    dynamodb_with_streams, handler, is_aws_local,
 };
 
 const SINK: Sink = sink_seatool_data::SINK;
@@ -267,7 +267,8 @@ fn reassemble(head: &Value, parts: &[Value]) -> String {
     assert_eq!(head["parts"]["N"], parts.len().to_string());
     let bytes = parts.iter().enumerate().flat_map(|(position, part)| {
         assert_eq!(part["PK"], head["PK"]);
-        assert_eq!(part["SK"]["S"], format!("{head_key}#{position:04}"));
+        let hash = head["hash"]["S"].as_str().unwrap();
+        assert_eq!(part["SK"]["S"], format!("{head_key}#{hash}#{position:04}"));
         STANDARD.decode(part["record"]["B"].as_str().unwrap()).unwrap()
     });
     String::from_utf8(bytes.collect()).unwrap()
@@ -276,6 +277,51 @@ fn reassemble(head: &Value, parts: &[Value]) -> String {
 fn keys(dynamodb: &TestDynamoDb, table: &str) -> Vec<String> {
     let items = dynamodb.items(table);
     items.iter().map(|item| item["PK"]["S"].as_str().unwrap().to_owned()).collect()
+}
+
+/// One record in two texts, such as before and after it is redriven: whatever of them stands, what is read is one of
+/// them.
+#[tokio::test]
+async fn texts_of_one_record_are_never_mixed() {
+    let dynamodb = dynamodb().await;
+    let value = (0..500_000).map(|n| format!("{n:06}")).collect::<Vec<_>>().concat();
+    let value = Field::from(format!("\"{value}\""));
+    let one = text(&SINK, 2, &"\"B\"".into(), &value, "");
+    let other = text(&SINK, 2, &"\"B\"".into(), &value, r#","epoch":0"#);
+    let record = || {
+        let entries = dynamodb.items(QUARANTINE);
+        let (head, parts) = entries.split_first().unwrap();
+        let is_its = |part: &&Value| {
+            let hash = format!("#{}#", head["hash"]["S"].as_str().unwrap());
+            part["SK"]["S"].as_str().unwrap().contains(&hash)
+        };
+        let parts: Vec<Value> = parts.iter().filter(is_its).cloned().collect();
+        (reassemble(head, &parts), head["attempts"]["N"].as_str().unwrap().to_owned())
+    };
+
+    // Killed before the head was written, and even before the last part.
+    let proxy = Proxy::start(&dynamodb, |request| match request.number {
+        0..3 => Act::Pass,
+        _ => Act::Silence(Applied::No),
+    })
+    .await;
+    let mut killed = handler(&proxy.endpoint(), SINK, &[]).await;
+    let time = Some(Duration::from_millis(1500));
+    let landed = killed.land(event(std::slice::from_ref(&one)).as_bytes(), time).await.unwrap();
+    assert_eq!(landed.summary.outcomes, [Outcome::Failed]);
+    assert_eq!(dynamodb.items(QUARANTINE).len(), 3);
+
+    let mut handler = handler(&dynamodb.endpoint(), SINK, &[]).await;
+    for (attempts, sent) in [("1", &other), ("2", &one), ("3", &other)] {
+        assert_eq!(send(&mut handler, std::slice::from_ref(sent)).await, [Outcome::Quarantined]);
+        assert_eq!(record(), (other.clone(), attempts.to_owned()));
+    }
+    // One that expires is kept as it comes again, since only those parts are renewed.
+    let mut head = dynamodb.items(QUARANTINE).remove(0);
+    head["expiresAt"] = json!({"N": "1700000000"});
+    dynamodb.put(QUARANTINE, &head);
+    assert_eq!(send(&mut handler, std::slice::from_ref(&one)).await, [Outcome::Quarantined]);
+    assert_eq!(record(), (one, "4".to_owned()));
 }
 
 /// A rejected record is no state of its key: the one before it is the last.

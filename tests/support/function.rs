@@ -62,6 +62,19 @@ pub(crate) fn function(sink: &Sink, endpoint: &str, changes: &[(&str, &str)]) ->
     LocalFunction::new(function_settings(sink, endpoint, changes))
 }
 
+/// As [`function`], with another timeout.
+pub(crate) fn function_within(
+    timeout: Duration,
+    sink: &Sink,
+    endpoint: &str,
+    changes: &[(&str, &str)],
+) -> LocalFunction {
+    LocalFunction::new(FunctionSettings { timeout, ..function_settings(sink, endpoint, changes) })
+}
+
+/// Time enough for a small batch, and for a fault to be found to last.
+pub(crate) const SHORT: Duration = Duration::from_secs(4);
+
 /// The sample events, each with the sink that it is for.
 pub(crate) fn samples() -> Vec<(Sink, SampleEvent)> {
     let samples = events::read(&root().join("events"), &template().functions).unwrap();

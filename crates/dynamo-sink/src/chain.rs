@@ -1,6 +1,9 @@
 //! The writes of one key in a batch: of those that supersede each other only the newest is sent.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    mem,
+};
 
 use crate::{
     version::{Comparison, Order, Stamp, Verdict, compare},
@@ -58,20 +61,8 @@ impl Chain {
     /// In a keyed sink only offsets of one lineage can be compared, so each lineage is a group of its own and the
     /// groups follow one another, by the timestamps of their newest records. A regression behind the newest record is
     /// not superseded by it, which would hide it: it is a group of its own too.
-    pub fn new(order: Order, deletes: bool, mut candidates: Vec<Candidate>) -> Self {
-        // Of records with one offset the first that came is the state, as if each had come in a batch of its own.
-        candidates
-            .sort_by(|a, b| b.stamp.version.cmp(&a.stamp.version).then(a.record.cmp(&b.record)));
-        let mut groups: Vec<VecDeque<Candidate>> = Vec::new();
-        for candidate in candidates {
-            match groups.iter_mut().find(|group| is_superseded(order, group.front(), &candidate)) {
-                Some(group) => group.push_back(candidate),
-                None => groups.push(VecDeque::from([candidate])),
-            }
-        }
-        groups.sort_by_key(|group| group.front().map(|newest| newest.stamp.timestamp));
-
-        let mut chain = Self { order, deletes, groups: groups.into(), write: None };
+    pub fn new(order: Order, deletes: bool, candidates: Vec<Candidate>) -> Self {
+        let mut chain = Self { order, deletes, groups: groups(order, candidates), write: None };
         chain.start_next();
         chain
     }
@@ -107,6 +98,9 @@ impl Chain {
     pub fn unwritable(&mut self) -> Option<Decided> {
         let conflict = self.write.as_ref().is_some_and(Write::conflict);
         let candidate = self.groups.front_mut()?.pop_front()?;
+        // What a higher epoch superseded may be of several lineages, which don't supersede each other.
+        let left = mem::take(&mut self.groups).into_iter().flatten().collect();
+        self.groups = groups(self.order, left);
         self.start_next();
         Some(Decided { record: candidate.record, fate: Fate::Unwritable, conflict })
     }
@@ -141,6 +135,21 @@ impl Chain {
             }
         });
     }
+}
+
+/// Those that supersede each other are a group.
+fn groups(order: Order, mut candidates: Vec<Candidate>) -> VecDeque<VecDeque<Candidate>> {
+    // Of records with one offset the first that came is the state, as if each had come in a batch of its own.
+    candidates.sort_by(|a, b| b.stamp.version.cmp(&a.stamp.version).then(a.record.cmp(&b.record)));
+    let mut groups: Vec<VecDeque<Candidate>> = Vec::new();
+    for candidate in candidates {
+        match groups.iter_mut().find(|group| is_superseded(order, group.front(), &candidate)) {
+            Some(group) => group.push_back(candidate),
+            None => groups.push(VecDeque::from([candidate])),
+        }
+    }
+    groups.sort_by_key(|group| group.front().map(|newest| newest.stamp.timestamp));
+    groups.into()
 }
 
 fn is_superseded(order: Order, newest: Option<&Candidate>, candidate: &Candidate) -> bool {
@@ -306,6 +315,26 @@ mod tests {
             &[0, 1],
             &[unwritable, WRITTEN],
         );
+    }
+
+    #[test]
+    fn lineages_that_a_higher_epoch_superseded_are_told_apart_without_it() {
+        let in_epoch = |record, epoch, partition, offset, timestamp| {
+            let stamp =
+                Stamp::from_parts(Order::Offset, epoch, 0, "t", partition, offset, timestamp);
+            Candidate { record, stamp, is_delete: false }
+        };
+        let candidates = vec![
+            in_epoch(0, 0, 0, 8, 7),
+            in_epoch(1, 0, 1, 3, 5),
+            in_epoch(2, 0, 0, 9, 8),
+            in_epoch(3, 1, 0, 1, 9),
+        ];
+        let superseded = Fate::Superseded;
+        let fates = [superseded, superseded, superseded, WRITTEN];
+        check(Order::Offset, candidates.clone(), &[], &[3], &fates);
+        let fates = [superseded, WRITTEN, WRITTEN, Fate::Unwritable];
+        check(Order::Offset, candidates, &[3], &[3, 1, 2], &fates);
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl Handler {
             sink.order,
             settings.table.clone(),
             settings.tombstone_table.clone(),
-            settings.statements_per_request > 1,
+            settings.may_use_statements(),
         );
         let novelty = Novelty::new(sink.deletes);
         let accepted = Accepted::new();
@@ -218,6 +218,7 @@ impl Handler {
         let summary = summary(records.len(), &report);
         let batch_report = BatchReport {
             settings: &self.settings,
+            order: self.sink.order,
             records: &records,
             summary: &summary,
             report: &report,

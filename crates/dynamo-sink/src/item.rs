@@ -22,6 +22,7 @@
 
 use std::{fmt, ops::Range};
 
+pub(crate) use self::shape::fingerprint;
 pub use self::{
     error::ItemError,
     number::{Number, number_size},

@@ -27,8 +27,11 @@ use crate::{
     write::Request,
 };
 
-/// DynamoDB's limit on one request.
-const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+/// DynamoDB's limit on one transaction.
+const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
+
+/// What statements may have together: what DynamoDB allows of them is not documented.
+const MAX_STATEMENTS_BYTES: usize = 1024 * 1024;
 
 /// What a statement, or an insert of a transaction, takes beside the item: this much or a little less, most times.
 pub(crate) const PART_ROOM: usize = 1280;
@@ -36,11 +39,16 @@ pub(crate) const PART_ROOM: usize = 1280;
 /// Inserts in one transaction: each takes two of the hundred actions that DynamoDB allows.
 const INSERTS_PER_TRANSACTION: usize = 50;
 
-/// Nothing is started with less time left than this: the answer to Lambda must still get out.
-const LEAST_TIME: Duration = Duration::from_millis(500);
+/// How long a request that is not full waits for answers which may bring it more.
+const COMPANY_TIME: Duration = Duration::from_millis(200);
 
-/// Part of the time left that is kept for the answer to Lambda when a request is started.
+/// What is kept of the time left for the answer to Lambda, and what more for each record: if all fail, each of them is
+/// logged, and named in the answer.
 const ANSWER_TIME: Duration = Duration::from_millis(200);
+const ANSWER_TIME_PER_RECORD: Duration = Duration::from_micros(100);
+
+/// The least time for a request.
+const LEAST_REQUEST_TIME: Duration = Duration::from_millis(300);
 
 /// What is to be written.
 #[derive(Debug)]
@@ -114,6 +122,7 @@ pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
         doubts: Vec::new(),
         waiting: BinaryHeap::new(),
         flights: JoinSet::new(),
+        answer_time: answer_time(batch.items.len()),
         jitter: 0.0,
         answered_at: Instant::now(),
         report: Report::default(),
@@ -141,6 +150,8 @@ struct Landing<'a> {
     /// Jobs that wait for their retry.
     waiting: BinaryHeap<Reverse<(Instant, JobId)>>,
     flights: JoinSet<Flight>,
+    /// What is kept of the time left for the answer to Lambda.
+    answer_time: Duration,
     /// Drawn and taken for each answer, so that the jobs which shared a request share their next one too.
     jitter: f64,
     answered_at: Instant,
@@ -155,11 +166,19 @@ struct Lane {
     /// Those that go by themselves.
     singles: VecDeque<JobId>,
     groups_in_flight: usize,
+    /// When the last of those set off.
+    group_sent_at: Option<Instant>,
 }
 
 impl Lane {
     fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.singles.is_empty()
+    }
+
+    /// Until when an answer in flight is waited for that may bring more jobs.
+    fn company_until(&self) -> Option<Instant> {
+        let sent_at = self.group_sent_at.filter(|_| self.groups_in_flight > 0)?;
+        Some(sent_at + COMPANY_TIME)
     }
 }
 
@@ -228,7 +247,7 @@ impl Landing<'_> {
         loop {
             let now = Instant::now();
             self.wake();
-            while self.time_left() > LEAST_TIME
+            while self.has_time()
                 && let Some(transport) = self.start_one()
             {
                 // It goes out while the next large one is rendered. Small ones share their wake-ups.
@@ -240,7 +259,7 @@ impl Landing<'_> {
             let next_start = self.next_start(now);
             if self.flights.is_empty() {
                 match next_start {
-                    Some(at) if self.time_left() > LEAST_TIME && at < self.last_start() => {
+                    Some(at) if self.has_time() && at < self.last_start() => {
                         tokio::time::sleep_until(at.into()).await;
                         continue;
                     }
@@ -274,7 +293,12 @@ impl Landing<'_> {
     }
 
     fn last_start(&self) -> Instant {
-        self.context.deadline.checked_sub(LEAST_TIME).unwrap_or(self.context.deadline)
+        let least_time = self.answer_time + LEAST_REQUEST_TIME;
+        self.context.deadline.checked_sub(least_time).unwrap_or(self.context.deadline)
+    }
+
+    fn has_time(&self) -> bool {
+        self.time_left() > self.answer_time + LEAST_REQUEST_TIME
     }
 
     /// When something may start without an answer before it, later than `now`.
@@ -287,7 +311,11 @@ impl Landing<'_> {
             let is_waiting = !self.lanes[route as usize].is_empty();
             self.ask_at(route).filter(|_| is_waiting)
         });
-        retry.into_iter().chain(questions).filter(|at| *at > now).min()
+        let companies = Route::ALL.into_iter().filter_map(|route| {
+            let is_waiting = !self.lanes[route as usize].groups.is_empty();
+            self.company_until(route).filter(|_| is_waiting)
+        });
+        retry.into_iter().chain(questions).chain(companies).filter(|at| *at > now).min()
     }
 
     /// When a fault that stands in this way is asked about again.
@@ -373,7 +401,7 @@ impl Landing<'_> {
                 self.start_single(route, job);
                 return Some(Transport::Single);
             }
-            if self.is_group_due(route) {
+            if self.is_group_due(route, now) {
                 return Some(self.start_group(route));
             }
         }
@@ -389,17 +417,20 @@ impl Landing<'_> {
 
     /// A request that is not full waits for the answers in flight that may bring it more, unless some of its jobs were
     /// never sent: those have waited for nothing.
-    fn is_group_due(&self, route: Route) -> bool {
+    fn is_group_due(&self, route: Route, now: Instant) -> bool {
         let lane = &self.lanes[route as usize];
         let Some(&first) = lane.groups.front() else { return false };
-        let may_bring_more = match route {
-            Route::Inserts => {
-                lane.groups_in_flight + self.lanes[Route::Items as usize].groups_in_flight
-            }
-            _ => lane.groups_in_flight,
-        };
         let is_fresh = route != Route::Inserts && self.jobs[first].is_fresh;
-        is_fresh || lane.groups.len() >= self.group_size(route) || may_bring_more == 0
+        is_fresh
+            || lane.groups.len() >= self.group_size(route)
+            || self.company_until(route).is_none_or(|until| until <= now)
+    }
+
+    /// Until when a request that is not full waits. What is found missing brings inserts.
+    fn company_until(&self, route: Route) -> Option<Instant> {
+        let others = if route == Route::Inserts { Route::Items } else { route };
+        let lanes = [route, others].map(|route| self.lanes[route as usize].company_until());
+        lanes.into_iter().flatten().max()
     }
 
     fn group_size(&self, route: Route) -> usize {
@@ -426,14 +457,17 @@ impl Landing<'_> {
     }
 
     fn start_group(&mut self, route: Route) -> Transport {
-        let (transport, operation, start) = match route {
-            Route::Inserts => {
-                (Transport::Transaction, Operation::TransactWriteItems, TRANSACTION_START)
-            }
-            _ => (Transport::Statement, Operation::BatchExecuteStatement, STATEMENTS_START),
+        let (transport, operation) = match route {
+            Route::Inserts => (Transport::Transaction, Operation::TransactWriteItems),
+            _ => (Transport::Statement, Operation::BatchExecuteStatement),
+        };
+        let (start, max_bytes) = match route {
+            Route::Inserts => (TRANSACTION_START, MAX_TRANSACTION_BYTES),
+            _ => (STATEMENTS_START, MAX_STATEMENTS_BYTES),
         };
         let size = self.group_size(route).min(self.lanes[route as usize].groups.len());
-        let mut body = self.body(start, self.lanes[route as usize].groups.iter().take(size));
+        let mut body =
+            self.body(start, max_bytes, self.lanes[route as usize].groups.iter().take(size));
         let mut jobs = Vec::with_capacity(size);
         while jobs.len() < self.group_size(route) {
             let Some(&id) = self.lanes[route as usize].groups.front() else { break };
@@ -447,10 +481,11 @@ impl Landing<'_> {
             let Some((candidate, request)) = chain.request() else { break };
             let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
             let wire = &mut *self.context.wire;
-            let is_appended = append(&mut body, jobs.is_empty(), |body| match transport {
-                Transport::Transaction => wire.insert_actions(op, body),
-                _ => wire.statement(op, body),
-            });
+            let is_appended =
+                append(&mut body, max_bytes, jobs.is_empty(), |body| match transport {
+                    Transport::Transaction => wire.insert_actions(op, body),
+                    _ => wire.statement(op, body),
+                });
             if !is_appended {
                 break;
             }
@@ -472,7 +507,12 @@ impl Landing<'_> {
     }
 
     /// The start of a body, with room for what most such jobs add.
-    fn body<'j>(&self, start: &[u8], jobs: impl Iterator<Item = &'j JobId>) -> Vec<u8> {
+    fn body<'j>(
+        &self,
+        start: &[u8],
+        max_bytes: usize,
+        jobs: impl Iterator<Item = &'j JobId>,
+    ) -> Vec<u8> {
         let room = |&id: &JobId| {
             let candidate = match &self.jobs[id].work {
                 Work::Write { chain, .. } => chain.request().map(|(candidate, _)| candidate),
@@ -481,7 +521,7 @@ impl Landing<'_> {
             let item = candidate.and_then(|it| self.items.get(it.record)?.as_ref());
             PART_ROOM + item.map_or(0, |item| item.json().len())
         };
-        let mut body = Vec::with_capacity(jobs.map(room).sum::<usize>().min(MAX_REQUEST_BYTES));
+        let mut body = Vec::with_capacity(jobs.map(room).sum::<usize>().min(max_bytes));
         body.extend_from_slice(start);
         body
     }
@@ -492,7 +532,9 @@ impl Landing<'_> {
             return;
         }
         if transport != Transport::Single {
-            self.lanes[route as usize].groups_in_flight += 1;
+            let lane = &mut self.lanes[route as usize];
+            lane.groups_in_flight += 1;
+            lane.group_sent_at = Some(Instant::now());
         }
         for &table in route.tables() {
             self.health[table as usize].in_flight += 1;
@@ -503,7 +545,7 @@ impl Landing<'_> {
         self.report.requests += 1;
         let connection = self.context.connection.clone();
         let timeout = dynamodb::timeout(self.attempts(&jobs))
-            .min(self.time_left().saturating_sub(ANSWER_TIME));
+            .min(self.time_left().saturating_sub(self.answer_time));
         let operation = call.operation;
         let span = self.context.is_traced.then(|| self.span(&jobs, route, operation));
         self.flights.spawn(async move {
@@ -540,15 +582,15 @@ impl Landing<'_> {
         let mut first: Option<&(Instant, Table, String)> = None;
         for id in 0..self.jobs.len() {
             while let Some((route, _)) = self.way(id) {
-                let Job { attempts, last_trouble, .. } = &self.jobs[id];
+                let last_trouble = &self.jobs[id].last_trouble;
                 let last_at = last_trouble.as_ref().map(|(table, _)| *table);
                 let fault = faults.iter().filter(|(_, at, _)| route.tables().contains(at));
                 let fault = fault.min_by_key(|(since, ..)| *since);
                 let why = match (&panicked, fault, last_trouble) {
                     (Some(cause), ..) | (None, Some((_, _, cause)), _) => cause.clone(),
-                    (None, None, Some((_, trouble))) => format!(
-                        "the time left did not do; attempt {attempts} ended with: {trouble}"
-                    ),
+                    (None, None, Some((_, trouble))) => {
+                        format!("the time left did not do; the last attempt ended with: {trouble}")
+                    }
                     (None, None, None) => "the time left did not do".to_owned(),
                 };
                 if let Some(fault) = fault {
@@ -573,14 +615,24 @@ fn op<'a>(
     Op { request, key, stamp, item, tombstone_expires_at }
 }
 
-/// Appends an element to a list in a body, unless it would make the body larger than DynamoDB allows.
-fn append(body: &mut Vec<u8>, is_first: bool, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+/// The time that is kept for the answer to a batch of so many records.
+fn answer_time(records: usize) -> Duration {
+    ANSWER_TIME + ANSWER_TIME_PER_RECORD * u32::try_from(records).unwrap_or(u32::MAX)
+}
+
+/// Appends an element to a list in a body, unless it would make the body larger than `max_bytes`.
+fn append(
+    body: &mut Vec<u8>,
+    max_bytes: usize,
+    is_first: bool,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> bool {
     let end = body.len();
     if !is_first {
         body.push(b',');
     }
     write(body);
-    let is_allowed = is_first || body.len() + LIST_END.len() <= MAX_REQUEST_BYTES;
+    let is_allowed = is_first || body.len() + LIST_END.len() <= max_bytes;
     if !is_allowed {
         body.truncate(end);
     }

@@ -37,7 +37,11 @@ impl Sink {
     ) -> Result<Mutation, Rejection> {
         let (key, item, source_time) = match (self.map)(record, settings)? {
             Mapped::Put { key, item, source_time } => (key, Some(item), source_time),
-            Mapped::Delete { key } => (key, None, 0),
+            Mapped::Delete { key } if self.deletes => (key, None, 0),
+            Mapped::Delete { .. } => {
+                let message = "the mapping makes it a delete, and the sink has none";
+                return Err(Rejection::new("UNEXPECTED_DELETE", message));
+            }
         };
         let epoch = record.epoch.unwrap_or(settings.epoch);
         if epoch > settings.epoch {

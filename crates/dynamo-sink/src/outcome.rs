@@ -7,7 +7,7 @@ use kafka_event::EncodedRecord;
 use serde_json::{Map, Value, json};
 use tracing::level_filters::LevelFilter;
 
-use crate::{land::Report, settings::Settings};
+use crate::{land::Report, settings::Settings, version::Order};
 
 /// The namespace of the metrics in CloudWatch.
 pub const METRICS_NAMESPACE: &str = "compare-connector";
@@ -97,6 +97,7 @@ impl Summary {
 /// All that is reported of a batch.
 pub(crate) struct BatchReport<'a> {
     pub(crate) settings: &'a Settings,
+    pub(crate) order: Order,
     pub(crate) records: &'a [&'a EncodedRecord<'a>],
     pub(crate) summary: &'a Summary,
     pub(crate) report: &'a Report,
@@ -106,8 +107,8 @@ pub(crate) struct BatchReport<'a> {
 }
 
 impl BatchReport<'_> {
+    /// The counts come first, so that they are told whatever time the rest takes.
     pub(crate) fn log(&self) {
-        self.log_records();
         #[expect(
             clippy::print_stdout,
             reason = "the line is the metrics too: no log level may silence it"
@@ -115,9 +116,11 @@ impl BatchReport<'_> {
         {
             println!("{}", self.batch_line());
         }
+        self.log_records();
     }
 
     /// One line for each record that was rejected, failed or regressed: its coordinates and the reason, never its data.
+    /// What failed in one partition for one reason shares a line.
     fn log_records(&self) {
         for (record, rejection) in &self.report.quarantined {
             let record = self.records[*record];
@@ -129,18 +132,35 @@ impl BatchReport<'_> {
                 "record quarantined: {rejection}"
             );
         }
-        for (record, reason) in &self.report.failures {
-            let record = self.records[*record];
-            tracing::error!(
-                topic = record.topic(),
-                partition = record.partition(),
-                offset = record.offset(),
-                reason,
-                "record failed"
-            );
+        for ((topic, partition, reason), Offsets { first, last, count }) in self.failures() {
+            if count == 1 {
+                tracing::error!(topic, partition, offset = first, reason, "record failed");
+            } else {
+                tracing::error!(
+                    topic,
+                    partition,
+                    offset = first,
+                    lastOffset = last,
+                    count,
+                    reason,
+                    "records failed"
+                );
+            }
         }
-        let outcomes = self.records.iter().zip(&self.summary.outcomes);
-        for (record, _) in outcomes.filter(|(_, it)| **it == Outcome::Regression) {
+        let outcomes = || self.records.iter().zip(&self.summary.outcomes);
+        if self.order == Order::SourceClock {
+            // A clock that was wrong once makes all later rows stale: each can be found.
+            for (record, _) in outcomes().filter(|(_, it)| **it == Outcome::Stale) {
+                tracing::debug!(
+                    topic = record.topic(),
+                    partition = record.partition(),
+                    offset = record.offset(),
+                    timestamp = record.timestamp(),
+                    "record stale"
+                );
+            }
+        }
+        for (record, _) in outcomes().filter(|(_, it)| **it == Outcome::Regression) {
             // The coordinates stand nowhere else, so that no level may silence them.
             tracing::error!(
                 topic = record.topic(),
@@ -152,6 +172,22 @@ impl BatchReport<'_> {
                 "record not applied"
             );
         }
+    }
+
+    /// Where records failed, by topic, partition and reason.
+    fn failures(&self) -> BTreeMap<(&str, i32, &str), Offsets> {
+        let mut failures = BTreeMap::new();
+        for (record, reason) in &self.report.failures {
+            let record = self.records[*record];
+            let place = (record.topic(), record.partition(), reason.as_str());
+            let offset = record.offset();
+            let offsets =
+                failures.entry(place).or_insert(Offsets { first: offset, last: offset, count: 0 });
+            offsets.first = offsets.first.min(offset);
+            offsets.last = offsets.last.max(offset);
+            offsets.count += 1;
+        }
+        failures
     }
 
     /// The batch's line, in CloudWatch's embedded metric format: see
@@ -227,6 +263,13 @@ impl BatchReport<'_> {
             oldest.and_then(|oldest| u64::try_from(oldest).ok()).map(Duration::from_millis);
         oldest.map_or(Duration::ZERO, |oldest| self.now.saturating_sub(oldest))
     }
+}
+
+/// Where several records of a partition are.
+struct Offsets {
+    first: i64,
+    last: i64,
+    count: usize,
 }
 
 const COUNT: &str = "Count";

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kafka_event::EncodedRecord;
 
 use crate::{
-    item::json_string,
+    item::{fingerprint, json_string},
     sink::Rejection,
     wire::{Call, Operation, number_value, string_value},
 };
@@ -43,20 +43,25 @@ impl<'a> Quarantine<'a> {
         let texts =
             self.texts.get_or_init(|| kafka_event::raw_records(self.payload).unwrap_or_default());
         let text = texts.get(record).copied().unwrap_or_default();
-        Entry { quarantine: self, record: self.records[record], text, rejection }
+        let hash =
+            if text.len() > PART_BYTES { fingerprint(text.as_bytes()) } else { String::new() };
+        Entry { quarantine: self, record: self.records[record], text, hash, rejection }
     }
 }
 
 /// A rejected record with its place in the quarantine.
 ///
 /// Its head's key is the partition and its place in it. A record too large for one item is split over parts whose sort
-/// keys begin with the head's; the head is written last, and only the head counts.
+/// keys begin with the head's; the head is written last, and only the head counts. One record may come in several texts,
+/// such as with an epoch when it is redriven: parts and head carry the hash of theirs, so that they are never mixed.
 #[derive(Debug)]
 pub(crate) struct Entry<'e, 'a> {
     quarantine: &'e Quarantine<'a>,
     record: &'a EncodedRecord<'a>,
     /// The record's JSON text as Lambda delivered it.
     text: &'a str,
+    /// The text's hash, where it is split.
+    hash: String,
     rejection: &'e Rejection,
 }
 
@@ -84,7 +89,8 @@ impl Entry<'_, '_> {
         if let Some(expires_at) = self.expires_at() {
             update.set("expiresAt", |out| number_value(expires_at + PARTS_OUTLIVE_HEAD, out));
         }
-        self.update(&format!("{}#{position:04}", self.sort_key()), &update, renews)
+        let sort_key = format!("{}#{}#{position:04}", self.sort_key(), self.hash);
+        self.update(&sort_key, &update, renews)
     }
 
     fn head(&self, renews: bool) -> Call {
@@ -102,7 +108,9 @@ impl Entry<'_, '_> {
         if let Some(expires_at) = self.expires_at() {
             update.set("expiresAt", |out| number_value(expires_at, out));
         }
-        if self.parts() == 0 {
+        if self.parts() > 0 {
+            update.set("hash", |out| string_value(&self.hash, out));
+        } else {
             update.set("record", |out| binary_value(self.text.as_bytes(), out));
             self.decoded(&mut update);
         }
@@ -200,14 +208,16 @@ impl Update {
         self.attributes.push((name, value));
     }
 
-    /// Writes it on condition that what stands does not expire before `unless_expires_before`; without that it sets
-    /// the expiry anew.
+    /// Writes it on condition that what stands does not expire before `unless_expires_before`; without that it renews
+    /// the expiry, and the text with it, whose parts were renewed before.
     fn write(&self, unless_expires_before: Option<u64>, out: &mut Vec<u8>) {
         const EXPIRES_AT: &str = "expiresAt";
+        /// Those whose text is renewed are the ones that last.
+        const RENEWED: [&str; 4] = [EXPIRES_AT, "parts", "hash", "record"];
         let (mut assignments, mut values) = (Vec::new(), Vec::new());
         let mut names = vec![format!("\"#{EXPIRES_AT}\":\"{EXPIRES_AT}\"")];
         for (name, value) in &self.attributes {
-            if *name == EXPIRES_AT && unless_expires_before.is_none() {
+            if RENEWED.contains(name) && unless_expires_before.is_none() {
                 assignments.push(format!("#{name} = :{name}"));
             } else {
                 assignments.push(format!("#{name} = if_not_exists(#{name}, :{name})"));

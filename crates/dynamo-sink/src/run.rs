@@ -33,6 +33,12 @@ use crate::{
     trace::Tracer,
 };
 
+/// What Lambda gives an invocation at most. A deadline beyond it is due to a clock that is wrong.
+const LONGEST_TIME: Duration = Duration::from_mins(15);
+
+/// The time for looking at the tables before the first invocation.
+const CHECK_TIME: Duration = Duration::from_secs(3);
+
 /// Why a function does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -56,14 +62,6 @@ pub enum StartError {
         table: String,
         /// Its keys.
         found: String,
-    },
-    /// Occurs when a table can't be looked at for another reason than a missing permission.
-    #[error("table `{table}` can't be described")]
-    DescribeTable {
-        /// The table's name.
-        table: String,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Occurs when the program is started by hand.
     #[error(
@@ -135,8 +133,8 @@ async fn invoke(
 ) -> Result<Response, InvocationError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // A deadline in the past is that of an emulator, and says nothing.
-    let time_left =
-        Duration::from_millis(context.deadline).checked_sub(now).filter(|left| !left.is_zero());
+    let time_left = Duration::from_millis(context.deadline).checked_sub(now);
+    let time_left = time_left.filter(|left| !left.is_zero()).map(|left| left.min(LONGEST_TIME));
     let span = tracing::info_span!("invocation", requestId = context.request_id);
     let batch = tracer.and_then(|tracer| tracer.begin(context.xray_trace_id.as_deref()));
     let mut handler = handler.lock().await;
@@ -180,34 +178,39 @@ fn start_logging(level: LevelFilter) {
     );
 }
 
+/// Looks at all tables at once.
 async fn check_tables(client: &Client, settings: &Settings) -> Result<(), StartError> {
-    check_table(client, &settings.table).await?;
-    check_table(client, &settings.quarantine_table).await?;
-    match &settings.tombstone_table {
-        Some(table) => check_table(client, table).await,
-        None => Ok(()),
-    }
+    let check_tombstones = async {
+        match &settings.tombstone_table {
+            Some(table) => check_table(client, table).await,
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(
+        check_table(client, &settings.table),
+        check_table(client, &settings.quarantine_table),
+        check_tombstones,
+    )?;
+    Ok(())
 }
 
+/// Only what makes every invocation fail keeps the function from starting: the check is a convenience, a role without
+/// the permission is a sound choice, and whatever else is wrong may have passed when the first records come.
 async fn check_table(client: &Client, table: &str) -> Result<(), StartError> {
-    let error = match client.describe_table().table_name(table).send().await {
-        Ok(answer) => return check_keys(table, answer.table.as_ref()),
-        Err(error) => error,
+    let describe = client.describe_table().table_name(table).send();
+    let cause = match tokio::time::timeout(CHECK_TIME, describe).await {
+        Ok(Ok(answer)) => return check_keys(table, answer.table.as_ref()),
+        Ok(Err(error)) if error.code() == Some("ResourceNotFoundException") => {
+            return Err(StartError::MissingTable { table: table.to_owned() });
+        }
+        Ok(Err(error)) if error.code() == Some("AccessDeniedException") => {
+            "no permission to describe it".to_owned()
+        }
+        Ok(Err(error)) => chain(&error),
+        Err(_) => format!("no answer within {} s", CHECK_TIME.as_secs()),
     };
-    match error.code() {
-        Some("ResourceNotFoundException") => {
-            Err(StartError::MissingTable { table: table.to_owned() })
-        }
-        Some("AccessDeniedException") => {
-            // The check is a convenience; a role without this permission is a sound choice.
-            tracing::warn!(
-                table,
-                "no permission to describe the table: its key schema is not checked"
-            );
-            Ok(())
-        }
-        _ => Err(StartError::DescribeTable { table: table.to_owned(), source: Box::new(error) }),
-    }
+    tracing::warn!(table, cause, "the table's key schema is not checked");
+    Ok(())
 }
 
 fn check_keys(table: &str, description: Option<&TableDescription>) -> Result<(), StartError> {
@@ -248,7 +251,6 @@ async fn report_init_error(error: &StartError) {
         StartError::Connection(_) => "Connection",
         StartError::MissingTable { .. } => "MissingTable",
         StartError::KeySchema { .. } => "KeySchema",
-        StartError::DescribeTable { .. } => "DescribeTable",
         StartError::NoRuntimeApi => "NoRuntimeApi",
     };
     let body = serde_json::json!({"errorType": error_type, "errorMessage": chain(error), "stackTrace": []});

@@ -6,7 +6,8 @@ use tracing::level_filters::LevelFilter;
 
 use crate::{sink::Sink, version::MAX_EPOCH};
 
-/// The table that the items go to. Required.
+/// The table that the items go to: its name, or its ARN where it is another account's or region's. Statements take no
+/// ARN, so that each record of such a table goes by a call of its own. Required.
 pub const TABLE_NAME: &str = "TABLE_NAME";
 /// The table that remembers deletes. Required where the sink has deletes, unknown elsewhere.
 pub const TOMBSTONE_TABLE_NAME: &str = "TOMBSTONE_TABLE_NAME";
@@ -215,6 +216,13 @@ impl Settings {
         settings.check()
     }
 
+    /// Whether conditional statements may be used: they take no ARN in place of a table's name.
+    pub(crate) fn may_use_statements(&self) -> bool {
+        let is_arn = |table: &String| table.starts_with("arn:");
+        let tables = [Some(&self.table), self.tombstone_table.as_ref()];
+        self.statements_per_request > 1 && !tables.into_iter().flatten().any(is_arn)
+    }
+
     fn check(self) -> Result<Self, SettingsError> {
         let tombstone_table = self.tombstone_table.as_ref();
         for (first, second, tables) in [
@@ -227,7 +235,7 @@ impl Settings {
             ),
         ] {
             if let (Some(table), Some(other)) = tables
-                && table == other
+                && may_be_same_table(table, other)
             {
                 return Err(SettingsError::SameTable { first, second, table: table.clone() });
             }
@@ -244,6 +252,33 @@ impl Settings {
     }
 }
 
+/// The name becomes part of a statement's text, so nothing else may pass.
+fn is_table_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    (3..=255).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
+fn is_table_arn(text: &str) -> bool {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", partition, "dynamodb", region, account, table] = parts[..] else { return false };
+    let is_word = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    is_word(partition)
+        && is_word(region)
+        && account.len() == 12
+        && account.bytes().all(|byte| byte.is_ascii_digit())
+        && table.strip_prefix("table/").is_some_and(is_table_name)
+}
+
+/// Whether both may be the same table: of a name it is not known which account and region it is in.
+fn may_be_same_table(one: &str, other: &str) -> bool {
+    let is_of = |arn: &str, name: &str| {
+        is_table_name(name) && arn.rsplit_once("table/").is_some_and(|(_, it)| it == name)
+    };
+    one == other || is_of(one, other) || is_of(other, one)
+}
+
 struct Variables<F> {
     lookup: F,
 }
@@ -252,12 +287,11 @@ impl<F: Fn(&'static str) -> Result<Option<String>, SettingsError>> Variables<F> 
     fn required(&self, variable: &'static str) -> Result<String, SettingsError> {
         let accepted = "the name of a DynamoDB table";
         let value = self.find(variable)?.ok_or(SettingsError::Missing { variable, accepted })?;
-        // The name becomes part of a statement's text, so nothing else may pass.
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        if (3..=255).contains(&value.len()) && value.bytes().all(is_name) {
+        if is_table_name(&value) || is_table_arn(&value) {
             return Ok(value);
         }
-        let accepted = "the name of a DynamoDB table: 3 to 255 of a-z, A-Z, 0-9, `_`, `-` and `.`";
+        let accepted =
+            "the name of a DynamoDB table (3 to 255 of a-z, A-Z, 0-9, `_`, `-` and `.`) or its ARN";
         Err(SettingsError::Malformed { variable, found: value, accepted })
     }
 

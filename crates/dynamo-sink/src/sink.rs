@@ -39,7 +39,7 @@ pub enum Mapped {
         /// unknown or the sink is ordered by offset.
         source_time: i64,
     },
-    /// Delete the item. Only in a sink whose [`Sink::deletes`] is set.
+    /// Delete the item. In a sink whose [`Sink::deletes`] is not set this is a rejection.
     Delete {
         /// The item's `PK` and `SK`.
         key: String,

@@ -3,7 +3,7 @@
 use dynamo_sink::stored::Attributes;
 
 /// The attributes of a head that say what it is, without the record itself.
-pub const HEAD_ATTRIBUTES: [&str; 14] = [
+pub const HEAD_ATTRIBUTES: [&str; 15] = [
     "PK",
     "SK",
     "topic",
@@ -18,6 +18,7 @@ pub const HEAD_ATTRIBUTES: [&str; 14] = [
     "attempts",
     "expiresAt",
     "parts",
+    "hash",
 ];
 
 /// The attribute of heads and parts that holds the record's text, or a part of it.
@@ -61,6 +62,8 @@ pub struct Head {
     pub expires_at: Option<i64>,
     /// How many parts hold the record's text; none if the head does.
     pub parts: u64,
+    /// The hash of the text that those parts hold.
+    pub hash: Option<String>,
 }
 
 /// A part of a record's text.
@@ -68,6 +71,8 @@ pub struct Head {
 pub struct Part {
     /// The key of the head that it belongs to.
     pub head: Key,
+    /// The hash of the whole text; a part of another text than the head's is none of its.
+    pub hash: String,
     /// Its place among the parts, from 0.
     pub number: u64,
 }
@@ -87,9 +92,11 @@ impl Item {
         let item = Fields(attributes);
         let partition = item.text("PK")?;
         let sort = item.text("SK")?;
-        if let Some((head, number)) = sort.split_once('#') {
+        if let Some((head, part)) = sort.split_once('#') {
+            let (hash, number) = part.split_once('#')?;
             let head = Key { partition, sort: head.to_owned() };
-            return Some(Self::Part(Part { head, number: number.parse().ok()? }));
+            let (hash, number) = (hash.to_owned(), number.parse().ok()?);
+            return Some(Self::Part(Part { head, hash, number }));
         }
         Some(Self::Head(Head {
             key: Key { partition, sort },
@@ -105,6 +112,7 @@ impl Item {
             attempts: item.number("attempts")?,
             expires_at: item.number("expiresAt"),
             parts: item.number("parts")?,
+            hash: item.text("hash"),
         }))
     }
 }
@@ -130,6 +138,7 @@ impl Head {
             attempts: 2,
             expires_at: Some(90),
             parts: 0,
+            hash: None,
         }
     }
 }
@@ -193,20 +202,33 @@ mod tests {
         check(&TEXTS[..5], &NUMBERS, None);
 
         let part = |number: &str| format!("{}#{number}", key.sort);
+        let hash = "ab".to_owned();
         let of =
             |sort: &str| [("PK", "a-b-3"), ("SK", sort)].map(|(name, it)| (name, it.to_owned()));
-        for (number, expected) in [("0000", Some(0)), ("0017", Some(17)), ("", None), ("x", None)] {
+        for (number, expected) in [
+            ("ab#0000", Some(0)),
+            ("ab#0017", Some(17)),
+            ("", None),
+            ("0000", None),
+            ("ab#x", None),
+        ] {
             let texts = of(&part(number));
             let texts = texts.each_ref().map(|(name, it)| (*name, it.as_str()));
-            let expected = expected.map(|number| Item::Part(Part { head: key.clone(), number }));
+            let part = |number| Part { head: key.clone(), hash: hash.clone(), number };
+            let expected = expected.map(|number| Item::Part(part(number)));
             check(&texts, &[], expected.as_ref());
         }
         check(&[("PK", "a")], &[], None);
+
+        let texts = [&TEXTS[..], &[("hash", "ab")]].concat();
+        let head = Head { hash: Some(hash.clone()), ..Head::example() };
+        check(&texts, &NUMBERS, Some(&Item::Head(head)));
     }
 
     #[test]
     fn every_attribute_of_a_head_is_asked_for() {
-        let read: Vec<_> = TEXTS.iter().chain(&NUMBERS).map(|(name, _)| *name).collect();
+        let read = TEXTS.iter().chain(&NUMBERS).map(|(name, _)| *name);
+        let read: Vec<_> = read.chain(["hash"]).collect();
         assert!(HEAD_ATTRIBUTES.iter().all(|name| read.contains(name)));
         assert_eq!(HEAD_ATTRIBUTES.len(), read.len());
     }

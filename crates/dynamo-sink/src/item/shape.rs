@@ -23,15 +23,7 @@ impl Shape {
             netstrings.push_str(name);
             netstrings.push(',');
         }
-        let digest = Sha256::digest(netstrings.as_bytes());
-
-        let mut hex = String::with_capacity(2 * SHAPE_BYTES);
-        for byte in digest.iter().take(SHAPE_BYTES) {
-            for nibble in [byte >> 4, byte & 0xf] {
-                hex.push(char::from(HEX_DIGITS[usize::from(nibble)]));
-            }
-        }
-        Self(hex)
+        Self(fingerprint(netstrings.as_bytes()))
     }
 
     /// The 32 digits.
@@ -44,6 +36,17 @@ impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The first half of a SHA-256, in lower-case hexadecimal.
+pub(crate) fn fingerprint(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(2 * SHAPE_BYTES);
+    for byte in Sha256::digest(bytes).iter().take(SHAPE_BYTES) {
+        for nibble in [byte >> 4, byte & 0xf] {
+            hex.push(char::from(HEX_DIGITS[usize::from(nibble)]));
+        }
+    }
+    hex
 }
 
 const SHAPE_BYTES: usize = 16;

@@ -103,14 +103,45 @@ fn tables_have_names_that_dynamodb_allows() {
         check(
             variable,
             get,
-            &["abc", "A-b_c.9", &longest].map(|name| (name, name.to_owned())),
-            &["ab", &too_long, "a b", "a\"b", "a'b", "tablé", "a/b", "arn:aws:table"],
-            "the name of a DynamoDB table: 3 to 255 of a-z, A-Z, 0-9, `_`, `-` and `.`",
+            &["abc", "A-b_c.9", &longest, ARN, CHINESE_ARN].map(|name| (name, name.to_owned())),
+            &[
+                "ab",
+                &too_long,
+                "a b",
+                "a\"b",
+                "a'b",
+                "tablé",
+                "a/b",
+                "arn:aws:table",
+                "arn:aws:dynamodb:us-east-1:123456789012:table/",
+                "arn:aws:dynamodb:us-east-1:123456789012:table/a\"b",
+                "arn:aws:dynamodb:us-east-1:123456789012:table/plans/index/i",
+                "arn:aws:dynamodb:us-east-1:12345678901:table/plans",
+                "arn:aws:dynamodb::123456789012:table/plans",
+                "arn:aws:s3:us-east-1:123456789012:table/plans",
+            ],
+            "the name of a DynamoDB table (3 to 255 of a-z, A-Z, 0-9, `_`, `-` and `.`) or its ARN",
         );
     };
     check_name(TABLE_NAME, |settings| settings.table);
     check_name(TOMBSTONE_TABLE_NAME, |settings| settings.tombstone_table.unwrap_or_default());
     check_name(QUARANTINE_TABLE_NAME, |settings| settings.quarantine_table);
+}
+
+const ARN: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/A-b_c.9";
+const CHINESE_ARN: &str = "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/plans";
+
+#[test]
+fn statements_take_no_arn() {
+    let p = |changes: &[(&'static str, &str)]| {
+        read(&WITH_DELETES, changes).unwrap().may_use_statements()
+    };
+    assert!(p(&[]));
+    assert!(!p(&[(DYNAMODB_STATEMENTS_PER_REQUEST, "1")]));
+    assert!(!p(&[(TABLE_NAME, ARN)]));
+    assert!(!p(&[(TOMBSTONE_TABLE_NAME, ARN)]));
+    // Its entries go by calls of their own in any case.
+    assert!(p(&[(QUARANTINE_TABLE_NAME, ARN)]));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use kafka_event::Record;
 
 use super::report::{Coordinates, Finding, Kind, QuarantinedRecord, Report, Why};
 use crate::{
-    entry::{Head, Item, Key},
+    entry::{Head, Item, Key, Part},
     tables::{self, TableError},
 };
 
@@ -25,8 +25,8 @@ pub(super) struct Entries {
     epoch: u64,
     /// By offset and timestamp, which tell a record from that of a topic of the same name that was deleted.
     by_record: HashMap<(i64, i64), Head>,
-    /// How many parts stand, by the key of their head.
-    parts: HashMap<Key, u64>,
+    /// How many parts stand, by the key of their head and the hash of their text.
+    parts: HashMap<(Key, String), u64>,
 }
 
 /// Reads what the quarantine holds of a partition.
@@ -60,7 +60,9 @@ impl Entries {
     /// counts.
     fn add(&mut self, item: Item) {
         let head = match item {
-            Item::Part(part) => return *self.parts.entry(part.head).or_default() += 1,
+            Item::Part(Part { head, hash, .. }) => {
+                return *self.parts.entry((head, hash)).or_default() += 1;
+            }
             Item::Head(head) if head.epoch > self.epoch => return,
             Item::Head(head) => head,
         };
@@ -82,7 +84,8 @@ impl Entries {
 
     /// Whether all parts stand that hold the entry's record.
     fn is_whole(&self, entry: &Head) -> bool {
-        self.parts.get(&entry.key).copied().unwrap_or_default() >= entry.parts
+        let text = (entry.key.clone(), entry.hash.clone().unwrap_or_default());
+        self.parts.get(&text).copied().unwrap_or_default() >= entry.parts
     }
 
     /// Compares a record that the mapping rejects.
@@ -163,7 +166,6 @@ impl Expiry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::Part;
 
     fn record(offset: i64, timestamp: i64) -> Record<'static> {
         Record {
@@ -225,15 +227,20 @@ mod tests {
         check(&[entry(7, now, 2, "BAD"), entry(7, now, 1, "WORSE")], now, None);
         // A part of a large record, which is no entry.
         let key = Head::example().key;
-        let part = |number| Item::Part(Part { head: key.clone(), number });
+        let part_of = |hash: &str, number| {
+            Item::Part(Part { head: key.clone(), hash: hash.to_owned(), number })
+        };
+        let part = |number| part_of("ab", number);
         check(&[part(0)], now, Some((Kind::NotQuarantined, None)));
         // A large record, all of whose parts must stand.
         let large = Head { offset: 7, timestamp: now, reason: "BAD".to_owned(), ..Head::example() };
-        let large = Item::Head(Head { parts: 2, ..large });
+        let large = Item::Head(Head { parts: 2, hash: Some("ab".to_owned()), ..large });
         let parts = [part(0), part(1)];
         check(&[large.clone(), parts[0].clone(), parts[1].clone()], now, None);
         check(&[parts[1].clone(), parts[0].clone(), large.clone()], now, None);
         check(&[large.clone(), parts[1].clone()], now, Some((Kind::NotQuarantined, Some("BAD"))));
+        let other = [large.clone(), parts[1].clone(), part_of("cd", 0)];
+        check(&other, now, Some((Kind::NotQuarantined, Some("BAD"))));
         check(&[large], now, Some((Kind::NotQuarantined, Some("BAD"))));
         // Its entry may have expired, if it had one.
         check(&[], now - DAY - 1, None);

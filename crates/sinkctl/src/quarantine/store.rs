@@ -176,7 +176,8 @@ struct Gathered {
     heads: Vec<Head>,
     /// The keys of entries that were not asked for.
     others: HashSet<Key>,
-    parts: HashMap<Key, BTreeSet<u64>>,
+    /// The hashes of the parts' texts and their numbers.
+    parts: HashMap<Key, BTreeSet<(String, u64)>>,
     foreign: usize,
 }
 
@@ -188,7 +189,7 @@ impl Gathered {
                 self.others.insert(head.key);
             }
             Some(Item::Part(part)) => {
-                self.parts.entry(part.head).or_default().insert(part.number);
+                self.parts.entry(part.head).or_default().insert((part.hash, part.number));
             }
             None => self.foreign += 1,
         }
@@ -197,9 +198,10 @@ impl Gathered {
     fn finish(self) -> Found {
         let Self { heads, others, mut parts, foreign } = self;
         let entry = |head: Head| {
-            // A record that comes again may have one part more than its head counts.
-            let numbers = parts.remove(&head.key).unwrap_or_default();
-            let is_whole = (0..head.parts).all(|number| numbers.contains(&number));
+            // A record that came in another text may have parts of that one too.
+            let parts = parts.remove(&head.key).unwrap_or_default();
+            let hash = head.hash.clone().unwrap_or_default();
+            let is_whole = (0..head.parts).all(|number| parts.contains(&(hash.clone(), number)));
             Listed { head, is_whole }
         };
         let mut entries: Vec<_> = heads.into_iter().map(entry).collect();
@@ -223,7 +225,7 @@ fn assemble(mut items: Vec<Attributes>) -> Option<Entry> {
         match Item::read(item) {
             Some(Item::Head(head)) => found = Some((position, head)),
             Some(Item::Part(part)) => {
-                parts.insert(part.number, position);
+                parts.insert((part.hash, part.number), position);
             }
             None => {}
         }
@@ -232,8 +234,9 @@ fn assemble(mut items: Vec<Attributes>) -> Option<Entry> {
     let record = if head.parts == 0 {
         bytes(&items[position])
     } else {
-        let parts: Option<Vec<_>> =
-            (0..head.parts).map(|number| bytes(&items[*parts.get(&number)?])).collect();
+        let hash = head.hash.clone().unwrap_or_default();
+        let part = |number| bytes(&items[*parts.get(&(hash.clone(), number))?]);
+        let parts: Option<Vec<_>> = (0..head.parts).map(part).collect();
         parts.map(|parts| parts.concat())
     };
     let head_item = items.remove(position);
@@ -265,9 +268,15 @@ mod tests {
         }
 
         let key = |offset: i64| Key { partition: "a-b-3".to_owned(), sort: offset.to_string() };
-        let head = |offset, parts| Head { key: key(offset), offset, parts, ..Head::example() };
+        let head = |offset, parts| {
+            let hash = Some("ab".to_owned());
+            Head { key: key(offset), offset, parts, hash, ..Head::example() }
+        };
         let entry = |offset, parts| Some(Item::Head(head(offset, parts)));
-        let part = |offset, number| Some(Item::Part(Part { head: key(offset), number }));
+        let part_of = |hash: &str, offset, number| {
+            Some(Item::Part(Part { head: key(offset), hash: hash.to_owned(), number }))
+        };
+        let part = |offset, number| part_of("ab", offset, number);
         let other = Head { reason: "MISSING_KEY".to_owned(), ..head(5, 1) };
         let other = Some(Item::Head(other));
 
@@ -277,6 +286,8 @@ mod tests {
         check(&[part(1, 1), entry(1, 2), part(1, 0)], &[(1, true)], 0);
         check(&[entry(1, 2), part(1, 0), part(1, 2)], &[(1, false)], 0);
         check(&[entry(1, 2)], &[(1, false)], 0);
+        check(&[entry(1, 2), part(1, 0), part_of("cd", 1, 1)], &[(1, false)], 0);
+        check(&[part_of("cd", 1, 0), part_of("cd", 1, 1)], &[], 2);
         // Those that a redriven record wrote, which is longer by its epoch.
         check(&[entry(1, 0), part(1, 0), part(1, 1)], &[(1, true)], 0);
         // Those whose head is gone, but not those of an entry that was not asked for.
@@ -321,10 +332,12 @@ mod tests {
                 item.insert(name.to_owned(), AttributeValue::N("0".to_owned()));
             }
             item.insert("parts".to_owned(), AttributeValue::N(parts.to_string()));
+            item.insert("hash".to_owned(), AttributeValue::S("ab".to_owned()));
             item
         };
-        let [first, second, third] =
-            [("k#0000", "a"), ("k#0001", "b"), ("k#0002", "c")].map(|(key, text)| item(key, text));
+        let [first, second, third] = [("k#ab#0000", "a"), ("k#ab#0001", "b"), ("k#ab#0002", "c")]
+            .map(|(key, text)| item(key, text));
+        let other = item("k#cd#0001", "other");
         let split = head(2, None);
 
         check(&[], Err(Broken::NoHead));
@@ -332,6 +345,8 @@ mod tests {
         check(&[head(0, None)], Err(Broken::NoRecord));
         check(&[split.clone(), first.clone(), second.clone()], Ok("ab"));
         check(&[split.clone(), first.clone(), second.clone(), third.clone()], Ok("ab"));
+        check(&[split.clone(), first.clone(), other.clone(), second.clone()], Ok("ab"));
+        check(&[split.clone(), first.clone(), other], Err(Broken::NoRecord));
         check(&[split.clone(), second.clone()], Err(Broken::NoRecord));
         check(&[split], Err(Broken::NoRecord));
         check(&[head(0, Some("{}")), first.clone()], Ok("{}"));
