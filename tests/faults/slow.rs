@@ -3,10 +3,14 @@
 use std::time::{Duration, Instant};
 
 use dynamo_sink::outcome::Outcome::{Duplicate, Failed, Written};
+use serde_json::json;
 
 use crate::{
-    faults::{batch::Batch, contents, failure, run},
-    support::{Act, Applied, Refusal, Request, TIME, handler, land},
+    faults::{
+        batch::{Batch, seatool},
+        contents, failure, run,
+    },
+    support::{Act, Applied, Event, Refusal, Request, TIME, handler, land},
 };
 
 const PARTIAL: (&str, &str) = ("RESPONSE_MODE", "partial");
@@ -27,6 +31,22 @@ async fn without_time_nothing_is_started() {
         let found = run(&batch, &[PARTIAL], Some(time), |_| Act::Pass).await;
         let answer = found.landed.answer.unwrap();
         assert_eq!(answer.batch_item_failures.len(), batch.expected.len());
+    }
+}
+
+/// The time kept for the answer grows with the number of records, each of which may have to be told.
+#[tokio::test]
+async fn the_more_records_the_earlier_nothing_is_started() {
+    let time = Some(Duration::from_millis(1300));
+    for (records, is_started) in [(100, true), (10_000, false)] {
+        let value = json!({"a": 1});
+        let put = |offset| seatool("KEY", 0, offset, Some(&value));
+        let batch = Batch { event: Event::new((0..records).map(put)), ..Batch::inserts(0) };
+        let found = run(&batch, &[PARTIAL], time, |_| Act::Pass).await;
+        assert_eq!(!found.proxy.requests().is_empty(), is_started, "{records} records");
+        let failed = found.landed.summary.count(Failed);
+        assert_eq!(failed, if is_started { 0 } else { 10_000 });
+        assert_eq!(found.landed.answer.unwrap().batch_item_failures.len(), failed);
     }
 }
 

@@ -22,8 +22,8 @@ pub const EPOCH: &str = "EPOCH";
 pub const RESPONSE_MODE: &str = "RESPONSE_MODE";
 /// Conditional statements in one request, 1 to 25; 1 means single-item calls only. Default: 25.
 pub const DYNAMODB_STATEMENTS_PER_REQUEST: &str = "DYNAMODB_STATEMENTS_PER_REQUEST";
-/// Requests in flight at most, 1 to 256; throttling lowers it for a while. Default: 8, or 32 where each is for a single
-/// item.
+/// Requests in flight at most for each table, 1 to 256; throttling of that table lowers it for a while. Default: 8, or
+/// 32 where each is for a single item.
 pub const DYNAMODB_MAX_CONCURRENCY: &str = "DYNAMODB_MAX_CONCURRENCY";
 /// Days until a tombstone expires, or `unlimited`. It must outlive the retention of the topic, of the quarantine and of
 /// the on-failure destination. Default: 365. Read where the sink has deletes, unknown elsewhere.

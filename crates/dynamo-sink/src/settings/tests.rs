@@ -323,6 +323,18 @@ fn each_table_has_one_role() {
         let error = read(&WITH_DELETES, &[(second, same)]).unwrap_err();
         let expected = SettingsError::SameTable { first, second, table: same.to_owned() };
         assert_eq!(error, expected);
+        // Whether a name and an ARN are one table can't be told; two ARNs can.
+        let arn = |region: &str| format!("arn:aws:dynamodb:{region}:123456789012:table/{same}");
+        let (one, other) = (arn("us-east-1"), arn("us-east-2"));
+        assert!(matches!(
+            read(&WITH_DELETES, &[(second, &one)]),
+            Err(SettingsError::SameTable { .. })
+        ));
+        assert!(matches!(
+            read(&WITH_DELETES, &[(first, &one), (second, same)]),
+            Err(SettingsError::SameTable { .. })
+        ));
+        assert!(read(&WITH_DELETES, &[(first, &one), (second, &other)]).is_ok());
     }
     // A sink without deletes does not read the tombstones' table.
     assert!(read(&WITHOUT_DELETES, &[(TOMBSTONE_TABLE_NAME, "items")]).is_ok());
