@@ -274,14 +274,15 @@ impl Landing<'_> {
                 }
             };
             tokio::select! {
-                Some(flight) = self.flights.join_next() => match flight {
-                    Ok(flight) => self.take(flight),
-                    // The error would quote the panic's message, and that might quote the record.
-                    Err(_) => {
+                Some(flight) = self.flights.join_next() => {
+                    if let Ok(flight) = flight {
+                        self.take(flight);
+                    } else {
+                        // The error would quote the panic's message, and that might quote the record.
                         let cause = "sending a request panicked: the log says where";
                         self.report.fault = Some(cause.to_owned());
                     }
-                },
+                }
                 () = until_start => {}
             }
         }
