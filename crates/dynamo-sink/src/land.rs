@@ -443,6 +443,9 @@ impl Landing<'_> {
 
     fn start_single(&mut self, route: Route, id: JobId) {
         self.expect(id);
+        if self.way(id) != Some((route, Transport::Single)) {
+            return self.ready(id);
+        }
         let call = match &self.jobs[id].work {
             Work::Quarantine { record, rejection, position, renews, .. } => {
                 Some(self.context.quarantine.entry(*record, rejection).call(*position, *renews))

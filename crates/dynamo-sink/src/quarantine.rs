@@ -33,19 +33,31 @@ pub(crate) struct Quarantine<'a> {
     /// The batch's records, by their index in the event.
     pub(crate) records: &'a [&'a EncodedRecord<'a>],
     /// The records' JSON texts, found when the first one is needed.
-    pub(crate) texts: OnceCell<Vec<&'a str>>,
+    pub(crate) texts: OnceCell<Vec<Text<'a>>>,
+}
+
+/// A record's JSON text as Lambda delivered it.
+#[derive(Debug)]
+pub(crate) struct Text<'a> {
+    json: &'a str,
+    hash: OnceCell<String>,
+}
+
+impl Text<'_> {
+    fn hash(&self) -> &str {
+        self.hash.get_or_init(|| fingerprint(self.json.as_bytes()))
+    }
 }
 
 impl<'a> Quarantine<'a> {
     /// The entry of a rejected record.
     pub(crate) fn entry<'e>(&'e self, record: usize, rejection: &'e Rejection) -> Entry<'e, 'a> {
         // The event was read before, so that its records' texts are found.
-        let texts =
-            self.texts.get_or_init(|| kafka_event::raw_records(self.payload).unwrap_or_default());
-        let text = texts.get(record).copied().unwrap_or_default();
-        let hash =
-            if text.len() > PART_BYTES { fingerprint(text.as_bytes()) } else { String::new() };
-        Entry { quarantine: self, record: self.records[record], text, hash, rejection }
+        let texts = self.texts.get_or_init(|| {
+            let texts = kafka_event::raw_records(self.payload).unwrap_or_default();
+            texts.into_iter().map(|json| Text { json, hash: OnceCell::new() }).collect()
+        });
+        Entry { quarantine: self, record: self.records[record], text: &texts[record], rejection }
     }
 }
 
@@ -58,10 +70,7 @@ impl<'a> Quarantine<'a> {
 pub(crate) struct Entry<'e, 'a> {
     quarantine: &'e Quarantine<'a>,
     record: &'a EncodedRecord<'a>,
-    /// The record's JSON text as Lambda delivered it.
-    text: &'a str,
-    /// The text's hash, where it is split.
-    hash: String,
+    text: &'e Text<'a>,
     rejection: &'e Rejection,
 }
 
@@ -78,18 +87,22 @@ impl Entry<'_, '_> {
     }
 
     fn parts(&self) -> usize {
-        if self.text.len() <= PART_BYTES { 0 } else { self.text.len().div_ceil(PART_BYTES) }
+        if self.text.json.len() <= PART_BYTES {
+            0
+        } else {
+            self.text.json.len().div_ceil(PART_BYTES)
+        }
     }
 
     fn part(&self, position: usize, renews: bool) -> Call {
         let start = position * PART_BYTES;
-        let end = (start + PART_BYTES).min(self.text.len());
+        let end = (start + PART_BYTES).min(self.text.json.len());
         let mut update = Update::default();
-        update.set("record", |out| binary_value(&self.text.as_bytes()[start..end], out));
+        update.set("record", |out| binary_value(&self.text.json.as_bytes()[start..end], out));
         if let Some(expires_at) = self.expires_at() {
             update.set("expiresAt", |out| number_value(expires_at + PARTS_OUTLIVE_HEAD, out));
         }
-        let sort_key = format!("{}#{}#{position:04}", self.sort_key(), self.hash);
+        let sort_key = format!("{}#{}#{position:04}", self.sort_key(), self.text.hash());
         self.update(&sort_key, &update, renews)
     }
 
@@ -109,9 +122,9 @@ impl Entry<'_, '_> {
             update.set("expiresAt", |out| number_value(expires_at, out));
         }
         if self.parts() > 0 {
-            update.set("hash", |out| string_value(&self.hash, out));
+            update.set("hash", |out| string_value(self.text.hash(), out));
         } else {
-            update.set("record", |out| binary_value(self.text.as_bytes(), out));
+            update.set("record", |out| binary_value(self.text.json.as_bytes(), out));
             self.decoded(&mut update);
         }
         self.update(&self.sort_key(), &update, renews)
@@ -140,7 +153,7 @@ impl Entry<'_, '_> {
         let size = record.key.as_ref().map_or(0, Vec::len)
             + record.value.as_ref().map_or(0, Vec::len)
             + record.headers.iter().map(header_bytes).sum::<usize>();
-        if self.text.len() + size > PART_BYTES {
+        if self.text.json.len() + size > PART_BYTES {
             return;
         }
         if let Some(key) = &record.key {

@@ -253,11 +253,12 @@ impl Landing<'_> {
                 }
                 self.retry(id, at, trouble, delay);
             }
-            Trouble::Invalid { message, is_records_fault: true } => {
-                self.invalid(id, at, message, true);
-            }
-            Trouble::Invalid { message, .. } => {
-                self.doubts.push(Doubt { job: id, at, operation, message });
+            Trouble::Invalid { message, is_records_fault } => {
+                if is_records_fault || self.is_taken_of_others(id, operation) {
+                    self.invalid(id, at, message, true);
+                } else {
+                    self.doubts.push(Doubt { job: id, at, operation, message });
+                }
             }
             fault @ Trouble::Fault { .. } => {
                 self.blame(at, &fault);
