@@ -215,14 +215,13 @@ async fn trouble_that_passes_does_not_count() {
 #[tokio::test]
 async fn the_fault_of_one_table_does_not_count_for_another() {
     let batch = Batch::seatool();
-    let run =
-        run(&batch, &[("DYNAMODB_MAX_CONCURRENCY", "1")], Some(SHORT), |request| {
-            match request.body["TableName"] == QUARANTINE {
-                true => Act::Pass,
-                false => Act::Refuse(Refusal { code: FAULT.code, message: FAULT.message }),
-            }
-        })
-        .await;
+    let run = run(&batch, &[("DYNAMODB_MAX_CONCURRENCY", "1")], Some(SHORT), |request| {
+        if request.body["TableName"] == QUARANTINE {
+            return Act::Pass;
+        }
+        Act::Refuse(Refusal { code: FAULT.code, message: FAULT.message })
+    })
+    .await;
     let summary = run.landed.summary;
     assert_eq!(summary.count(Quarantined), REJECTED, "{summary:?}");
     assert_eq!(summary.count(Failed), batch.expected.len() - REJECTED, "{summary:?}");

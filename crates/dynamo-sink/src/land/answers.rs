@@ -20,6 +20,9 @@ use crate::{
     write::{Answer, Request},
 };
 
+/// How long before nothing more is started a fault is asked about for the last time.
+const LAST_CALL: Duration = Duration::from_millis(50);
+
 impl Landing<'_> {
     /// Gives each job its part of an answer.
     pub(super) fn take(&mut self, flight: Flight) {
@@ -251,7 +254,8 @@ impl Landing<'_> {
                     self.report.throttles += 1;
                     self.health[at as usize].throttled(self.answered_at);
                 }
-                self.retry(id, at, trouble, delay);
+                let delay = delay(self.jobs[id].attempts + 1, self.jitter);
+                self.retry(id, at, trouble, self.answered_at + delay);
             }
             Trouble::Invalid { message, is_records_fault } => {
                 if is_records_fault || self.is_taken_of_others(id, operation) {
@@ -263,24 +267,26 @@ impl Landing<'_> {
             fault @ Trouble::Fault { .. } => {
                 self.blame(at, &fault);
                 // The others of its request go without it, should the fault be this one's only.
-                self.retry(id, at, fault, |attempt, jitter| 2 * fault_delay(attempt, jitter));
+                let delay = 2 * fault_delay(self.jobs[id].attempts + 1, self.jitter);
+                let again_at = in_time(self.answered_at, delay, self.last_start());
+                self.retry(id, at, fault, again_at);
             }
         }
     }
 
-    fn retry(&mut self, id: JobId, at: Table, trouble: Trouble, delay: fn(u32, f64) -> Duration) {
+    fn retry(&mut self, id: JobId, at: Table, trouble: Trouble, again_at: Instant) {
         self.report.retries += 1;
         let job = &mut self.jobs[id];
         job.attempts += 1;
         job.last_trouble = Some((at, trouble));
-        let again_at = self.answered_at + delay(job.attempts, self.jitter);
         self.waiting.push(Reverse((again_at, id)));
     }
 
     /// A table was found at fault. Only the first cause is kept to be told.
     fn blame(&mut self, at: Table, fault: &Trouble) {
-        let cause = || chain_of_causes(fault);
-        self.health[at as usize].blame(self.answered_at, self.jitter, cause);
+        let (answered_at, jitter, last_start) = (self.answered_at, self.jitter, self.last_start());
+        let ask_at = |question| in_time(answered_at, fault_delay(question, jitter), last_start);
+        self.health[at as usize].blame(answered_at, ask_at, || chain_of_causes(fault));
     }
 
     /// Decides whose fault the refusals in doubt are, once there is nothing else to learn from; says whether there were
@@ -340,6 +346,15 @@ impl Landing<'_> {
                 self.report.failures.push((*record, format!("not quarantined: {why}")));
             }
         }
+    }
+}
+
+/// So long after an answer, but early enough to be asked once more: the time is used before a fault is told.
+fn in_time(answered_at: Instant, delay: Duration, last_start: Instant) -> Instant {
+    let at = answered_at + delay;
+    match last_start.checked_sub(LAST_CALL) {
+        Some(last_call) if last_call > answered_at => at.min(last_call),
+        _ => at,
     }
 }
 

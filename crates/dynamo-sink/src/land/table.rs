@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::{
-    backoff::{Concurrency, fault_delay},
+    backoff::Concurrency,
     write::{Request, TombstoneCheck},
 };
 
@@ -104,7 +104,13 @@ impl Health {
     }
 
     /// An answer at `now` said what `cause` says, of the whole request or of a part of it.
-    pub(super) fn blame(&mut self, now: Instant, jitter: f64, cause: impl FnOnce() -> String) {
+    /// `ask_at` says when it is asked about again, by the number of times that it showed.
+    pub(super) fn blame(
+        &mut self,
+        now: Instant,
+        ask_at: impl FnOnce(u32) -> Instant,
+        cause: impl FnOnce() -> String,
+    ) {
         let fault = self.fault.get_or_insert_with(|| Fault {
             cause: cause(),
             since: now,
@@ -116,7 +122,7 @@ impl Health {
         // Those that were on their way before count once.
         if fault.ask_at <= now {
             fault.questions += 1;
-            fault.ask_at = now + fault_delay(fault.questions, jitter);
+            fault.ask_at = ask_at(fault.questions);
         }
     }
 
@@ -144,17 +150,21 @@ mod tests {
         let start = Instant::now();
         let after = |millis| start + Duration::from_millis(millis);
         let mut health = Health::new(8);
-        health.blame(start, 1.0, || "first".to_owned());
+        let blame = |health: &mut Health, millis: u64, cause: &str| {
+            let ask_at = |question| after(millis + 50 * u64::from(question));
+            health.blame(after(millis), ask_at, || cause.to_owned());
+        };
+        blame(&mut health, 0, "first");
         // Others that were on their way, and other parts of their answers.
-        health.blame(start, 1.0, || "second".to_owned());
-        health.blame(after(10), 1.0, || "third".to_owned());
+        blame(&mut health, 0, "second");
+        blame(&mut health, 10, "third");
         assert_eq!(health.fault(), Some((start, "first")));
         assert!(!health.admits(after(49)) && health.admits(after(50)));
         health.in_flight = 1;
         assert!(!health.admits(after(50)));
         health.in_flight = 0;
 
-        health.blame(after(60), 1.0, || "fourth".to_owned());
+        blame(&mut health, 60, "fourth");
         assert!(!health.admits(after(159)) && health.admits(after(160)));
         // The same answer said that a part was done.
         health.answered(after(60));
