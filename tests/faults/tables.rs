@@ -227,3 +227,29 @@ async fn the_fault_of_one_table_does_not_count_for_another() {
     assert_eq!(summary.count(Failed), batch.expected.len() - REJECTED, "{summary:?}");
     assert_eq!(summary.quarantine_failed, 0);
 }
+
+/// Records that can be written go before those that are rejected, and whatever the quarantine does slows none of them.
+#[tokio::test]
+async fn good_records_go_first() {
+    let mut batch = Batch::replacements(100);
+    let rejected = seatool("KEY-rejected", 0, 1, Some(&json!(["VALUE"])));
+    batch.event.records.insert(0, rejected);
+    batch.expected.insert(0, ("KEY-rejected", Quarantined));
+    let throttle = refuse(QUARANTINE, THROTTLE);
+    let run =
+        run(
+            &batch,
+            &[("DYNAMODB_MAX_CONCURRENCY", "1")],
+            Some(SHORT),
+            move |request| match throttle(request) {
+                Act::Refuse(refusal) => Act::Refuse(refusal),
+                act => Act::After(Duration::from_millis(20), Box::new(act)),
+            },
+        )
+        .await;
+    assert_eq!(run.landed.summary.count(Failed), 1);
+    let requests = run.proxy.requests();
+    let first = requests.iter().position(|request| request.operation == "UpdateItem").unwrap();
+    // It may start together with the last of the others.
+    assert!(first >= 3, "{first}");
+}
