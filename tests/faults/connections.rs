@@ -64,7 +64,8 @@ async fn dead_connections_cost_one_short_time_out_in_all() {
     let found = tokio::join!(dead(Duration::ZERO, 1), dead(Duration::ZERO, RECORDS * CONNECTIONS));
     for ((time, requests), expected) in [(found.0, 1), (found.1, CONNECTIONS)] {
         assert_eq!(requests, expected);
-        assert!((2000..3500).contains(&time.as_millis()), "{time:?}");
+        // A second time-out would be one of four seconds.
+        assert!((2000..6000).contains(&time.as_millis()), "{time:?}");
     }
 }
 
