@@ -2,16 +2,18 @@
 
 use std::{
     net::SocketAddr,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    Request, Response,
+    HeaderMap, Request, Response,
     body::{Bytes, Incoming},
     client::conn::http1::SendRequest,
     server,
@@ -41,10 +43,26 @@ pub(crate) enum Mode {
     LoseAnswers,
     /// It answers nothing until the mode changes; then the connections are closed.
     Silent,
+    /// Its clock is ahead by [`AHEAD`], and it refuses what is not signed by that.
+    Ahead,
+    /// It answers every third request that the caller's credentials have expired.
+    Expire,
 }
 
-const MODES: [Mode; 6] =
-    [Mode::Pass, Mode::Slow, Mode::Throttle, Mode::Fail, Mode::LoseAnswers, Mode::Silent];
+const MODES: [Mode; 8] = [
+    Mode::Pass,
+    Mode::Slow,
+    Mode::Throttle,
+    Mode::Fail,
+    Mode::LoseAnswers,
+    Mode::Silent,
+    Mode::Ahead,
+    Mode::Expire,
+];
+
+/// How many seconds the proxy's clock is ahead in [`Mode::Ahead`], and how many DynamoDB's may differ.
+const AHEAD: i64 = 600;
+const TOLERANCE: i64 = 300;
 
 const DELAY: Duration = Duration::from_millis(50);
 
@@ -151,6 +169,21 @@ impl Shared {
             }
             return Err(Closed);
         }
+        if mode == Mode::Ahead {
+            let now = DateTime::from(SystemTime::now()).secs() + AHEAD;
+            let is_signed_by_it =
+                signed_at(&head.headers).is_some_and(|time| (time - now).abs() <= TOLERANCE);
+            let mut answer = if is_signed_by_it {
+                let request = Request::from_parts(head, body.into());
+                self.forward(request, upstream).await?.map(http_body_util::Either::Left)
+            } else {
+                self.faults.fetch_add(1, Ordering::SeqCst);
+                error(400, "InvalidSignatureException", "Signature expired")
+            };
+            let date = DateTime::from_secs(now).fmt(DateTimeFormat::HttpDate).unwrap();
+            answer.headers_mut().insert("date", date.parse().unwrap());
+            return Ok(answer);
+        }
         if mode == Mode::Slow {
             tokio::time::sleep(DELAY).await;
         } else if mode != Mode::Pass && number.is_multiple_of(ONE_IN) {
@@ -159,6 +192,9 @@ impl Shared {
                 Mode::Throttle => return Ok(throttle(&body, number / ONE_IN)),
                 Mode::Fail => {
                     return Ok(error(500, "InternalServerError", "an error of the test"));
+                }
+                Mode::Expire => {
+                    return Ok(error(400, "ExpiredTokenException", "an error of the test"));
                 }
                 _ => {
                     // Applied it must be, so the answer is waited for.
@@ -203,6 +239,16 @@ impl Shared {
         tokio::spawn(connection);
         Ok(sender)
     }
+}
+
+/// When a request was signed, in seconds since 1970.
+fn signed_at(headers: &HeaderMap) -> Option<i64> {
+    let time = headers.get("x-amz-date")?.to_str().ok()?;
+    let part = |range: Range<usize>| time.get(range);
+    let (year, month, day) = (part(0..4)?, part(4..6)?, part(6..8)?);
+    let (hour, minute, second) = (part(9..11)?, part(11..13)?, part(13..15)?);
+    let time = format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z");
+    Some(DateTime::from_str(&time, DateTimeFormat::DateTime).ok()?.secs())
 }
 
 /// A throttle of the request, or in one with statements by turns of each of them.

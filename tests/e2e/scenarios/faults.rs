@@ -1,4 +1,5 @@
-//! DynamoDB throttles, fails, loses its answers after it has applied a write, and then does not answer at all.
+//! DynamoDB throttles, fails, loses its answers after it has applied a write, and does not answer at all; then its clock is
+//! another one, and credentials expire.
 
 use std::time::Duration;
 
@@ -10,12 +11,14 @@ use crate::{
 };
 
 /// What happens one after the other, and for how long.
-const PHASES: [(Mode, Duration); 5] = [
+const PHASES: [(Mode, Duration); 7] = [
     (Mode::Pass, Duration::from_secs(3)),
     (Mode::Throttle, Duration::from_secs(10)),
     (Mode::Fail, Duration::from_secs(10)),
     (Mode::LoseAnswers, Duration::from_secs(10)),
     (Mode::Silent, Duration::from_secs(20)),
+    (Mode::Ahead, Duration::from_secs(6)),
+    (Mode::Expire, Duration::from_secs(6)),
 ];
 
 pub(super) async fn run(run: &mut Run) -> Row {
