@@ -1,6 +1,7 @@
 //! What can't be written waits in the quarantine, byte for byte, and what only just can be is written.
 
 mod appian;
+mod indexes;
 mod limits;
 mod quarantine;
 mod seatool;
