@@ -17,8 +17,8 @@ async fn what_an_index_does_not_take_is_quarantined_and_blocks_nothing() {
     let dynamodb = dynamodb().await;
     add_index(&dynamodb.endpoint()).await;
     let mut handler = handler(&dynamodb.endpoint(), SINK, &[]).await;
-    // Both emulators take more than DynamoDB: texts that are too long, DynamoDB Local a null in an update.
-    let unfit = [json!(7), json!({"a": 1}), json!("")];
+    // Both emulators take more than DynamoDB: texts that are too long, and DynamoDB Local a number in an update.
+    let unfit = [json!({"a": 1}), json!(null), json!("")];
     let row = |key: usize, offset: i64, status: &serde_json::Value| {
         let value = json!({ATTRIBUTE: status, "offset": offset});
         Record::seatool(&format!("KEY-{key}"), 0, offset, offset, Some(&value))
