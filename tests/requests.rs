@@ -166,13 +166,16 @@ async fn keys_that_are_new_are_learnt_and_inserted_first() {
     assert_eq!(operations(&duplicates), [(STATEMENTS, 40)]);
 }
 
-/// Most of a thousand new keys were looked for first, and all inserted by full transactions.
+/// Most of a thousand new keys were looked for first, and all inserted by full transactions; a few that are not full set
+/// off where answers take longer than these wait for company.
 #[track_caller]
 fn check_transactions(requests: &[Arc<Request>]) {
-    let [(STATEMENTS, n_statements), (TRANSACTION, 20)] = operations(requests)[..] else {
+    let [(STATEMENTS, n_statements), (TRANSACTION, n_transactions)] = operations(requests)[..]
+    else {
         panic!("{:?}", operations(requests));
     };
     assert!((30..=40).contains(&n_statements), "{n_statements} requests");
+    assert!((20..=26).contains(&n_transactions), "{n_transactions} transactions");
 }
 
 /// There are statements only, in 40 full requests at least.
