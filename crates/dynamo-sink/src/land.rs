@@ -1,22 +1,26 @@
 //! Lands a batch: groups what the keys' state machines ask for into requests, sends them, retries inside the deadline.
 
 mod answers;
+mod job;
 mod table;
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashSet, VecDeque},
+    collections::{BinaryHeap, HashSet},
     mem::Discriminant,
     time::{Duration, Instant},
 };
 
 use tokio::task::JoinSet;
 
-use self::table::{Health, Route, Table};
+use self::{
+    job::{Doubt, Flight, Job, JobId, Lane, Work},
+    table::{Health, Route, Table},
+};
 use crate::{
     chain::{Candidate, Chain, Decided},
     connection::Connection,
-    dynamodb::{self, Reply, Trouble},
+    dynamodb,
     item::Item,
     novelty::Novelty,
     quarantine::Quarantine,
@@ -38,9 +42,6 @@ pub(crate) const PART_ROOM: usize = 1280;
 
 /// Inserts in one transaction: each takes two of the hundred actions that DynamoDB allows.
 const INSERTS_PER_TRANSACTION: usize = 50;
-
-/// How long a request that is not full waits for answers which may bring it more.
-const COMPANY_TIME: Duration = Duration::from_millis(200);
 
 /// What is kept of the time left for the answer to Lambda, and what more for each record: if all fail, each of them is
 /// logged, and named in the answer.
@@ -156,90 +157,6 @@ struct Landing<'a> {
     jitter: f64,
     answered_at: Instant,
     report: Report,
-}
-
-/// Jobs that are ready to be sent one way.
-#[derive(Default)]
-struct Lane {
-    /// Those that share requests.
-    groups: VecDeque<JobId>,
-    /// Those that go by themselves.
-    singles: VecDeque<JobId>,
-    groups_in_flight: usize,
-    /// When the last of those set off.
-    group_sent_at: Option<Instant>,
-}
-
-impl Lane {
-    fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.singles.is_empty()
-    }
-
-    /// Until when an answer in flight is waited for that may bring more jobs.
-    fn company_until(&self) -> Option<Instant> {
-        let sent_at = self.group_sent_at.filter(|_| self.groups_in_flight > 0)?;
-        Some(sent_at + COMPANY_TIME)
-    }
-}
-
-type JobId = usize;
-
-/// A key's writes, or a record on its way into the quarantine; one request of it is in flight at most.
-struct Job {
-    work: Work,
-    /// How often the present request was sent in vain, and why and where the last time.
-    attempts: u32,
-    last_trouble: Option<(Table, Trouble)>,
-    /// Whether its requests go by themselves, since something was wrong with one that it shared.
-    is_alone: bool,
-    /// The call in company by which its present request was refused as invalid, if one was.
-    refused_by: Option<Operation>,
-    /// Whether the last answer was that something stands there, without what it is.
-    found_one: bool,
-    /// Whether nothing of it was sent yet.
-    is_fresh: bool,
-}
-
-impl Job {
-    /// The present request was answered, or another one takes its place.
-    fn begin_anew(&mut self) {
-        self.attempts = 0;
-        self.last_trouble = None;
-        self.refused_by = None;
-    }
-}
-
-enum Work {
-    Write {
-        key: String,
-        chain: Chain,
-    },
-    Quarantine {
-        record: usize,
-        rejection: Rejection,
-        position: usize,
-        requests: usize,
-        /// Whether an entry stands that is about to expire.
-        renews: bool,
-    },
-}
-
-/// A job whose request was refused as invalid in words that don't say whose fault it is.
-struct Doubt {
-    job: JobId,
-    at: Table,
-    operation: Operation,
-    message: String,
-}
-
-/// A request that was answered, with the jobs that it was for.
-struct Flight {
-    jobs: Vec<JobId>,
-    route: Route,
-    operation: Operation,
-    transport: Transport,
-    result: Result<Reply, Trouble>,
-    span: Option<RequestSpan>,
 }
 
 impl Landing<'_> {

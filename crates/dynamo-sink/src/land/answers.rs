@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    Asked, Doubt, Flight, JobId, Landing, Work,
+    Asked, Landing,
+    job::{Doubt, Flight, JobId, Work},
     table::{Route, Table},
 };
 use crate::{

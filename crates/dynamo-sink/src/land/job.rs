@@ -1,0 +1,102 @@
+//! What a batch is while it lands: jobs, the lanes in which they wait, and the requests in flight for them.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use super::table::{Route, Table};
+use crate::{
+    chain::Chain,
+    dynamodb::{Reply, Trouble},
+    sink::Rejection,
+    trace::RequestSpan,
+    wire::{Operation, Transport},
+};
+
+/// How long a request that is not full waits for answers which may bring it more.
+const COMPANY_TIME: Duration = Duration::from_millis(200);
+
+/// Jobs that are ready to be sent one way.
+#[derive(Default)]
+pub(super) struct Lane {
+    /// Those that share requests.
+    pub(super) groups: VecDeque<JobId>,
+    /// Those that go by themselves.
+    pub(super) singles: VecDeque<JobId>,
+    pub(super) groups_in_flight: usize,
+    /// When the last of those set off.
+    pub(super) group_sent_at: Option<Instant>,
+}
+
+impl Lane {
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.singles.is_empty()
+    }
+
+    /// Until when an answer in flight is waited for that may bring more jobs.
+    pub(super) fn company_until(&self) -> Option<Instant> {
+        let sent_at = self.group_sent_at.filter(|_| self.groups_in_flight > 0)?;
+        Some(sent_at + COMPANY_TIME)
+    }
+}
+
+pub(super) type JobId = usize;
+
+/// A key's writes, or a record on its way into the quarantine; one request of it is in flight at most.
+pub(super) struct Job {
+    pub(super) work: Work,
+    /// How often the present request was sent in vain, and why and where the last time.
+    pub(super) attempts: u32,
+    pub(super) last_trouble: Option<(Table, Trouble)>,
+    /// Whether its requests go by themselves, since something was wrong with one that it shared.
+    pub(super) is_alone: bool,
+    /// The call in company by which its present request was refused as invalid, if one was.
+    pub(super) refused_by: Option<Operation>,
+    /// Whether the last answer was that something stands there, without what it is.
+    pub(super) found_one: bool,
+    /// Whether nothing of it was sent yet.
+    pub(super) is_fresh: bool,
+}
+
+impl Job {
+    /// The present request was answered, or another one takes its place.
+    pub(super) fn begin_anew(&mut self) {
+        self.attempts = 0;
+        self.last_trouble = None;
+        self.refused_by = None;
+    }
+}
+
+pub(super) enum Work {
+    Write {
+        key: String,
+        chain: Chain,
+    },
+    Quarantine {
+        record: usize,
+        rejection: Rejection,
+        position: usize,
+        requests: usize,
+        /// Whether an entry stands that is about to expire.
+        renews: bool,
+    },
+}
+
+/// A job whose request was refused as invalid in words that don't say whose fault it is.
+pub(super) struct Doubt {
+    pub(super) job: JobId,
+    pub(super) at: Table,
+    pub(super) operation: Operation,
+    pub(super) message: String,
+}
+
+/// A request that was answered, with the jobs that it was for.
+pub(super) struct Flight {
+    pub(super) jobs: Vec<JobId>,
+    pub(super) route: Route,
+    pub(super) operation: Operation,
+    pub(super) transport: Transport,
+    pub(super) result: Result<Reply, Trouble>,
+    pub(super) span: Option<RequestSpan>,
+}
