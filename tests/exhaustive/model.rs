@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dynamo_sink::{
     version::{Order, Stamp},
-    write::{Answer, Request, Seen, Sink, TombstoneCheck},
+    write::{Answer, Request, Seen, Shown, Sink, TombstoneCheck},
 };
 
 /// The records of one key.
@@ -189,7 +189,8 @@ impl Transport {
             | Request::InsertTombstone
             | Request::ReplaceTombstoneIfOlder
             | Request::RemoveIfOlder => &[Self::Statement, Self::Single],
-            Request::Insert(TombstoneCheck::AbsentOrOlder | TombstoneCheck::Exactly(_))
+            Request::Look
+            | Request::Insert(TombstoneCheck::AbsentOrOlder | TombstoneCheck::Exactly(_))
             | Request::ReplaceSeen(_)
             | Request::ReplaceTombstoneSeen(_)
             | Request::RemoveSeen(_) => &[Self::Single],
@@ -232,6 +233,9 @@ impl Store {
     /// Does what is asked if its condition holds, and answers.
     pub(super) fn take(&mut self, ask: Ask<'_>) -> Answer {
         match ask.request {
+            Request::Look => {
+                Answer::Looked(Some(Shown { item: self.seen(), tombstone: self.tombstone.clone() }))
+            }
             Request::ReplaceIfOlder => {
                 let is_met = self
                     .sink()

@@ -69,6 +69,7 @@ fn store(order: Order, stored: Stored) -> Store {
 
 fn name(request: &Request) -> &'static str {
     match request {
+        Request::Look => "look",
         Request::ReplaceIfOlder => "replace",
         Request::Insert(TombstoneCheck::None) => "insert",
         Request::Insert(TombstoneCheck::AbsentOrOlder) => "insert-checked",

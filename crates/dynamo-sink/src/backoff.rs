@@ -28,8 +28,13 @@ fn jittered(attempt: u32, random: f64, longest: Duration) -> Duration {
 /// Time between two reductions: one wave of throttles counts once.
 const COOL_DOWN: Duration = Duration::from_millis(100);
 
-/// The number of requests that may be in flight: halved by throttling, raised again by success.
-#[derive(Debug)]
+/// The requests in flight with which an environment starts: it has no connections yet, and what the first answers say of
+/// the keys decides how the rest is asked for.
+const FIRST_WIDTH: f64 = 3.0;
+
+/// The number of requests that may be in flight. It doubles with each wave of answers until it is wide enough, is halved
+/// by throttling, and grows by one with each wave from then on.
+#[derive(Clone, Debug)]
 pub(crate) struct Concurrency {
     max: f64,
     current: f64,
@@ -38,17 +43,27 @@ pub(crate) struct Concurrency {
 
 impl Concurrency {
     pub(crate) fn new(max: usize) -> Self {
-        let max = f64::from(u32::try_from(max).unwrap_or(u32::MAX));
-        Self { max, current: max, reduced_at: None }
+        let max = number(max);
+        Self { max, current: FIRST_WIDTH.min(max), reduced_at: None }
+    }
+
+    /// How many requests may be in flight, for a log.
+    pub(crate) fn width(&self) -> f64 {
+        self.current.floor()
     }
 
     /// Whether another request may start beside those in flight.
     pub(crate) fn admits(&self, in_flight: usize) -> bool {
-        f64::from(u32::try_from(in_flight).unwrap_or(u32::MAX)) + 1.0 <= self.current
+        number(in_flight) + 1.0 <= self.current
     }
 
-    pub(crate) fn succeeded(&mut self) {
-        self.current = (self.current + 1.0 / self.current).min(self.max);
+    /// One of so many requests in flight was taken. What was not needed is not widened.
+    pub(crate) fn succeeded(&mut self, in_flight: usize) {
+        if self.admits(in_flight) {
+            return;
+        }
+        let more = if self.reduced_at.is_none() { 1.0 } else { 1.0 / self.current };
+        self.current = (self.current + more).min(self.max);
     }
 
     pub(crate) fn throttled(&mut self, now: Instant) {
@@ -57,6 +72,10 @@ impl Concurrency {
             self.reduced_at = Some(now);
         }
     }
+}
+
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -78,21 +97,51 @@ mod tests {
         );
     }
 
+    /// The most requests that may be in flight now.
+    fn width(concurrency: &Concurrency) -> usize {
+        (0..100).find(|&in_flight| !concurrency.admits(in_flight)).unwrap()
+    }
+
+    /// Answers one request after another while as many as may be are in flight.
+    fn answer(concurrency: &mut Concurrency, answers: usize) {
+        for _ in 0..answers {
+            concurrency.succeeded(width(concurrency));
+        }
+    }
+
+    #[test]
+    fn each_wave_doubles_what_is_in_use_up_to_the_limit() {
+        let mut concurrency = Concurrency::new(20);
+        let mut widths = vec![width(&concurrency)];
+        for _ in 0..4 {
+            let wave = width(&concurrency);
+            answer(&mut concurrency, wave);
+            widths.push(width(&concurrency));
+        }
+        assert_eq!(widths, [3, 6, 12, 20, 20]);
+
+        let mut concurrency = Concurrency::new(20);
+        concurrency.succeeded(2);
+        assert_eq!(width(&concurrency), 3);
+        assert_eq!(width(&Concurrency::new(1)), 1);
+    }
+
     #[test]
     fn throttling_halves_once_a_wave_and_success_raises_again() {
         let mut concurrency = Concurrency::new(8);
         let start = Instant::now();
-        assert!(concurrency.admits(7) && !concurrency.admits(8));
+        answer(&mut concurrency, 10);
+        assert_eq!(width(&concurrency), 8);
         concurrency.throttled(start);
         concurrency.throttled(start + COOL_DOWN / 2);
-        assert!(concurrency.admits(3) && !concurrency.admits(4));
+        assert_eq!(width(&concurrency), 4);
+        answer(&mut concurrency, 5);
+        assert_eq!(width(&concurrency), 5);
         for wave in 1..5 {
             concurrency.throttled(start + COOL_DOWN * wave);
         }
-        assert!(concurrency.admits(0) && !concurrency.admits(1));
-        for _ in 0..100 {
-            concurrency.succeeded();
-        }
-        assert!(concurrency.admits(7) && !concurrency.admits(8));
+        assert_eq!(width(&concurrency), 1);
+        answer(&mut concurrency, 100);
+        assert_eq!(width(&concurrency), 8);
     }
 }

@@ -2,7 +2,11 @@
 
 mod answer;
 
-use std::{error::Error, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    error::Error,
+    time::Duration,
+};
 
 use self::answer::{ErrorAnswer, PartError};
 use crate::{
@@ -14,6 +18,8 @@ use crate::{
 /// What DynamoDB answered to a request.
 #[derive(Debug)]
 pub(crate) enum Reply {
+    /// What a look found.
+    Found(Found),
     /// A single-item call or a whole transaction was done.
     Applied,
     /// The condition of a single-item call was false for this item, or for none.
@@ -23,6 +29,37 @@ pub(crate) enum Reply {
     /// A transaction was cancelled: its actions' reasons, in their order; [`PartReply::Applied`] where the action was
     /// not the reason.
     Cancelled(Vec<PartReply>),
+}
+
+/// What a look found in the tables.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// By name.
+    tables: HashMap<String, FoundIn>,
+    pub(crate) read_units: f64,
+}
+
+/// A look did not come to a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unprocessed;
+
+/// What a look found in one table, by key.
+#[derive(Debug, Default)]
+struct FoundIn {
+    items: HashMap<String, Attributes>,
+    /// The keys to which DynamoDB did not come.
+    unprocessed: HashSet<String>,
+}
+
+impl Found {
+    /// What stands under a key.
+    pub(crate) fn of(&self, table: &str, key: &str) -> Result<Option<&Attributes>, Unprocessed> {
+        let table = self.tables.get(table).ok_or(Unprocessed)?;
+        match table.items.get(key) {
+            None if table.unprocessed.contains(key) => Err(Unprocessed),
+            item => Ok(item),
+        }
+    }
 }
 
 /// The answer to one statement, or the reason of one action.
@@ -86,6 +123,9 @@ pub(crate) async fn send(
 /// What an answer to a request means that was accepted.
 fn reply(operation: Operation, answer: &Answer) -> Result<Reply, Trouble> {
     match operation {
+        Operation::BatchGetItem => {
+            answer::found(&answer.body).map(Reply::Found).ok_or(Trouble::Unreadable)
+        }
         Operation::BatchExecuteStatement => {
             let answers = answer::statements(&answer.body).ok_or(Trouble::Unreadable)?;
             let reply = |error| statement_reply(error, answer);

@@ -10,15 +10,16 @@ use std::{
 use kafka_event::{EncodedRecord, Event, EventError};
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     chain::{Candidate, Fate, chains},
     connection::Connection,
     dynamodb::chain as chain_of_causes,
     item::Item,
-    land::{Accepted, Batch, Context, land},
+    land::{Batch, Context, land},
+    learnt::Learnt,
     mutation::Mutation,
-    novelty::Novelty,
     outcome::{BatchReport, Outcome, Summary},
     quarantine::Quarantine,
     settings::{ResponseMode, Settings},
@@ -38,8 +39,7 @@ pub struct Handler {
     settings: Settings,
     connection: Connection,
     wire: Wire,
-    novelty: Novelty,
-    accepted: Accepted,
+    learnt: Learnt,
 }
 
 /// What [`Handler::land`] did.
@@ -153,9 +153,9 @@ impl Handler {
             settings.tombstone_table.clone(),
             settings.may_use_statements(),
         );
-        let novelty = Novelty::new(sink.deletes);
-        let accepted = Accepted::new();
-        Self { sink, settings, connection, wire, novelty, accepted }
+        let may_look = settings.may_use_statements();
+        let learnt = Learnt::new(sink.deletes, may_look, settings.max_concurrency);
+        Self { sink, settings, connection, wire, learnt }
     }
 
     /// Answers one invocation. `time_left` is the time until Lambda ends it, where it is known.
@@ -196,10 +196,8 @@ impl Handler {
         let context = Context {
             connection: &self.connection,
             wire: &mut self.wire,
-            novelty: &mut self.novelty,
-            accepted: &mut self.accepted,
+            learnt: &mut self.learnt,
             statements_per_request: self.settings.statements_per_request,
-            max_concurrency: self.settings.max_concurrency,
             quarantine: &quarantine,
             tombstone_expires_at: self
                 .settings
@@ -222,6 +220,7 @@ impl Handler {
             records: &records,
             summary: &summary,
             report: &report,
+            learnt: tracing::enabled!(tracing::Level::DEBUG).then(|| self.describe_learnt()),
             now,
             duration: start.elapsed(),
         };
@@ -229,6 +228,15 @@ impl Handler {
         let spans = mem::take(&mut report.spans);
         let answer = self.respond(&event, &records, &summary.outcomes, report);
         Ok(Handled { summary, answer, spans })
+    }
+
+    fn describe_learnt(&self) -> Value {
+        let Settings { table, tombstone_table, quarantine_table, .. } = &self.settings;
+        self.learnt.describe([
+            table,
+            tombstone_table.as_deref().unwrap_or("none"),
+            quarantine_table,
+        ])
     }
 
     /// A record of another topic is a fault of the mapping: rejecting it would empty that topic into the quarantine.

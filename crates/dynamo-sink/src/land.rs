@@ -6,8 +6,7 @@ mod table;
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashSet},
-    mem::Discriminant,
+    collections::BinaryHeap,
     time::{Duration, Instant},
 };
 
@@ -22,7 +21,7 @@ use crate::{
     connection::Connection,
     dynamodb,
     item::Item,
-    novelty::Novelty,
+    learnt::Learnt,
     quarantine::Quarantine,
     sink::Rejection,
     trace::RequestSpan,
@@ -67,10 +66,8 @@ pub(crate) struct Batch<'a> {
 pub(crate) struct Context<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) wire: &'a mut Wire,
-    pub(crate) novelty: &'a mut Novelty,
-    pub(crate) accepted: &'a mut Accepted,
+    pub(crate) learnt: &'a mut Learnt,
     pub(crate) statements_per_request: usize,
-    pub(crate) max_concurrency: usize,
     pub(crate) quarantine: &'a Quarantine<'a>,
     /// When a tombstone that is written now expires, in seconds since 1970.
     pub(crate) tombstone_expires_at: Option<u64>,
@@ -78,12 +75,6 @@ pub(crate) struct Context<'a> {
     /// Whether the report is to tell of each request.
     pub(crate) is_traced: bool,
 }
-
-/// What DynamoDB has taken of some record in this environment. What it then refuses of another is that record's fault.
-pub(crate) type Accepted = HashSet<(Asked, Operation)>;
-
-/// The kind of a request, and with it the table.
-type Asked = Discriminant<Request>;
 
 /// What became of a batch.
 #[derive(Debug, Default)]
@@ -106,6 +97,10 @@ pub(crate) struct Report {
     pub(crate) retries: u64,
     /// Requests and parts of requests that DynamoDB throttled.
     pub(crate) throttles: u64,
+    /// Records at whose keys it was looked first.
+    pub(crate) looked: usize,
+    /// The read units that the looks took.
+    pub(crate) read_units: f64,
     /// The requests that were answered, where batches are traced.
     pub(crate) spans: Vec<RequestSpan>,
 }
@@ -115,7 +110,7 @@ pub(crate) struct Report {
 /// A fault of the system is asked about until then: it may pass, and records of other tables go on meanwhile.
 pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
     let mut landing = Landing {
-        health: Table::ALL.map(|_| Health::new(context.max_concurrency)),
+        health: context.learnt.concurrency.clone().map(Health::new),
         context,
         items: batch.items,
         jobs: Vec::new(),
@@ -135,6 +130,7 @@ pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
         landing.add(Work::Write { key, chain });
     }
     landing.run().await;
+    landing.context.learnt.concurrency = landing.health.map(|health| health.concurrency);
     landing.report
 }
 
@@ -277,7 +273,9 @@ impl Landing<'_> {
         let lane = &mut self.lanes[route as usize];
         match transport {
             Transport::Single => lane.singles.push_back(id),
-            Transport::Statement | Transport::Transaction => lane.groups.push_back(id),
+            Transport::Look | Transport::Statement | Transport::Transaction => {
+                lane.groups.push_back(id);
+            }
         }
     }
 
@@ -328,7 +326,7 @@ impl Landing<'_> {
 
     /// Whether there are records to be written that wait for no table's recovery.
     fn has_good_records(&self) -> bool {
-        [Route::Items, Route::Inserts, Route::Tombstones]
+        [Route::Looks, Route::Items, Route::Inserts, Route::Tombstones]
             .into_iter()
             .any(|route| !self.lanes[route as usize].is_empty() && self.ask_at(route).is_none())
     }
@@ -344,15 +342,20 @@ impl Landing<'_> {
             || self.company_until(route).is_none_or(|until| until <= now)
     }
 
-    /// Until when a request that is not full waits. What is found missing brings inserts.
+    /// Until when a request that is not full waits. What is found missing brings inserts, and a look brings anything.
     fn company_until(&self, route: Route) -> Option<Instant> {
-        let others = if route == Route::Inserts { Route::Items } else { route };
-        let lanes = [route, others].map(|route| self.lanes[route as usize].company_until());
-        lanes.into_iter().flatten().max()
+        let sources: &[Route] = match route {
+            Route::Looks | Route::Quarantine => &[],
+            Route::Items => &[Route::Looks, Route::Items],
+            Route::Inserts => &[Route::Looks, Route::Items, Route::Inserts],
+            Route::Tombstones => &[Route::Looks, Route::Tombstones],
+        };
+        sources.iter().filter_map(|&route| self.lanes[route as usize].company_until()).max()
     }
 
     fn group_size(&self, route: Route) -> usize {
         match route {
+            Route::Looks => self.context.wire.keys_per_look(),
             Route::Inserts => INSERTS_PER_TRANSACTION,
             _ => self.context.statements_per_request,
         }
@@ -377,7 +380,23 @@ impl Landing<'_> {
         }
     }
 
+    fn start_look(&mut self) {
+        let lane = &mut self.lanes[Route::Looks as usize];
+        let size = self.context.wire.keys_per_look().min(lane.groups.len());
+        let jobs: Vec<JobId> = lane.groups.drain(..size).collect();
+        let keys = jobs.iter().filter_map(|&id| match &self.jobs[id].work {
+            Work::Write { key, .. } => Some(key.as_str()),
+            Work::Quarantine { .. } => None,
+        });
+        let call = self.context.wire.look(keys);
+        self.fly(jobs, Route::Looks, Transport::Look, call);
+    }
+
     fn start_group(&mut self, route: Route) -> Transport {
+        if route == Route::Looks {
+            self.start_look();
+            return Transport::Look;
+        }
         let (transport, operation) = match route {
             Route::Inserts => (Transport::Transaction, Operation::TransactWriteItems),
             _ => (Transport::Statement, Operation::BatchExecuteStatement),
@@ -422,9 +441,10 @@ impl Landing<'_> {
     /// most.
     fn expect(&mut self, id: JobId) {
         let job = &mut self.jobs[id];
-        if let (Work::Write { chain, .. }, true) = (&mut job.work, job.is_fresh) {
-            chain.expect(self.context.novelty.expected());
-        }
+        let (Work::Write { chain, .. }, true) = (&mut job.work, job.is_fresh) else { return };
+        let Some((candidate, _)) = chain.request() else { return };
+        let item = self.items.get(candidate.record).and_then(Option::as_ref);
+        chain.expect(self.context.learnt.expected(item.map_or(0, Item::size)));
     }
 
     /// The start of a body, with room for what most such jobs add.

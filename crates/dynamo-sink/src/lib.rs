@@ -16,7 +16,7 @@ pub mod bodies;
 pub mod connection;
 mod dynamodb;
 mod land;
-mod novelty;
+mod learnt;
 mod quarantine;
 mod wire;
 

@@ -101,6 +101,8 @@ pub(crate) struct BatchReport<'a> {
     pub(crate) records: &'a [&'a EncodedRecord<'a>],
     pub(crate) summary: &'a Summary,
     pub(crate) report: &'a Report,
+    /// What the environment has learnt, for a log that tells details.
+    pub(crate) learnt: Option<Value>,
     /// Time since 1970.
     pub(crate) now: Duration,
     pub(crate) duration: Duration,
@@ -193,19 +195,23 @@ impl BatchReport<'_> {
     /// The batch's line, in CloudWatch's embedded metric format: see
     /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
     fn batch_line(&self) -> Value {
-        let mut metrics: Vec<(&str, &str, u128)> =
-            vec![("received", COUNT, self.records.len() as u128)];
+        let count = |name, number: usize| (name, COUNT, number.into());
+        let mut metrics: Vec<(&str, &str, Value)> = vec![count("received", self.records.len())];
         for outcome in Outcome::ALL {
-            metrics.push((outcome.name(), COUNT, self.summary.count(outcome) as u128));
+            metrics.push(count(outcome.name(), self.summary.count(outcome)));
         }
-        metrics.push(("conflict", COUNT, self.summary.conflicts as u128));
-        metrics.push(("quarantineFailed", COUNT, self.summary.quarantine_failed as u128));
-        metrics.push(("tombstoneFailed", COUNT, self.summary.tombstone_failed as u128));
-        metrics.push(("requests", COUNT, self.summary.requests.into()));
-        metrics.push(("retries", COUNT, self.summary.retries.into()));
-        metrics.push(("throttles", COUNT, self.summary.throttles.into()));
-        metrics.push(("batchDuration", MILLISECONDS, self.duration.as_millis()));
-        metrics.push(("oldestRecordAge", MILLISECONDS, self.oldest_age().as_millis()));
+        metrics.extend([
+            count("conflict", self.summary.conflicts),
+            count("quarantineFailed", self.summary.quarantine_failed),
+            count("tombstoneFailed", self.summary.tombstone_failed),
+            count("looked", self.report.looked),
+            ("readUnits", COUNT, self.report.read_units.into()),
+            ("requests", COUNT, self.summary.requests.into()),
+            ("retries", COUNT, self.summary.retries.into()),
+            ("throttles", COUNT, self.summary.throttles.into()),
+            ("batchDuration", MILLISECONDS, millis(self.duration).into()),
+            ("oldestRecordAge", MILLISECONDS, millis(self.oldest_age()).into()),
+        ]);
 
         let definitions: Vec<Value> =
             metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
@@ -225,9 +231,8 @@ impl BatchReport<'_> {
             "partitions": self.partitions(),
         });
         if let Value::Object(members) = &mut line {
-            members.extend(metrics.iter().map(|&(name, _, number)| {
-                (name.to_owned(), u64::try_from(number).unwrap_or(u64::MAX).into())
-            }));
+            members.extend(metrics.into_iter().map(|(name, _, number)| (name.to_owned(), number)));
+            members.extend(self.learnt.clone().map(|learnt| ("learnt".to_owned(), learnt)));
         }
         line
     }

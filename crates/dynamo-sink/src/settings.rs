@@ -301,9 +301,7 @@ impl<F: Fn(&'static str) -> Result<Option<String>, SettingsError>> Variables<F> 
     }
 
     fn max_concurrency(&self) -> Result<usize, SettingsError> {
-        // A call for one item asks a fraction of DynamoDB of what a batch does, and many at once share a wake-up.
-        let default = if self.statements_per_request()? == 1 { 32 } else { 8 };
-        self.number(DYNAMODB_MAX_CONCURRENCY, default, 1..=256, "a whole number from 1 to 256")
+        self.number(DYNAMODB_MAX_CONCURRENCY, 64, 1..=256, "a whole number from 1 to 256")
     }
 
     fn text(&self, variable: &'static str, default: &str) -> Result<String, SettingsError> {

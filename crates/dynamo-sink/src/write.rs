@@ -23,18 +23,23 @@ pub struct Sink {
     pub shape: String,
 }
 
-/// What a put is expected to find. It decides which request goes first, and nothing else: a wrong guess costs a request.
+/// What a write is expected to find. It decides which request goes first, and nothing else: a wrong guess costs a
+/// request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expected {
-    /// An item, so that it is replaced.
+    /// An older item, so that a put replaces it.
     Item,
-    /// No item, so that one is inserted.
+    /// No item, so that a put inserts one.
     Nothing,
+    /// The write's own state or a newer one, so that a look is cheaper than a refused condition.
+    NothingToDo,
 }
 
 /// What to ask of DynamoDB next. The body of a put and its shape are the caller's, who knows them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
+    /// Show the stamps of the item and, in a sink with deletes, of the tombstone, without saying how old they are.
+    Look,
     /// Replace the item if it is older, in a keyed sink of the same lineage and, where only a statement is sent,
     /// of the same shape.
     ReplaceIfOlder,
@@ -77,6 +82,17 @@ pub enum Answer {
     Exists,
     /// The condition on the tombstone was false; this one stands, or none.
     TombstoneRefused(Option<Stamp>),
+    /// What a look showed; none if it did not come about.
+    Looked(Option<Shown>),
+}
+
+/// What stood at some time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shown {
+    /// The item, if there was one.
+    pub item: Option<Seen>,
+    /// The tombstone, if there was one.
+    pub tombstone: Option<Stamp>,
 }
 
 /// How a write ended.
@@ -110,7 +126,7 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Write {
     order: Order,
-    deletes: bool,
+    kind: Kind,
     stamp: Stamp,
     step: Step,
     rounds: u8,
@@ -119,38 +135,66 @@ pub struct Write {
     tombstone_stood: bool,
 }
 
+/// What a write writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Put,
+    /// In a sink with deletes: an insert checks the tombstone.
+    CheckedPut,
+    Delete,
+}
+
+impl Kind {
+    /// What a write asks first where nothing is known.
+    fn usual_first(self) -> Request {
+        match self {
+            Self::Put | Self::CheckedPut => Request::ReplaceIfOlder,
+            Self::Delete => Request::InsertTombstone,
+        }
+    }
+
+    /// The first insert of a put.
+    fn insert(self) -> Request {
+        Request::Insert(match self {
+            Self::Put => TombstoneCheck::None,
+            Self::CheckedPut | Self::Delete => TombstoneCheck::AbsentOrOlder,
+        })
+    }
+}
+
 impl Write {
     /// A put, in a sink that has deletes or not.
     pub fn put(order: Order, deletes: bool, stamp: Stamp) -> Self {
-        Self::start(order, deletes, stamp, Request::ReplaceIfOlder)
+        Self::start(order, if deletes { Kind::CheckedPut } else { Kind::Put }, stamp)
     }
 
     /// A delete.
     pub fn delete(order: Order, stamp: Stamp) -> Self {
-        Self::start(order, true, stamp, Request::InsertTombstone)
+        Self::start(order, Kind::Delete, stamp)
     }
 
-    fn start(order: Order, deletes: bool, stamp: Stamp, first: Request) -> Self {
+    fn start(order: Order, kind: Kind, stamp: Stamp) -> Self {
         Self {
             order,
-            deletes,
+            kind,
             stamp,
-            step: Step::Ask(first),
+            step: Step::Ask(kind.usual_first()),
             rounds: 0,
             conflict: false,
             tombstone_stood: false,
         }
     }
 
-    /// Sets what a put asks first, as long as nothing of it was asked.
+    /// Sets what the write asks first, as long as nothing of it was asked.
     pub fn expect(&mut self, expected: Expected) {
-        if self.rounds == 0
-            && let Step::Ask(first @ (Request::ReplaceIfOlder | Request::Insert(_))) =
-                &mut self.step
-        {
-            *first = match expected {
-                Expected::Item => Request::ReplaceIfOlder,
-                Expected::Nothing => insert(self.deletes),
+        if self.rounds > 0 {
+            return;
+        }
+        if let Step::Ask(first) = &mut self.step {
+            *first = match (expected, self.kind) {
+                (Expected::NothingToDo, _) => Request::Look,
+                (Expected::Nothing, Kind::Put | Kind::CheckedPut) => self.kind.insert(),
+                (Expected::Item | Expected::Nothing, kind) => kind.usual_first(),
             };
         }
     }
@@ -175,6 +219,7 @@ impl Write {
         let Step::Ask(request) = &self.step else { return };
         let is_last_round = self.rounds == MAX_ROUNDS;
         let next = match (request, answer) {
+            (Request::Look, answer) => self.after_look(answer),
             (Request::ReplaceIfOlder | Request::Insert(_) | Request::ReplaceSeen(_), answer) => {
                 self.after_put(answer)
             }
@@ -193,12 +238,45 @@ impl Write {
         };
     }
 
+    /// States only move forward, so what stood at some time stands or something newer does: that may make the write
+    /// needless, and says nothing else. Which request goes next is a guess again.
+    fn after_look(&self, answer: Answer) -> Step {
+        let Answer::Looked(Some(Shown { item, tombstone })) = answer else {
+            return Step::Ask(self.kind.usual_first());
+        };
+        let by_item = match &item {
+            Some(Seen::Stamped(sink)) => self.needless_after(&sink.stamp),
+            Some(Seen::Unstamped) | None => None,
+        };
+        // The delete of an equal tombstone may have been killed before it removed the item.
+        let by_tombstone = tombstone.as_ref().and_then(|it| self.needless_after(it));
+        let by_tombstone = by_tombstone.filter(|landed| *landed == Landed::Stale);
+        if let Some(landed) = by_item.or(by_tombstone) {
+            return Step::Done(landed);
+        }
+        Step::Ask(match self.kind {
+            Kind::Delete if tombstone.is_some() => Request::ReplaceTombstoneIfOlder,
+            Kind::Put | Kind::CheckedPut if item.is_none() => self.kind.insert(),
+            kind => kind.usual_first(),
+        })
+    }
+
+    /// How the write ends if this stands or something newer. Where lineages meet, or an offset was passed, "newer" has
+    /// to be told from what stands now.
+    fn needless_after(&self, shown: &Stamp) -> Option<Landed> {
+        match compare(self.order, shown, &self.stamp) {
+            Comparison { verdict: Verdict::Duplicate, conflict: false } => Some(Landed::Duplicate),
+            Comparison { verdict: Verdict::Stale, conflict: false } => Some(Landed::Stale),
+            _ => None,
+        }
+    }
+
     fn after_put(&mut self, answer: Answer) -> Step {
         match answer {
             Answer::Applied => Step::Done(Landed::Written),
-            Answer::Refused(None) => Step::Ask(insert(self.deletes)),
+            Answer::Refused(None) => Step::Ask(self.kind.insert()),
             // The statement is the cheapest way to learn what stands there.
-            Answer::Exists => Step::Ask(Request::ReplaceIfOlder),
+            Answer::Exists | Answer::Looked(_) => Step::Ask(Request::ReplaceIfOlder),
             Answer::Refused(Some(seen)) => self.judge_item(seen, Request::ReplaceSeen),
             Answer::TombstoneRefused(None) => {
                 Step::Ask(Request::Insert(TombstoneCheck::AbsentOrOlder))
@@ -215,7 +293,7 @@ impl Write {
             Answer::Applied => Step::Ask(Request::RemoveIfOlder),
             Answer::Exists => Step::Ask(Request::ReplaceTombstoneIfOlder),
             // Its time to live ended in between.
-            Answer::Refused(_) | Answer::TombstoneRefused(None) => {
+            Answer::Refused(_) | Answer::TombstoneRefused(None) | Answer::Looked(_) => {
                 Step::Ask(Request::InsertTombstone)
             }
             Answer::TombstoneRefused(Some(tombstone)) => {
@@ -239,6 +317,7 @@ impl Write {
                 Step::Done(if self.tombstone_stood { Landed::Duplicate } else { Landed::Deleted })
             }
             Answer::Refused(Some(seen)) => self.judge_item(seen, Request::RemoveSeen),
+            Answer::Looked(_) => Step::Ask(Request::RemoveIfOlder),
         }
     }
 
@@ -255,11 +334,6 @@ impl Write {
         self.conflict |= conflict;
         verdict
     }
-}
-
-/// The first insert of a write: in a sink with deletes it checks the tombstone.
-fn insert(deletes: bool) -> Request {
-    Request::Insert(if deletes { TombstoneCheck::AbsentOrOlder } else { TombstoneCheck::None })
 }
 
 fn next_step(verdict: Verdict, compare_and_set: impl FnOnce() -> Request) -> Step {

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use aws_sdk_dynamodb::types::AttributeValue;
 use memchr::memchr2;
 
+use super::Found;
 use crate::stored::{Attributes, STATE_ATTRIBUTES};
 
 /// Why a statement or an action of a transaction failed. What the answer does not say is empty.
@@ -52,6 +53,61 @@ pub(super) fn statements(body: &[u8]) -> Option<Vec<Option<PartError>>> {
     })?;
     answer.finish()?;
     Some(statements)
+}
+
+/// What a look found; none where the text is no answer to one.
+pub(super) fn found(body: &[u8]) -> Option<Found> {
+    let mut found = Found::default();
+    let mut answer = Scanner::new(body);
+    answer.members(|name, answer| match name {
+        "Responses" => answer.members(|table, answer| {
+            let found = found.tables.entry(table.to_owned()).or_default();
+            answer.elements(|answer| {
+                let (key, attributes) = keyed_attributes(answer)?;
+                found.items.insert(key, attributes);
+                Some(())
+            })
+        }),
+        "UnprocessedKeys" if !answer.is_null() => answer.members(|table, answer| {
+            let found = found.tables.entry(table.to_owned()).or_default();
+            answer.members(|name, answer| match name {
+                "Keys" => answer.elements(|answer| {
+                    found.unprocessed.insert(keyed_attributes(answer)?.0);
+                    Some(())
+                }),
+                _ => answer.skip(),
+            })
+        }),
+        "ConsumedCapacity" if !answer.is_null() => answer.elements(|answer| {
+            answer.members(|name, answer| match name {
+                "CapacityUnits" => {
+                    found.read_units += answer.number()?;
+                    Some(())
+                }
+                _ => answer.skip(),
+            })
+        }),
+        _ => answer.skip(),
+    })?;
+    answer.finish()?;
+    Some(found)
+}
+
+/// An item's partition key, which is its sort key too, and the attributes that say which state it holds.
+fn keyed_attributes(answer: &mut Scanner<'_>) -> Option<(String, Attributes)> {
+    let (mut key, mut attributes) = (None, Attributes::new());
+    answer.members(|name, answer| {
+        if name == "PK" {
+            let AttributeValue::S(text) = state_value(answer)? else { return None };
+            key = Some(text);
+        } else if STATE_ATTRIBUTES.contains(&name) {
+            attributes.insert(name.to_owned(), state_value(answer)?);
+        } else {
+            answer.skip()?;
+        }
+        Some(())
+    })?;
+    Some((key?, attributes))
 }
 
 /// Whether the text is a JSON object, as every answer is.
@@ -188,6 +244,13 @@ impl<'a> Scanner<'a> {
         self.take(b']')
     }
 
+    fn number(&mut self) -> Option<f64> {
+        self.peek();
+        let start = self.at;
+        self.skip()?;
+        str::from_utf8(&self.json[start..self.at]).ok()?.parse().ok()
+    }
+
     /// A string, decoded; null counts as an empty one.
     fn text(&mut self) -> Option<String> {
         if self.is_null() {
@@ -259,6 +322,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
+    use crate::dynamodb::Unprocessed;
 
     /// Attributes in the order of their names.
     fn show(item: Option<&Attributes>) -> String {
@@ -342,6 +406,50 @@ mod tests {
             expect!["`` `` {_sink=`x` partition=0 version=`01`}"],
         );
         p(r#"{"Item":{"_sink":7}}"#, expect!["unreadable"]);
+    }
+
+    #[test]
+    #[expect(clippy::needless_pass_by_value, reason = "`expect!` is written in place")]
+    fn a_look_finds_states_by_table_and_key() {
+        /// Shows what is found under `k` in table `t`, and the read units.
+        #[track_caller]
+        fn check(body: &str, expected: Expect) {
+            let shown = match found(body.as_bytes()) {
+                Some(found) => {
+                    let of_key = match found.of("t", "k") {
+                        Ok(item) => show(item),
+                        Err(Unprocessed) => "not known".to_owned(),
+                    };
+                    format!("{of_key}, {} read units", found.read_units)
+                }
+                None => "unreadable".to_owned(),
+            };
+            expected.assert_eq(&shown);
+        }
+
+        check(
+            r#"{"Responses":{"u":[{"PK":{"S":"k"},"version":{"S":"2"}}],"t":[{"SK":{"S":"j"},"PK":{"S":"j"}},
+                {"_sink":{"M":{"version":{"S":"1"}}},"SK":{"S":"k"},"PK":{"S":"k"},"other":{"L":[{}]}}]},
+                "UnprocessedKeys":{},"ConsumedCapacity":[{"TableName":"t","CapacityUnits":1.5},{"CapacityUnits":2}]}"#,
+            expect!["{_sink={version=`1`}}, 3.5 read units"],
+        );
+        check(r#"{"Responses":{"t":[{"PK":{"S":"k"}}]}}"#, expect!["{}, 0 read units"]);
+        check(r#"{"Responses":{"t":[]}}"#, expect!["no item, 0 read units"]);
+        check(
+            r#"{"Responses":{"t":[]},"UnprocessedKeys":{"t":{"Keys":[{"PK":{"S":"k"},"SK":{"S":"k"}}],"ConsistentRead":false}}}"#,
+            expect!["not known, 0 read units"],
+        );
+        check(
+            r#"{"UnprocessedKeys":{"t":{"Keys":[{"PK":{"S":"j"}}]}},"ConsumedCapacity":null}"#,
+            expect!["no item, 0 read units"],
+        );
+        check(r#"{"Responses":{"u":[]}}"#, expect!["not known, 0 read units"]);
+        check("{}", expect!["not known, 0 read units"]);
+        check(r#"{"Responses":{"t":[{"SK":{"S":"k"}}]}}"#, expect!["unreadable"]);
+        check(r#"{"Responses":{"t":[{"PK":{"N":"7"}}]}}"#, expect!["unreadable"]);
+        check(r#"{"Responses":[]}"#, expect!["unreadable"]);
+        check(r#"{"ConsumedCapacity":[{"CapacityUnits":"x"}]}"#, expect!["unreadable"]);
+        check(r#"{"Responses":{}} x"#, expect!["unreadable"]);
     }
 
     #[test]

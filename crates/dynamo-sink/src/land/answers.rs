@@ -7,14 +7,15 @@ use std::{
 };
 
 use super::{
-    Asked, Landing,
+    Landing,
     job::{Doubt, Flight, JobId, Work},
     table::{Route, Table},
 };
 use crate::{
     backoff::{delay, fault_delay},
     chain::Fate,
-    dynamodb::{PartReply, Reply, Trouble, chain as chain_of_causes},
+    dynamodb::{Found, PartReply, Reply, Trouble, chain as chain_of_causes},
+    learnt::Asked,
     sink::Rejection,
     stored::{self, Attributes, Foreign},
     wire::{Operation, Transport},
@@ -35,9 +36,10 @@ impl Landing<'_> {
             self.lanes[route as usize].groups_in_flight -= 1;
         }
         for &table in route.tables() {
-            self.health[table as usize].in_flight -= 1;
+            self.health[table as usize].ended(result.is_ok());
         }
         match result {
+            result if route == Route::Looks => self.take_look(&jobs, result),
             Ok(reply) => {
                 self.take_reply(&jobs, operation, reply);
                 for &table in route.tables() {
@@ -70,6 +72,32 @@ impl Landing<'_> {
         }
     }
 
+    /// Whatever a look does not show goes the usual way, so that none ever holds up a write.
+    fn take_look(&mut self, jobs: &[JobId], result: Result<Reply, Trouble>) {
+        let found = match result {
+            Ok(Reply::Found(found)) => found,
+            Ok(_) => Found::default(),
+            Err(trouble) => {
+                let is_lasting = matches!(trouble, Trouble::Fault { .. } | Trouble::Invalid { .. });
+                if is_lasting {
+                    let cause = chain_of_causes(&trouble);
+                    tracing::warn!(cause, "what a replay would change is not looked at first");
+                }
+                self.report.retries += 1;
+                self.report.throttles += u64::from(matches!(trouble, Trouble::Throttled));
+                self.context.learnt.look_failed(is_lasting);
+                Found::default()
+            }
+        };
+        self.report.read_units += found.read_units;
+        for &id in jobs {
+            let Work::Write { key, .. } = &self.jobs[id].work else { continue };
+            let shown = self.context.wire.shown(&found, key);
+            self.report.looked += usize::from(shown.is_some());
+            self.answer(id, Answer::Looked(shown));
+        }
+    }
+
     fn take_reply(&mut self, jobs: &[JobId], operation: Operation, reply: Reply) {
         match reply {
             Reply::Applied => {
@@ -84,6 +112,8 @@ impl Landing<'_> {
                     self.refused(id, found.as_ref());
                 }
             }
+            // It is none to what was asked.
+            Reply::Found(_) => self.send_alone(jobs),
             // Which answer is whose can't be told.
             Reply::Statements(parts) if parts.len() != jobs.len() => self.send_alone(jobs),
             Reply::Cancelled(reasons) if reasons.len() != 2 * jobs.len() => {
@@ -148,7 +178,7 @@ impl Landing<'_> {
     /// Remembers that DynamoDB took a job's present request, whatever its condition came to.
     fn accepted(&mut self, id: JobId, operation: Operation) {
         if let Some(request) = self.asked(id) {
-            self.context.accepted.insert((request, operation));
+            self.context.learnt.accepted.insert((request, operation));
         }
     }
 
@@ -202,8 +232,10 @@ impl Landing<'_> {
         job.begin_anew();
         match &mut job.work {
             Work::Write { chain, .. } => {
-                if let Some((_, request)) = chain.request() {
-                    self.context.novelty.observe(request, &answer);
+                let mut is_delete = false;
+                if let Some((candidate, request)) = chain.request() {
+                    is_delete = candidate.is_delete;
+                    self.context.learnt.observe(request, &answer);
                     let shows_nothing =
                         matches!(answer, Answer::Refused(None) | Answer::TombstoneRefused(None));
                     let is_insert =
@@ -216,6 +248,7 @@ impl Landing<'_> {
                 let decided = chain.answer(answer);
                 job.is_alone &= decided.is_empty();
                 for decided in &decided {
+                    self.context.learnt.observe_end(decided, is_delete);
                     if decided.fate == Fate::Failed {
                         self.report
                             .failures
@@ -306,7 +339,7 @@ impl Landing<'_> {
     fn is_taken_of_others(&self, id: JobId, operation: Operation) -> bool {
         let Some(asked) = self.asked(id) else { return false };
         let operations = [Some(operation), self.jobs[id].refused_by];
-        operations.iter().flatten().any(|it| self.context.accepted.contains(&(asked, *it)))
+        operations.iter().flatten().any(|it| self.context.learnt.accepted.contains(&(asked, *it)))
     }
 
     fn invalid(&mut self, id: JobId, at: Table, message: String, is_records_fault: bool) {

@@ -22,6 +22,8 @@ impl Table {
 /// A way that requests go; those of different ways don't wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
+    /// What reads, and changes nothing.
+    Looks,
     Items,
     /// Inserts that check a tombstone too.
     Inserts,
@@ -31,11 +33,12 @@ pub(super) enum Route {
 
 impl Route {
     /// All of them, in the order in which they are served.
-    pub(super) const ALL: [Self; 4] =
-        [Self::Items, Self::Inserts, Self::Tombstones, Self::Quarantine];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Looks, Self::Items, Self::Inserts, Self::Tombstones, Self::Quarantine];
 
     pub(super) fn of(request: &Request) -> Self {
         match request {
+            Request::Look => Self::Looks,
             Request::Insert(TombstoneCheck::AbsentOrOlder | TombstoneCheck::Exactly(_)) => {
                 Self::Inserts
             }
@@ -50,10 +53,11 @@ impl Route {
         }
     }
 
-    /// The tables that it asks for something, the one that it writes first.
+    /// The tables that it asks for something, the one that it writes first. A look's other table, the tombstones', has
+    /// no part in how wide it goes.
     pub(super) fn tables(self) -> &'static [Table] {
         match self {
-            Self::Items => &[Table::Items],
+            Self::Looks | Self::Items => &[Table::Items],
             Self::Inserts => &[Table::Items, Table::Tombstones],
             Self::Tombstones => &[Table::Tombstones],
             Self::Quarantine => &[Table::Quarantine],
@@ -65,7 +69,7 @@ impl Route {
 #[derive(Debug)]
 pub(super) struct Health {
     pub(super) in_flight: usize,
-    concurrency: Concurrency,
+    pub(super) concurrency: Concurrency,
     fault: Option<Fault>,
 }
 
@@ -81,8 +85,8 @@ struct Fault {
 }
 
 impl Health {
-    pub(super) fn new(max_concurrency: usize) -> Self {
-        Self { in_flight: 0, concurrency: Concurrency::new(max_concurrency), fault: None }
+    pub(super) fn new(concurrency: Concurrency) -> Self {
+        Self { in_flight: 0, concurrency, fault: None }
     }
 
     /// Whether a request may start now. A fault is asked about by one request at a time.
@@ -126,9 +130,16 @@ impl Health {
         }
     }
 
+    /// A request came back, and was taken or not.
+    pub(super) fn ended(&mut self, is_taken: bool) {
+        if is_taken {
+            self.concurrency.succeeded(self.in_flight);
+        }
+        self.in_flight -= 1;
+    }
+
     /// An answer at `now` was taken: if it blamed nothing, a fault is over.
     pub(super) fn answered(&mut self, now: Instant) {
-        self.concurrency.succeeded();
         if self.fault.as_ref().is_some_and(|fault| fault.shown_at != now) {
             self.fault = None;
         }
@@ -149,7 +160,7 @@ mod tests {
     fn a_fault_is_asked_about_by_one_request_at_a_time() {
         let start = Instant::now();
         let after = |millis| start + Duration::from_millis(millis);
-        let mut health = Health::new(8);
+        let mut health = Health::new(Concurrency::new(8));
         let blame = |health: &mut Health, millis: u64, cause: &str| {
             let ask_at = |question| after(millis + 50 * u64::from(question));
             health.blame(after(millis), ask_at, || cause.to_owned());
@@ -171,7 +182,7 @@ mod tests {
         assert_eq!(health.fault(), Some((start, "first")));
         health.answered(after(170));
         assert_eq!((health.fault(), health.ask_at()), (None, None));
-        health.in_flight = 7;
+        health.in_flight = 2;
         assert!(health.admits(after(170)));
     }
 }

@@ -64,7 +64,7 @@ fn defaults_serve_where_nothing_is_required() {
         epoch: 0,
         response_mode: ResponseMode::Batch,
         statements_per_request: 25,
-        max_concurrency: 8,
+        max_concurrency: 64,
         tombstone_retention: Some(days(365)),
         quarantine_retention: Some(days(90)),
         keep_connect_schema: false,
@@ -194,28 +194,10 @@ fn numbers_have_bounds() {
     check(
         DYNAMODB_MAX_CONCURRENCY,
         |settings| settings.max_concurrency,
-        &[("", 8), ("1", 1), ("256", 256)],
+        &[("", 64), ("1", 1), ("256", 256)],
         &["0", "257", "8.0", "eight"],
         "a whole number from 1 to 256",
     );
-}
-
-#[test]
-fn single_item_calls_have_more_in_flight() {
-    #[track_caller]
-    fn check(statements: &str, concurrency: &str, expected: usize) {
-        let changes = [
-            (DYNAMODB_STATEMENTS_PER_REQUEST, statements),
-            (DYNAMODB_MAX_CONCURRENCY, concurrency),
-        ];
-        assert_eq!(read(&WITHOUT_DELETES, &changes).unwrap().max_concurrency, expected);
-    }
-
-    check("", "", 8);
-    check("2", "", 8);
-    check("1", "", 32);
-    check("1", "8", 8);
-    check("25", "32", 32);
 }
 
 #[test]

@@ -1,0 +1,318 @@
+//! What an environment learns from DynamoDB's answers and keeps between invocations. A wrong guess costs a request.
+
+use std::{collections::HashSet, mem::Discriminant};
+
+use serde_json::{Value, json};
+
+use crate::{
+    backoff::Concurrency,
+    chain::{Decided, Fate},
+    wire::Operation,
+    write::{Answer, Expected, Landed, Request, Shown},
+};
+
+/// The share of new keys from which on inserting first is the cheaper order, where each insert is refused by itself. A
+/// wrong guess costs a request either way; it is above a half since a refused insert is charged by the size of the item
+/// that stands there, a refused replacement of nothing one unit.
+const NEW_BY_STATEMENTS: f64 = 0.6;
+
+/// The same where inserts share transactions: one key that is not new cancels its whole transaction, which is charged
+/// and sent again.
+const NEW_BY_TRANSACTIONS: f64 = 0.996;
+
+/// How many write units one read unit costs, see <https://aws.amazon.com/dynamodb/pricing/>.
+const READ_UNIT: f64 = 0.2;
+
+/// How much more a look must save than it costs: it takes a request and its time, too.
+const LEAST_GAIN: f64 = 2.0;
+
+/// What an environment has learnt.
+#[derive(Debug)]
+pub(crate) struct Learnt {
+    has_deletes: bool,
+    may_look: bool,
+    /// The share of keys that are new to the table.
+    new: Share,
+    /// The share of records that change nothing, as a look can tell.
+    needless: Share,
+    /// What DynamoDB has taken of some record. What it then refuses of another is that record's fault.
+    pub(crate) accepted: HashSet<(Asked, Operation)>,
+    /// How many requests each table takes at once.
+    pub(crate) concurrency: [Concurrency; 3],
+}
+
+/// The kind of a request, and with it the table.
+pub(crate) type Asked = Discriminant<Request>;
+
+impl Learnt {
+    /// What an environment takes its records for at its start: new states of known keys, as in normal operation.
+    pub(crate) fn new(has_deletes: bool, may_look: bool, max_concurrency: usize) -> Self {
+        Self {
+            has_deletes,
+            may_look,
+            new: Share::new(if has_deletes { 128.0 } else { 64.0 }),
+            needless: Share::new(64.0),
+            accepted: HashSet::new(),
+            concurrency: [(); 3].map(|()| Concurrency::new(max_concurrency)),
+        }
+    }
+
+    /// What the next write is expected to find, where its item has so many bytes; none for a delete.
+    pub(crate) fn expected(&self, item_size: usize) -> Expected {
+        let least_new = if self.has_deletes { NEW_BY_TRANSACTIONS } else { NEW_BY_STATEMENTS };
+        if self.may_look
+            && self.needless.of_one * refusal(item_size) > LEAST_GAIN * self.look(item_size)
+        {
+            Expected::NothingToDo
+        } else if self.new.of_one >= least_new {
+            Expected::Nothing
+        } else {
+            Expected::Item
+        }
+    }
+
+    /// What a look costs in write units: half a read unit for each 4 KB of the item, and one half for the tombstone.
+    fn look(&self, item_size: usize) -> f64 {
+        let reads = units(item_size, 4096) + f64::from(u8::from(self.has_deletes));
+        reads / 2.0 * READ_UNIT
+    }
+
+    /// Takes what an answer says of the key.
+    pub(crate) fn observe(&mut self, request: &Request, answer: &Answer) {
+        let is_new = match (request, answer) {
+            (Request::ReplaceIfOlder, Answer::Refused(None))
+            | (Request::Insert(_), Answer::Applied | Answer::TombstoneRefused(_)) => true,
+            (Request::ReplaceIfOlder, Answer::Applied | Answer::Refused(Some(_)))
+            | (Request::Insert(_), Answer::Exists | Answer::Refused(Some(_)))
+            | (Request::Look, Answer::Looked(Some(Shown { item: Some(_), .. }))) => false,
+            _ => return,
+        };
+        self.new.observe(is_new);
+    }
+
+    /// Takes how a write ended.
+    pub(crate) fn observe_end(&mut self, decided: &Decided, is_delete: bool) {
+        let is_needless = match decided.fate {
+            // A duplicate delete has an equal tombstone, by which a look decides nothing.
+            Fate::Landed(Landed::Duplicate) => !is_delete,
+            // Nor does it by a state of another lineage.
+            Fate::Landed(Landed::Stale) => !decided.conflict,
+            Fate::Landed(_) => false,
+            Fate::Superseded | Fate::Unwritable | Fate::Failed => return,
+        };
+        self.needless.observe(is_needless);
+    }
+
+    /// A look did not come about. Where that lasts, as without the permission, there is none again; else it is to be
+    /// learnt once more that looking pays.
+    pub(crate) fn look_failed(&mut self, is_lasting: bool) {
+        self.needless.of_one = 0.0;
+        self.may_look &= !is_lasting;
+    }
+
+    /// All of it, as it is logged; `tables` are the tables' names in the order of their widths.
+    pub(crate) fn describe(&self, tables: [&str; 3]) -> Value {
+        let widths: Vec<Value> = tables
+            .iter()
+            .zip(&self.concurrency)
+            .map(|(table, concurrency)| json!({"table": table, "concurrency": concurrency.width()}))
+            .collect();
+        json!({
+            "newKeys": percent(self.new.of_one),
+            "needless": percent(self.needless.of_one),
+            "mayLook": self.may_look,
+            "tables": widths,
+        })
+    }
+}
+
+/// What a refused write is charged for an item of so many bytes, in write units.
+fn refusal(item_size: usize) -> f64 {
+    units(item_size, 1024)
+}
+
+/// How many units of so many bytes each are charged for an item; one for none.
+fn units(item_size: usize, unit: usize) -> f64 {
+    u32::try_from(item_size.div_ceil(unit)).map_or(f64::MAX, f64::from).max(1.0)
+}
+
+fn percent(share: f64) -> f64 {
+    (share * 100.0).round()
+}
+
+/// A share of what was observed, of which the recent weighs more.
+#[derive(Debug)]
+struct Share {
+    of_one: f64,
+    observed: f64,
+    /// How many observations count in the long run.
+    memory: f64,
+}
+
+impl Share {
+    fn new(memory: f64) -> Self {
+        Self { of_one: 0.0, observed: 0.0, memory }
+    }
+
+    /// The first observations are a plain mean, so that the first requests of a replay or a load are enough.
+    fn observe(&mut self, is_so: bool) {
+        self.observed = (self.observed + 1.0).min(self.memory);
+        self.of_one += (f64::from(u8::from(is_so)) - self.of_one) / self.observed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write::{Seen, TombstoneCheck};
+
+    const INSERT: Request = Request::Insert(TombstoneCheck::None);
+
+    fn learnt(has_deletes: bool) -> Learnt {
+        Learnt::new(has_deletes, true, 8)
+    }
+
+    #[test]
+    fn what_most_keys_were_is_expected_of_the_next() {
+        /// Observes so many new and known keys in turn, and says what is expected then.
+        #[track_caller]
+        fn check(has_deletes: bool, keys: &[(usize, bool)], expected: Expected) {
+            let mut learnt = learnt(has_deletes);
+            for &(count, is_new) in keys {
+                let answer = if is_new { Answer::Applied } else { Answer::Exists };
+                for _ in 0..count {
+                    learnt.observe(&INSERT, &answer);
+                }
+            }
+            assert_eq!(learnt.expected(0), expected, "{keys:?} {learnt:?}");
+        }
+
+        check(false, &[], Expected::Item);
+        check(false, &[(1, true)], Expected::Nothing);
+        check(false, &[(25, true), (25, false)], Expected::Item);
+        check(false, &[(25, false), (25, true)], Expected::Item);
+        check(false, &[(25, false), (60, true)], Expected::Nothing);
+        check(false, &[(2000, true), (25, false)], Expected::Nothing);
+        check(false, &[(2000, true), (50, false)], Expected::Item);
+        check(true, &[(25, true)], Expected::Nothing);
+        check(true, &[(74, true), (1, false)], Expected::Item);
+        check(true, &[(2000, true), (1, false)], Expected::Item);
+        check(true, &[(2000, true), (1, false), (400, true)], Expected::Nothing);
+    }
+
+    #[test]
+    fn it_is_looked_where_that_costs_less_than_half_of_what_it_saves() {
+        /// After so many records of a hundred that change nothing.
+        #[track_caller]
+        fn check(has_deletes: bool, needless: usize, item_size: usize, is_looked: bool) {
+            let mut learnt = learnt(has_deletes);
+            for record in 0..100 {
+                let fate = if record < needless { Landed::Duplicate } else { Landed::Written };
+                learnt.observe_end(&decided(Fate::Landed(fate), false), false);
+                learnt.observe(&Request::ReplaceIfOlder, &Answer::Applied);
+            }
+            let expected = if is_looked { Expected::NothingToDo } else { Expected::Item };
+            assert_eq!(learnt.expected(item_size), expected, "{needless} {item_size} {learnt:?}");
+        }
+
+        check(false, 0, 4096, false);
+        check(false, 4, 4096, false);
+        check(false, 60, 1024, true);
+        check(false, 60, 0, true);
+        check(true, 60, 0, true);
+        check(true, 100, 400 * 1024, true);
+
+        let mut unable = Learnt::new(false, false, 8);
+        unable.observe_end(&decided(Fate::Landed(Landed::Duplicate), false), false);
+        assert_eq!(unable.expected(1024), Expected::Item);
+    }
+
+    #[test]
+    fn the_price_of_a_look_is_by_reads_and_of_a_refusal_by_writes() {
+        #[track_caller]
+        fn check(has_deletes: bool, item_size: usize, look: f64, refused: f64) {
+            let prices = [learnt(has_deletes).look(item_size), refusal(item_size)];
+            let close = |(found, expected): (f64, f64)| (found - expected).abs() < 1e-9;
+            assert!(prices.into_iter().zip([look, refused]).all(close), "{prices:?}");
+        }
+
+        check(false, 0, 0.1, 1.0);
+        check(false, 1024, 0.1, 1.0);
+        check(false, 1025, 0.1, 2.0);
+        check(false, 4097, 0.2, 5.0);
+        check(true, 1024, 0.2, 1.0);
+        check(true, 400 * 1024, 10.1, 400.0);
+    }
+
+    #[test]
+    fn a_look_that_fails_is_learnt_again_or_never() {
+        let mut learnt = learnt(false);
+        let duplicate = decided(Fate::Landed(Landed::Duplicate), false);
+        let mut expected_after = |is_lasting| {
+            learnt.observe_end(&duplicate, false);
+            assert_eq!(learnt.expected(1024), Expected::NothingToDo);
+            learnt.look_failed(is_lasting);
+            let forgotten = learnt.expected(1024);
+            (0..100).for_each(|_| learnt.observe_end(&duplicate, false));
+            (forgotten, learnt.expected(1024))
+        };
+        assert_eq!(expected_after(false), (Expected::Item, Expected::NothingToDo));
+        assert_eq!(expected_after(true), (Expected::Item, Expected::Item));
+    }
+
+    fn decided(fate: Fate, conflict: bool) -> Decided {
+        Decided { record: 0, fate, conflict }
+    }
+
+    #[test]
+    fn each_end_says_whether_a_look_would_have_saved_it() {
+        #[track_caller]
+        fn check(fate: Fate, conflict: bool, is_delete: bool, is_needless: Option<bool>) {
+            let mut learnt = learnt(true);
+            learnt.needless = Share { of_one: 0.5, observed: 9.0, memory: 64.0 };
+            learnt.observe_end(&decided(fate, conflict), is_delete);
+            assert_eq!(moved(&learnt.needless), is_needless, "{fate:?} {conflict} {is_delete}");
+        }
+
+        check(Fate::Landed(Landed::Duplicate), false, false, Some(true));
+        check(Fate::Landed(Landed::Duplicate), false, true, Some(false));
+        check(Fate::Landed(Landed::Stale), false, true, Some(true));
+        check(Fate::Landed(Landed::Stale), true, false, Some(false));
+        check(Fate::Landed(Landed::Regression), false, false, Some(false));
+        check(Fate::Landed(Landed::Written), false, false, Some(false));
+        check(Fate::Superseded, false, false, None);
+        check(Fate::Failed, false, false, None);
+        check(Fate::Unwritable, false, false, None);
+    }
+
+    #[test]
+    fn each_answer_says_whether_the_key_was_new() {
+        #[track_caller]
+        fn check(request: &Request, answer: &Answer, is_new: Option<bool>) {
+            let mut learnt = learnt(false);
+            learnt.new = Share { of_one: 0.5, observed: 9.0, memory: 64.0 };
+            learnt.observe(request, answer);
+            assert_eq!(moved(&learnt.new), is_new, "{request:?} {answer:?}");
+        }
+
+        let shown = |item| Answer::Looked(Some(Shown { item, tombstone: None }));
+        let seen = || Answer::Refused(Some(Seen::Unstamped));
+        check(&Request::ReplaceIfOlder, &Answer::Applied, Some(false));
+        check(&Request::ReplaceIfOlder, &seen(), Some(false));
+        check(&Request::ReplaceIfOlder, &Answer::Refused(None), Some(true));
+        check(&INSERT, &Answer::Applied, Some(true));
+        check(&INSERT, &Answer::TombstoneRefused(None), Some(true));
+        check(&INSERT, &Answer::Exists, Some(false));
+        check(&INSERT, &seen(), Some(false));
+        check(&Request::InsertTombstone, &Answer::Applied, None);
+        check(&Request::RemoveIfOlder, &Answer::Refused(None), None);
+        check(&Request::Look, &shown(Some(Seen::Unstamped)), Some(false));
+        check(&Request::Look, &shown(None), None);
+        check(&Request::Look, &Answer::Looked(None), None);
+    }
+
+    /// Whether a share of a half has become more; none if it is still one.
+    fn moved(share: &Share) -> Option<bool> {
+        ((share.of_one - 0.5).abs() > 0.0).then_some(share.of_one > 0.5)
+    }
+}
