@@ -22,7 +22,7 @@ use crate::{
 const CONNECTIONS: usize = 8;
 const RECORDS: usize = 50;
 
-/// Opens eight connections, waits, lets all that there are go dead, and sends an event with so many records; says how
+/// Opens at least eight connections, waits, lets all that there are go dead, and sends an event with so many records; says how
 /// long its batch took, and how many of its requests went to dead connections.
 async fn dead(wait: Duration, records: usize) -> (Duration, usize) {
     let dynamodb = Batch::inserts(0).tables().await;
@@ -42,7 +42,7 @@ async fn dead(wait: Duration, records: usize) -> (Duration, usize) {
                 seatool(&format!("KEY-{number:04}"), 0, offset, Some(&value))
             }))
         };
-    land(&mut handler, &event(0, RECORDS * CONNECTIONS)).await.answer.unwrap();
+    land(&mut handler, &event(0, RECORDS * 3 * CONNECTIONS)).await.answer.unwrap();
     let opened = proxy.requests().iter().map(|request| request.connection).max().unwrap() + 1;
     assert!(opened >= CONNECTIONS, "{opened}");
 
@@ -50,7 +50,7 @@ async fn dead(wait: Duration, records: usize) -> (Duration, usize) {
     dead.store(opened, Ordering::Relaxed);
     let before = proxy.requests().len();
     let start = Instant::now();
-    let landed = land(&mut handler, &event(1000, records)).await;
+    let landed = land(&mut handler, &event(10_000, records)).await;
     let time = start.elapsed();
     landed.answer.unwrap();
     assert_eq!(landed.summary.count(Written), records);

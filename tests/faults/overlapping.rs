@@ -97,16 +97,16 @@ async fn check(
     }
 }
 
-/// Two handlers, each with one request at a time, whose requests wait until they are let through.
+/// Two proxies for a handler each, with one request at a time, which waits until it is let through.
 struct Pair<'a> {
     dynamodb: &'a TestDynamoDb,
     sink: Sink,
-    handlers: [Handler; 2],
+    changes: [(&'a str, &'a str); 2],
     /// Sends without waiting for anything.
     free: Handler,
     words: mpsc::UnboundedReceiver<Word>,
     sender: mpsc::UnboundedSender<Word>,
-    _proxies: [Proxy; 2],
+    proxies: [Proxy; 2],
 }
 
 /// What is heard of the two.
@@ -127,7 +127,7 @@ struct Seen {
 }
 
 impl<'a> Pair<'a> {
-    async fn start(dynamodb: &'a TestDynamoDb, sink: Sink, statements: &str) -> Self {
+    async fn start(dynamodb: &'a TestDynamoDb, sink: Sink, statements: &'a str) -> Self {
         let (sender, words) = mpsc::unbounded_channel();
         let proxy = async |index| {
             let sender = sender.clone();
@@ -141,13 +141,8 @@ impl<'a> Pair<'a> {
         let changes =
             [("DYNAMODB_STATEMENTS_PER_REQUEST", statements), ("DYNAMODB_MAX_CONCURRENCY", "1")];
         let proxies = [proxy(0).await, proxy(1).await];
-        let [first, second] = &proxies;
-        let handlers = [
-            handler(&first.endpoint(), sink, &changes).await,
-            handler(&second.endpoint(), sink, &changes).await,
-        ];
         let free = handler(&dynamodb.endpoint(), sink, &changes).await;
-        Self { dynamodb, sink, handlers, free, words, sender, _proxies: proxies }
+        Self { dynamodb, sink, changes, free, words, sender, proxies }
     }
 
     async fn prepare(&mut self, start: Start, key: &str, first: &Event) {
@@ -169,7 +164,11 @@ impl<'a> Pair<'a> {
         let mut made = Vec::new();
         let mut newest = self.seen(key).version();
         let [first_event, second_event] = events.map(|event| event.json());
-        let Self { handlers: [first, second], words, sender, dynamodb, sink, .. } = self;
+        // New ones each time: what they learn would change what they ask.
+        let [first, second] = &self.proxies;
+        let first = &mut handler(&first.endpoint(), self.sink, &self.changes).await;
+        let second = &mut handler(&second.endpoint(), self.sink, &self.changes).await;
+        let Self { words, sender, dynamodb, sink, .. } = self;
         let land = async |index: usize, handler: &mut Handler, event: &str| {
             let landed = handler.land(event.as_bytes(), Some(TIME)).await.unwrap();
             landed.answer.unwrap();

@@ -72,14 +72,15 @@ async fn answers_that_do_not_come_fail_what_waits_for_them() {
         // Far beyond the deadline, so that only a writer which does not heed it at all comes too late.
         let found = tokio::time::timeout(Duration::from_secs(8), answered).await.unwrap();
 
-        assert_eq!(found.proxy.requests().len(), 8);
+        // As many as an environment starts with.
+        assert_eq!(found.proxy.requests().len(), 3);
         assert_eq!(found.landed.summary.count(Failed), 300);
         assert_eq!(found.landed.answer.unwrap().batch_item_failures.len(), 300);
 
         let mut handler = handler(&found.dynamodb.endpoint(), batch.sink, &[]).await;
         let retried = land(&mut handler, &batch.event).await;
         retried.answer.unwrap();
-        assert_eq!(retried.summary.count(outcome), if outcome == Written { 300 } else { 200 });
+        assert_eq!(retried.summary.count(outcome), if outcome == Written { 300 } else { 75 });
         assert_eq!(retried.summary.count(Failed), 0);
         assert_eq!(contents(&found.dynamodb), batch.contents_without_faults("25").await);
     }
@@ -150,7 +151,7 @@ async fn requests_that_are_swallowed_cost_a_short_time() {
     let batch = Batch::replacements(200);
     let start = Instant::now();
     let rule = |request: &Request| match request.number {
-        0..8 => Act::Silence(Applied::No),
+        0..3 => Act::Silence(Applied::No),
         _ => Act::Pass,
     };
     let found = run(&batch, &[], Some(TIME), rule).await;

@@ -30,7 +30,7 @@ const COOL_DOWN: Duration = Duration::from_millis(100);
 
 /// The requests in flight with which an environment starts: it has no connections yet, and what the first answers say of
 /// the keys decides how the rest is asked for.
-const FIRST_WIDTH: f64 = 3.0;
+pub(crate) const FIRST_WIDTH: usize = 3;
 
 /// The number of requests that may be in flight. It doubles with each wave of answers until it is wide enough, is halved
 /// by throttling, and grows by one with each wave from then on.
@@ -44,7 +44,7 @@ pub(crate) struct Concurrency {
 impl Concurrency {
     pub(crate) fn new(max: usize) -> Self {
         let max = number(max);
-        Self { max, current: FIRST_WIDTH.min(max), reduced_at: None }
+        Self { max, current: number(FIRST_WIDTH).min(max), reduced_at: None }
     }
 
     /// How many requests may be in flight, for a log.

@@ -193,10 +193,13 @@ impl Handler {
             records: &records,
             texts: OnceCell::new(),
         };
+        let offsets = records.iter().map(|record| (record.partition(), record.offset()));
+        let is_redelivered = self.learnt.is_redelivered(offsets);
         let context = Context {
             connection: &self.connection,
             wire: &mut self.wire,
             learnt: &mut self.learnt,
+            is_redelivered,
             statements_per_request: self.settings.statements_per_request,
             quarantine: &quarantine,
             tombstone_expires_at: self

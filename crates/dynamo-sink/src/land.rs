@@ -17,6 +17,7 @@ use self::{
     table::{Health, Route, Table},
 };
 use crate::{
+    backoff::FIRST_WIDTH,
     chain::{Candidate, Chain, Decided},
     connection::Connection,
     dynamodb,
@@ -27,7 +28,7 @@ use crate::{
     trace::RequestSpan,
     version::Stamp,
     wire::{Call, LIST_END, Op, Operation, STATEMENTS_START, TRANSACTION_START, Transport, Wire},
-    write::Request,
+    write::{Expected, Request},
 };
 
 /// DynamoDB's limit on one transaction.
@@ -67,6 +68,8 @@ pub(crate) struct Context<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) wire: &'a mut Wire,
     pub(crate) learnt: &'a mut Learnt,
+    /// Whether some of the records came before.
+    pub(crate) is_redelivered: bool,
     pub(crate) statements_per_request: usize,
     pub(crate) quarantine: &'a Quarantine<'a>,
     /// When a tombstone that is written now expires, in seconds since 1970.
@@ -110,6 +113,7 @@ pub(crate) struct Report {
 /// A fault of the system is asked about until then: it may pass, and records of other tables go on meanwhile.
 pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
     let mut landing = Landing {
+        is_probing: context.is_redelivered && context.learnt.expected(0) != Expected::NothingToDo,
         health: context.learnt.concurrency.clone().map(Health::new),
         context,
         items: batch.items,
@@ -151,6 +155,8 @@ struct Landing<'a> {
     answer_time: Duration,
     /// Drawn and taken for each answer, so that the jobs which shared a request share their next one too.
     jitter: f64,
+    /// Whether what becomes of the first records is awaited: of records that came before it says most of the others.
+    is_probing: bool,
     answered_at: Instant,
     report: Report,
 }
@@ -267,12 +273,14 @@ impl Landing<'_> {
         self.add(Work::Quarantine { record, rejection, position: 0, requests, renews: false });
     }
 
-    /// Puts a job in the queue of its way, unless it has nothing more to ask.
+    /// Puts a job in the queue of its way, unless it has nothing more to ask. What was begun is ended first, since its
+    /// end tells what to expect of the others.
     fn ready(&mut self, id: JobId) {
         let Some((route, transport)) = self.way(id) else { return };
         let lane = &mut self.lanes[route as usize];
         match transport {
             Transport::Single => lane.singles.push_back(id),
+            _ if !self.jobs[id].is_fresh => lane.groups.push_front(id),
             Transport::Look | Transport::Statement | Transport::Transaction => {
                 lane.groups.push_back(id);
             }
@@ -303,7 +311,8 @@ impl Landing<'_> {
 
     /// Starts one request and says how it goes; `None` where there is none to start now.
     fn start_one(&mut self) -> Option<Transport> {
-        if self.report.fault.is_some() {
+        let waits = self.is_probing && self.flights.len() >= FIRST_WIDTH;
+        if waits || self.report.fault.is_some() {
             return None;
         }
         let now = Instant::now();
@@ -335,8 +344,8 @@ impl Landing<'_> {
     /// never sent: those have waited for nothing.
     fn is_group_due(&self, route: Route, now: Instant) -> bool {
         let lane = &self.lanes[route as usize];
-        let Some(&first) = lane.groups.front() else { return false };
-        let is_fresh = route != Route::Inserts && self.jobs[first].is_fresh;
+        let Some(&last) = lane.groups.back() else { return false };
+        let is_fresh = route != Route::Inserts && self.jobs[last].is_fresh;
         is_fresh
             || lane.groups.len() >= self.group_size(route)
             || self.company_until(route).is_none_or(|until| until <= now)

@@ -1,6 +1,9 @@
 //! What an environment learns from DynamoDB's answers and keeps between invocations. A wrong guess costs a request.
 
-use std::{collections::HashSet, mem::Discriminant};
+use std::{
+    collections::{HashMap, HashSet},
+    mem::Discriminant,
+};
 
 use serde_json::{Value, json};
 
@@ -23,6 +26,9 @@ const NEW_BY_TRANSACTIONS: f64 = 0.996;
 /// How many write units one read unit costs, see <https://aws.amazon.com/dynamodb/pricing/>.
 const READ_UNIT: f64 = 0.2;
 
+/// As many as a request brings.
+const LEAST_OBSERVED: f64 = 25.0;
+
 /// How much more a look must save than it costs: it takes a request and its time, too.
 const LEAST_GAIN: f64 = 2.0;
 
@@ -37,6 +43,8 @@ pub(crate) struct Learnt {
     needless: Share,
     /// What DynamoDB has taken of some record. What it then refuses of another is that record's fault.
     pub(crate) accepted: HashSet<(Asked, Operation)>,
+    /// The newest offset that came, by partition.
+    newest: HashMap<i32, i64>,
     /// How many requests each table takes at once.
     pub(crate) concurrency: [Concurrency; 3],
 }
@@ -53,8 +61,20 @@ impl Learnt {
             new: Share::new(if has_deletes { 128.0 } else { 64.0 }),
             needless: Share::new(64.0),
             accepted: HashSet::new(),
+            newest: HashMap::new(),
             concurrency: [(); 3].map(|()| Concurrency::new(max_concurrency)),
         }
+    }
+
+    /// Takes the offsets of a batch, and says whether some of them came before, as in a replay or a retried batch.
+    pub(crate) fn is_redelivered(&mut self, offsets: impl Iterator<Item = (i32, i64)>) -> bool {
+        let mut is_any = false;
+        for (partition, offset) in offsets {
+            let newest = self.newest.entry(partition).or_insert(i64::MIN);
+            is_any |= offset <= *newest;
+            *newest = offset.max(*newest);
+        }
+        is_any
     }
 
     /// What the next write is expected to find, where its item has so many bytes; none for a delete.
@@ -64,7 +84,7 @@ impl Learnt {
             && self.needless.of_one * refusal(item_size) > LEAST_GAIN * self.look(item_size)
         {
             Expected::NothingToDo
-        } else if self.new.of_one >= least_new {
+        } else if self.new.get() >= least_new {
             Expected::Nothing
         } else {
             Expected::Item
@@ -154,6 +174,11 @@ impl Share {
         Self { of_one: 0.0, observed: 0.0, memory }
     }
 
+    /// Few observations say nothing.
+    fn get(&self) -> f64 {
+        if self.observed < LEAST_OBSERVED { 0.0 } else { self.of_one }
+    }
+
     /// The first observations are a plain mean, so that the first requests of a replay or a load are enough.
     fn observe(&mut self, is_so: bool) {
         self.observed = (self.observed + 1.0).min(self.memory);
@@ -188,7 +213,8 @@ mod tests {
         }
 
         check(false, &[], Expected::Item);
-        check(false, &[(1, true)], Expected::Nothing);
+        check(false, &[(24, true)], Expected::Item);
+        check(false, &[(25, true)], Expected::Nothing);
         check(false, &[(25, true), (25, false)], Expected::Item);
         check(false, &[(25, false), (25, true)], Expected::Item);
         check(false, &[(25, false), (60, true)], Expected::Nothing);
@@ -223,7 +249,9 @@ mod tests {
         check(true, 100, 400 * 1024, true);
 
         let mut unable = Learnt::new(false, false, 8);
-        unable.observe_end(&decided(Fate::Landed(Landed::Duplicate), false), false);
+        for _ in 0..100 {
+            unable.observe_end(&decided(Fate::Landed(Landed::Duplicate), false), false);
+        }
         assert_eq!(unable.expected(1024), Expected::Item);
     }
 
@@ -245,11 +273,22 @@ mod tests {
     }
 
     #[test]
+    fn offsets_that_come_again_are_noticed() {
+        let mut learnt = learnt(false);
+        let mut come = |offsets: &[(i32, i64)]| learnt.is_redelivered(offsets.iter().copied());
+        assert!(!come(&[(0, 5), (1, 0), (0, 6)]));
+        assert!(!come(&[(0, 7), (2, -1)]));
+        assert!(come(&[(0, 8), (1, 0)]));
+        assert!(come(&[(0, 7)]));
+        assert!(!come(&[(0, 9), (1, 1)]));
+    }
+
+    #[test]
     fn a_look_that_fails_is_learnt_again_or_never() {
         let mut learnt = learnt(false);
         let duplicate = decided(Fate::Landed(Landed::Duplicate), false);
         let mut expected_after = |is_lasting| {
-            learnt.observe_end(&duplicate, false);
+            (0..100).for_each(|_| learnt.observe_end(&duplicate, false));
             assert_eq!(learnt.expected(1024), Expected::NothingToDo);
             learnt.look_failed(is_lasting);
             let forgotten = learnt.expected(1024);

@@ -244,14 +244,15 @@ impl Write {
         let Answer::Looked(Some(Shown { item, tombstone })) = answer else {
             return Step::Ask(self.kind.usual_first());
         };
-        let by_item = match &item {
-            Some(Seen::Stamped(sink)) => self.needless_after(&sink.stamp),
-            Some(Seen::Unstamped) | None => None,
+        let needless = match (&item, &tombstone) {
+            (Some(Seen::Stamped(sink)), _) => self.needless_after(&sink.stamp),
+            // The delete of an equal tombstone may have been killed before it removed the item.
+            (None, Some(tombstone)) => {
+                self.needless_after(tombstone).filter(|landed| *landed == Landed::Stale)
+            }
+            (Some(Seen::Unstamped), _) | (None, None) => None,
         };
-        // The delete of an equal tombstone may have been killed before it removed the item.
-        let by_tombstone = tombstone.as_ref().and_then(|it| self.needless_after(it));
-        let by_tombstone = by_tombstone.filter(|landed| *landed == Landed::Stale);
-        if let Some(landed) = by_item.or(by_tombstone) {
+        if let Some(landed) = needless {
             return Step::Done(landed);
         }
         Step::Ask(match self.kind {

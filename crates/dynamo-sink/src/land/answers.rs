@@ -247,6 +247,7 @@ impl Landing<'_> {
                 }
                 let decided = chain.answer(answer);
                 job.is_alone &= decided.is_empty();
+                self.is_probing &= decided.is_empty();
                 for decided in &decided {
                     self.context.learnt.observe_end(decided, is_delete);
                     if decided.fate == Fate::Failed {

@@ -24,17 +24,17 @@ impl Table {
 pub(super) enum Route {
     /// What reads, and changes nothing.
     Looks,
-    Items,
     /// Inserts that check a tombstone too.
     Inserts,
+    Items,
     Tombstones,
     Quarantine,
 }
 
 impl Route {
-    /// All of them, in the order in which they are served.
+    /// All of them, in the order in which they are served: what tells of other records first.
     pub(super) const ALL: [Self; 5] =
-        [Self::Looks, Self::Items, Self::Inserts, Self::Tombstones, Self::Quarantine];
+        [Self::Looks, Self::Inserts, Self::Items, Self::Tombstones, Self::Quarantine];
 
     pub(super) fn of(request: &Request) -> Self {
         match request {
