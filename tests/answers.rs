@@ -250,7 +250,7 @@ async fn a_missing_table_is_told_and_quarantines_nothing() {
     };
     let message = |records: &str, code: &str| {
         format!(
-            "{records} records failed, because the system is not set up rightly: DynamoDB answered `{code}`: {words}"
+            "{records} records failed, because something around the function is wrong: DynamoDB answered `{code}`: {words}"
         )
     };
     let event = Event::new([record("A", 0, 1), record("B", 0, 2), record("C", 1, 3)]).json();

@@ -208,8 +208,8 @@ async fn a_thousand_states_of_seatool_share_their_requests() {
     let again = counted.send(&thousand(3, seatool_state(None)), Outcome::Duplicate).await;
     check(&again, &[(STATEMENTS, 120..=120)]);
     // What was deleted since is stale, and a look is enough to tell.
-    let stale = counted.send(&thousand(0, state()), Outcome::Stale).await;
-    check(&stale, &[(STATEMENTS, 3..=8), (LOOK, 16..=20), (TRANSACTION, 1..=4)]);
+    let old = counted.send(&thousand(0, state()), Outcome::Stale).await;
+    check(&old, &[(STATEMENTS, 3..=8), (LOOK, 16..=20), (TRANSACTION, 1..=4)]);
 }
 
 #[tokio::test]

@@ -159,7 +159,7 @@ async fn an_error_is_reported_with_its_type_and_all_its_causes() {
     let invocation =
         function.invoke(Event::new([Record::appian(1, 1, 0, 1, json!({}))]).json()).await.unwrap();
     let expected = format!(
-        "1 of 1 records failed, because the system is not set up rightly: DynamoDB answered \
+        "1 of 1 records failed, because something around the function is wrong: DynamoDB answered \
          `AccessDeniedException`: {message}"
     );
     assert_eq!(function_error(&invocation.answer), ("SystemFault", expected.as_str()));
@@ -263,8 +263,7 @@ async fn a_slow_table_fails_the_batch_before_the_deadline() {
     let slow = function.invoke(event.clone()).await.unwrap();
     let (error_type, message) = function_error(&slow.answer);
     assert_eq!(error_type, "RecordsFailed");
-    let expected = "2 of 2 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-0 offset 1: the time left did \
-                    not do";
+    let expected = "2 of 2 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-0 offset 1: no time was left";
     assert!(message.starts_with(expected), "{message}");
     assert_eq!(counts(&slow), "received 2, failed 2");
 

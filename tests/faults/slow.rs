@@ -26,7 +26,7 @@ async fn without_time_nothing_is_started() {
         assert_eq!(found.proxy.requests().len(), 0);
         assert_eq!(found.landed.summary.count(Failed), batch.expected.len());
         let text = failure(&found.landed);
-        assert!(text.ends_with(" offset 100: the time left did not do"), "{text}");
+        assert!(text.ends_with(" offset 100: no time was left"), "{text}");
 
         let found = run(&batch, &[PARTIAL], Some(time), |_| Act::Pass).await;
         let answer = found.landed.answer.unwrap();
@@ -116,7 +116,7 @@ async fn a_failure_for_lack_of_time_names_what_took_it() {
         assert_eq!(found.landed.summary.count(Failed), 30);
         let text = failure(&found.landed);
         let start = "30 of 30 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-0 \
-                     offset 10000: the time left did not do; the last attempt ended with: ";
+                     offset 10000: no time was left; the last attempt ended with: ";
         assert!(text.starts_with(start) && text.contains(cause), "{text}");
     };
     tokio::join!(
@@ -129,7 +129,7 @@ async fn a_failure_for_lack_of_time_names_what_took_it() {
             "InternalServerError",
         ),
         p(|| Act::Close(Applied::No), "no usable answer from DynamoDB: "),
-        p(|| Act::Silence(Applied::No), "no answer from DynamoDB within "),
+        p(|| Act::Silence(Applied::No), "no answer from DynamoDB in time"),
     );
 }
 

@@ -36,7 +36,7 @@ async fn check_lasting(
         let received = batch.expected.len();
         let failed = received - written;
         let text = format!(
-            "{failed} of {received} records failed, because the system is not set up rightly: {cause}"
+            "{failed} of {received} records failed, because something around the function is wrong: {cause}"
         );
         assert_eq!(failure(&run.landed), text);
         assert!(matches!(run.landed.answer, Err(InvocationError::SystemFault { .. })));

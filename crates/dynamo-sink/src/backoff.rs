@@ -3,25 +3,16 @@
 use std::time::{Duration, Instant};
 
 const FIRST_DELAY: Duration = Duration::from_millis(50);
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
-const LONGEST_FAULT_DELAY: Duration = Duration::from_secs(1);
+/// Short beside an invocation, so that what passes is soon over for the batch too.
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
 /// The delay before retry `attempt` (1 for the first): exponential with full jitter, so that writers who were throttled
 /// together don't come back together. `random` is from 0 up to, not including, 1.
 ///
 /// See <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
 pub(crate) fn delay(attempt: u32, random: f64) -> Duration {
-    jittered(attempt, random, LONGEST_DELAY)
-}
-
-/// As [`delay`], after a fault of the system: those who ask about it are few, and what waits for its end is much.
-pub(crate) fn fault_delay(attempt: u32, random: f64) -> Duration {
-    jittered(attempt, random, LONGEST_FAULT_DELAY)
-}
-
-fn jittered(attempt: u32, random: f64, longest: Duration) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
-    let ceiling = FIRST_DELAY.saturating_mul(1 << doublings).min(longest);
+    let ceiling = FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY);
     ceiling.mul_f64(random.clamp(0.0, 1.0))
 }
 
@@ -86,15 +77,11 @@ mod tests {
     fn delays_double_up_to_a_limit_and_are_jittered() {
         let millis = |attempt, random| delay(attempt, random).as_millis();
         assert_eq!(
-            [1, 2, 3, 7, 8, 1000].map(|attempt| millis(attempt, 1.0)),
-            [50, 100, 200, 3200, 5000, 5000]
+            [1, 2, 3, 5, 6, 1000].map(|attempt| millis(attempt, 1.0)),
+            [50, 100, 200, 800, 1000, 1000]
         );
         assert_eq!(millis(2, 0.0), 0);
         assert_eq!(millis(2, 0.5), 50);
-        assert_eq!(
-            [1, 5, 6, 1000].map(|it| fault_delay(it, 1.0).as_millis()),
-            [50, 800, 1000, 1000]
-        );
     }
 
     /// The most requests that may be in flight now.

@@ -163,11 +163,13 @@ impl Connection {
         timeout: Duration,
     ) -> Result<Answer, Trouble> {
         let Pool { connector, number, .. } = self.pool();
-        let answer = self.exchange(&connector, operation, body);
-        let answer = tokio::time::timeout(timeout, answer).await.unwrap_or_else(|_| {
-            let milliseconds = timeout.as_millis();
-            Err(Trouble::Transient(format!("no answer from DynamoDB within {milliseconds} ms")))
-        });
+        let late = |whose: &str| Trouble::Transient(format!("no answer from {whose} in time"));
+        let caller = tokio::time::timeout(timeout, self.caller()).await;
+        let caller = caller.map_err(|_| late("the provider of AWS credentials"))?;
+        let caller = caller.map_err(|error| fault(Box::new(error)))?;
+        let answer = self.exchange(&connector, operation, body, caller);
+        let answer = tokio::time::timeout(timeout, answer).await;
+        let answer = answer.unwrap_or_else(|_| Err(late("DynamoDB")));
         if let Err(Trouble::Transient(_)) = answer {
             // Whatever broke this HTTP connection may have broken those that wait beside it.
             self.renew_pool(number);
@@ -209,8 +211,8 @@ impl Connection {
         connector: &SharedHttpConnector,
         operation: &str,
         body: Vec<u8>,
+        caller: Identity,
     ) -> Result<Answer, Trouble> {
-        let caller = self.caller().await.map_err(|error| fault(Box::new(error)))?;
         let mut request = self.signed(operation, body, &caller).map_err(fault)?;
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
+
 use self::answer::{ErrorAnswer, PartError};
 use crate::{
     connection::{Answer, Connection},
@@ -76,14 +78,14 @@ pub(crate) enum PartReply {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Trouble {
     /// DynamoDB asks to slow down.
-    #[error("throttled by DynamoDB")]
-    Throttled,
+    #[error("throttled by DynamoDB{0}")]
+    Throttled(String),
     /// It may go through later: a conflict, a service error, a lost connection or answer.
     #[error("{0}")]
     Transient(String),
     /// The answer says that all is well, but can't be read. What it was about may have been done.
-    #[error("DynamoDB's answer can't be read")]
-    Unreadable,
+    #[error("DynamoDB's answer can't be read: {0}")]
+    Unreadable(String),
     /// DynamoDB finds the request itself wrong; the message says what without any of its data.
     #[error("DynamoDB refused the request: {message}")]
     Invalid { message: String, is_records_fault: bool },
@@ -120,14 +122,72 @@ pub(crate) async fn send(
     refusal(&answer, error)
 }
 
+/// What is known of a table.
+#[derive(Debug)]
+pub(crate) enum Description {
+    /// Its keys, each with its type and its role.
+    Keys(String),
+    Missing,
+    /// Nothing, for this cause.
+    Unknown(String),
+}
+
+/// Asks for a table's keys.
+pub(crate) async fn describe(
+    connection: &Connection,
+    table: &str,
+    timeout: Duration,
+) -> Description {
+    let body = json!({"TableName": table}).to_string().into_bytes();
+    let answer = match connection.call("DescribeTable", body, timeout).await {
+        Ok(answer) => answer,
+        Err(trouble) => return Description::Unknown(chain(&trouble)),
+    };
+    if answer.status == 200 {
+        let keys = keys(&answer.body);
+        let cause = || "the answer does not tell it".to_owned();
+        return keys.map_or_else(|| Description::Unknown(cause()), Description::Keys);
+    }
+    let error = answer::error(&answer.body);
+    if error.code == "ResourceNotFoundException" {
+        return Description::Missing;
+    }
+    match refusal(&answer, error) {
+        Err(trouble) => Description::Unknown(chain(&trouble)),
+        Ok(_) => Description::Unknown(format!("an answer of status {}", answer.status)),
+    }
+}
+
+/// The keys that a description of a table tells.
+fn keys(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let table = &body["Table"];
+    let definitions = table["AttributeDefinitions"].as_array()?;
+    let key = |key: &Value| {
+        let name = key["AttributeName"].as_str()?;
+        let definition = definitions.iter().find(|it| it["AttributeName"] == name)?;
+        Some(format!(
+            "{name} ({}, {})",
+            definition["AttributeType"].as_str()?,
+            key["KeyType"].as_str()?
+        ))
+    };
+    let keys: Option<Vec<String>> = table["KeySchema"].as_array()?.iter().map(key).collect();
+    keys.map(|keys| keys.join(", "))
+}
+
 /// What an answer to a request means that was accepted.
 fn reply(operation: Operation, answer: &Answer) -> Result<Reply, Trouble> {
+    let unreadable = || {
+        let message = format!("status {}, and a body of another form", answer.status);
+        Trouble::Unreadable(message).in_answer(answer)
+    };
     match operation {
         Operation::BatchGetItem => {
-            answer::found(&answer.body).map(Reply::Found).ok_or(Trouble::Unreadable)
+            answer::found(&answer.body).map(Reply::Found).ok_or_else(unreadable)
         }
         Operation::BatchExecuteStatement => {
-            let answers = answer::statements(&answer.body).ok_or(Trouble::Unreadable)?;
+            let answers = answer::statements(&answer.body).ok_or_else(unreadable)?;
             let reply = |error| statement_reply(error, answer);
             Ok(Reply::Statements(answers.into_iter().map(reply).collect()))
         }
@@ -135,7 +195,7 @@ fn reply(operation: Operation, answer: &Answer) -> Result<Reply, Trouble> {
         | Operation::PutItem
         | Operation::DeleteItem
         | Operation::UpdateItem => {
-            answer::is_object(&answer.body).then_some(Reply::Applied).ok_or(Trouble::Unreadable)
+            answer::is_object(&answer.body).then_some(Reply::Applied).ok_or_else(unreadable)
         }
     }
 }
@@ -187,18 +247,26 @@ impl Trouble {
     /// the quarantine, and the same each time.
     fn in_answer(self, answer: &Answer) -> Self {
         let Some(id) = &answer.request_id else { return self };
+        let name = |message| format!("{message}{REQUEST}{id})");
         match self {
-            Self::Transient(message) => Self::Transient(format!("{message} (request {id})")),
+            Self::Throttled(message) => Self::Throttled(name(message)),
+            Self::Transient(message) => Self::Transient(name(message)),
+            Self::Unreadable(message) => Self::Unreadable(name(message)),
             Self::Invalid { message, is_records_fault: false } => {
-                let message = format!("{message} (request {id})");
-                Self::Invalid { message, is_records_fault: false }
+                Self::Invalid { message: name(message), is_records_fault: false }
             }
-            Self::Fault { message, source } => {
-                Self::Fault { message: format!("{message} (request {id})"), source }
-            }
-            Self::Throttled | Self::Unreadable | Self::Invalid { .. } => self,
+            Self::Fault { message, source } => Self::Fault { message: name(message), source },
+            Self::Invalid { .. } => self,
         }
     }
+}
+
+/// What stands before a request's name in a cause.
+const REQUEST: &str = " (request ";
+
+/// A cause as it is the same for all that it is the cause of, without the request that it was found by.
+pub(crate) fn common_cause(cause: &str) -> &str {
+    cause.split_once(REQUEST).map_or(cause, |(common, _)| common)
 }
 
 /// A code as requests and their parts have it in common: those of parts have no `Exception` at their end.
@@ -212,7 +280,7 @@ fn part_trouble(code: &str, message: &str) -> Trouble {
         "ProvisionedThroughputExceeded"
         | "Throttling"
         | "ThrottlingError"
-        | "RequestLimitExceeded" => Trouble::Throttled,
+        | "RequestLimitExceeded" => Trouble::Throttled(String::new()),
         "InternalServerError"
         | "InternalServer"
         | "ServiceUnavailable"
@@ -264,7 +332,7 @@ fn too_large(code: &str) -> Trouble {
 /// messages, such as in `1 validation error detected: …`. When in doubt it is not the record: a fault of the system
 /// must not empty a topic into the quarantine.
 fn invalidity(message: &str) -> (&'static str, bool) {
-    const OF_THE_RECORD: [&str; 17] = [
+    const OF_THE_RECORD: [&str; 21] = [
         "Item size has exceeded the maximum allowed size",
         "Item size to update has exceeded the maximum allowed size",
         "Item size",
@@ -281,7 +349,11 @@ fn invalidity(message: &str) -> (&'static str, bool) {
         "Type mismatch for Index Key",
         "Type mismatch for attribute to update",
         "A value specified for a secondary index key is not supported",
-        "attempted to update a secondary index key to a value that is not supported",
+        "Invalid attribute value type",
+        "secondary index key",
+        "An operand in the update expression has an incorrect data type",
+        "Size of hashkey has exceeded the maximum size limit",
+        "Aggregated size of all range keys has exceeded the size limit",
         "Size limit exceeded",
     ];
     const IN_DOUBT: [&str; 5] = [
@@ -391,7 +463,7 @@ mod tests {
             let answer = Answer { status, body: body.into(), request_id, caller };
             let trouble = refusal(&answer, answer::error(&answer.body)).unwrap_err();
             let kind = match trouble {
-                Trouble::Throttled => "throttled",
+                Trouble::Throttled(_) => "throttled",
                 Trouble::Transient(_) => "transient",
                 Trouble::Invalid { is_records_fault: false, .. } => "invalid",
                 Trouble::Invalid { .. } => "record's fault",
@@ -418,7 +490,11 @@ mod tests {
             &code("InternalServerError"),
             expect!["transient: InternalServerError (request ABC)"],
         );
-        check(400, &code("ThrottlingException"), expect!["throttled: throttled by DynamoDB"]);
+        check(
+            400,
+            &code("ThrottlingException"),
+            expect!["throttled: throttled by DynamoDB (request ABC)"],
+        );
         check(
             400,
             &code("ValidationException"),

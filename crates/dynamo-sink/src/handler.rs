@@ -98,7 +98,9 @@ pub enum InvocationError {
         expected: String,
     },
     /// Occurs when no record can be written, whatever it holds: access denied, a missing table and the like.
-    #[error("{failed} of {received} records failed, because the system is not set up rightly")]
+    #[error(
+        "{failed} of {received} records failed, because something around the function is wrong"
+    )]
     SystemFault {
         /// How many records failed.
         failed: usize,
@@ -156,6 +158,11 @@ impl Handler {
         let may_look = settings.may_use_statements();
         let learnt = Learnt::new(sink.deletes, may_look, settings.max_concurrency);
         Self { sink, settings, connection, wire, learnt }
+    }
+
+    /// The time, by DynamoDB's clock where the system's is far from it.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.connection.now()
     }
 
     /// Answers one invocation. `time_left` is the time until Lambda ends it, where it is known.

@@ -262,6 +262,7 @@ impl Landing<'_> {
             last_trouble: None,
             is_alone: false,
             refused_by: None,
+            doubted_since: None,
             found_one: false,
             is_fresh: true,
         });
@@ -539,9 +540,9 @@ impl Landing<'_> {
                 let why = match (&panicked, fault, last_trouble) {
                     (Some(cause), ..) | (None, Some((_, _, cause)), _) => cause.clone(),
                     (None, None, Some((_, trouble))) => {
-                        format!("the time left did not do; the last attempt ended with: {trouble}")
+                        format!("no time was left; the last attempt ended with: {trouble}")
                     }
-                    (None, None, None) => "the time left did not do".to_owned(),
+                    (None, None, None) => "no time was left".to_owned(),
                 };
                 if let Some(fault) = fault {
                     first = first.into_iter().chain([fault]).min_by_key(|(since, ..)| *since);

@@ -7,7 +7,7 @@ use kafka_event::EncodedRecord;
 use serde_json::{Map, Value, json};
 use tracing::level_filters::LevelFilter;
 
-use crate::{land::Report, settings::Settings, version::Order};
+use crate::{dynamodb::common_cause, land::Report, settings::Settings, version::Order};
 
 /// The namespace of the metrics in CloudWatch.
 pub const METRICS_NAMESPACE: &str = "compare-connector";
@@ -134,7 +134,7 @@ impl BatchReport<'_> {
                 "record quarantined: {rejection}"
             );
         }
-        for ((topic, partition, reason), Offsets { first, last, count }) in self.failures() {
+        for ((topic, partition, _), Offsets { first, last, count, reason }) in self.failures() {
             if count == 1 {
                 tracing::error!(topic, partition, offset = first, reason, "record failed");
             } else {
@@ -176,15 +176,19 @@ impl BatchReport<'_> {
         }
     }
 
-    /// Where records failed, by topic, partition and reason.
-    fn failures(&self) -> BTreeMap<(&str, i32, &str), Offsets> {
+    /// Where records failed, by topic, partition and common cause.
+    fn failures(&self) -> BTreeMap<(&str, i32, &str), Offsets<'_>> {
         let mut failures = BTreeMap::new();
         for (record, reason) in &self.report.failures {
             let record = self.records[*record];
-            let place = (record.topic(), record.partition(), reason.as_str());
+            let place = (record.topic(), record.partition(), common_cause(reason));
             let offset = record.offset();
-            let offsets =
-                failures.entry(place).or_insert(Offsets { first: offset, last: offset, count: 0 });
+            let offsets = failures.entry(place).or_insert(Offsets {
+                first: offset,
+                last: offset,
+                count: 0,
+                reason,
+            });
             offsets.first = offsets.first.min(offset);
             offsets.last = offsets.last.max(offset);
             offsets.count += 1;
@@ -271,10 +275,12 @@ impl BatchReport<'_> {
 }
 
 /// Where several records of a partition are.
-struct Offsets {
+struct Offsets<'a> {
     first: i64,
     last: i64,
     count: usize,
+    /// The first one's.
+    reason: &'a str,
 }
 
 const COUNT: &str = "Count";

@@ -6,17 +6,10 @@ use std::{
     panic::{self, AssertUnwindSafe},
     pin::pin,
     task::Poll,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use aws_config::{BehaviorVersion, retry::RetryConfig};
-use aws_sdk_dynamodb::{
-    Client,
-    error::ProvideErrorMetadata,
-    types::{
-        AttributeDefinition, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription,
-    },
-};
 use lambda_runtime::{
     Context, LambdaEvent, LambdaInvocation, Runtime, service_fn, tower::util::MapRequestLayer,
 };
@@ -26,7 +19,7 @@ use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _};
 
 use crate::{
     connection::{Connection, ConnectionError},
-    dynamodb::chain,
+    dynamodb::{Description, chain, describe},
     handler::{Handler, InvocationError, Response},
     settings::{Settings, SettingsError},
     sink::Sink,
@@ -38,6 +31,9 @@ const LONGEST_TIME: Duration = Duration::from_mins(15);
 
 /// The time for looking at the tables before the first invocation.
 const CHECK_TIME: Duration = Duration::from_secs(3);
+
+/// The keys of all tables, as [`Description::Keys`] says them.
+const KEYS: &str = "PK (S, HASH), SK (S, RANGE)";
 
 /// Why a function does not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +52,7 @@ pub enum StartError {
         table: String,
     },
     /// Occurs when a table's keys are not the sink's.
-    #[error("table `{table}` has the key schema {found}: expected PK (S, HASH), SK (S, RANGE)")]
+    #[error("table `{table}` has the key schema {found}: expected {KEYS}")]
     KeySchema {
         /// The table's name.
         table: String,
@@ -106,7 +102,7 @@ async fn start(sink: Sink) -> Result<(Handler, Option<Tracer>), StartError> {
     let config =
         aws_config::defaults(BehaviorVersion::latest()).retry_config(RetryConfig::disabled());
     let connection = Connection::new(config).await?;
-    check_tables(&connection.client(), &settings).await?;
+    check_tables(&connection, &settings).await?;
     if !has_runtime_api() {
         return Err(StartError::NoRuntimeApi);
     }
@@ -131,13 +127,13 @@ async fn invoke(
     payload: impl AsRef<[u8]>,
     context: Context,
 ) -> Result<Response, InvocationError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut handler = handler.lock().await;
+    let now = handler.now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // A deadline in the past is that of an emulator, and says nothing.
     let time_left = Duration::from_millis(context.deadline).checked_sub(now);
     let time_left = time_left.filter(|left| !left.is_zero()).map(|left| left.min(LONGEST_TIME));
     let span = tracing::info_span!("invocation", requestId = context.request_id);
     let batch = tracer.and_then(|tracer| tracer.begin(context.xray_trace_id.as_deref()));
-    let mut handler = handler.lock().await;
     let landing = handler.land(payload.as_ref(), time_left).instrument(span);
     let result = catch_panic(landing).await.unwrap_or(Err(InvocationError::Panicked));
     if let Some(batch) = batch {
@@ -163,10 +159,10 @@ fn log_panic(panic: &panic::PanicHookInfo<'_>) {
     tracing::error!(place, reason = literal, "panicked");
 }
 
-/// Logs go to standard output, a JSON object a line. Other crates' logs are held at WARN: at lower levels the SDK and
-/// the runtime write whole requests, and with them the records' data.
+/// Logs go to standard output, a JSON object a line. Other crates' logs are held at ERROR: at lower levels the SDK and
+/// the runtime write whole requests, and with them the records' data; what they warn of is told once it does harm.
 fn start_logging(level: LevelFilter) {
-    let others = level.min(LevelFilter::WARN);
+    let others = level.min(LevelFilter::ERROR);
     let targets = Targets::new()
         .with_default(others)
         .with_target("dynamo_sink", level)
@@ -179,16 +175,16 @@ fn start_logging(level: LevelFilter) {
 }
 
 /// Looks at all tables at once.
-async fn check_tables(client: &Client, settings: &Settings) -> Result<(), StartError> {
+async fn check_tables(connection: &Connection, settings: &Settings) -> Result<(), StartError> {
     let check_tombstones = async {
         match &settings.tombstone_table {
-            Some(table) => check_table(client, table).await,
+            Some(table) => check_table(connection, table).await,
             None => Ok(()),
         }
     };
     tokio::try_join!(
-        check_table(client, &settings.table),
-        check_table(client, &settings.quarantine_table),
+        check_table(connection, &settings.table),
+        check_table(connection, &settings.quarantine_table),
         check_tombstones,
     )?;
     Ok(())
@@ -196,48 +192,16 @@ async fn check_tables(client: &Client, settings: &Settings) -> Result<(), StartE
 
 /// Only what makes every invocation fail keeps the function from starting: the check is a convenience, a role without
 /// the permission is a sound choice, and whatever else is wrong may have passed when the first records come.
-async fn check_table(client: &Client, table: &str) -> Result<(), StartError> {
-    let describe = client.describe_table().table_name(table).send();
-    let cause = match tokio::time::timeout(CHECK_TIME, describe).await {
-        Ok(Ok(answer)) => return check_keys(table, answer.table.as_ref()),
-        Ok(Err(error)) if error.code() == Some("ResourceNotFoundException") => {
-            return Err(StartError::MissingTable { table: table.to_owned() });
+async fn check_table(connection: &Connection, table: &str) -> Result<(), StartError> {
+    match describe(connection, table, CHECK_TIME).await {
+        Description::Keys(keys) if keys == KEYS => Ok(()),
+        Description::Keys(found) => Err(StartError::KeySchema { table: table.to_owned(), found }),
+        Description::Missing => Err(StartError::MissingTable { table: table.to_owned() }),
+        Description::Unknown(cause) => {
+            tracing::warn!(table, cause, "the table's key schema is not checked");
+            Ok(())
         }
-        Ok(Err(error)) if error.code() == Some("AccessDeniedException") => {
-            "no permission to describe it".to_owned()
-        }
-        Ok(Err(error)) => chain(&error),
-        Err(_) => format!("no answer within {} s", CHECK_TIME.as_secs()),
-    };
-    tracing::warn!(table, cause, "the table's key schema is not checked");
-    Ok(())
-}
-
-fn check_keys(table: &str, description: Option<&TableDescription>) -> Result<(), StartError> {
-    let keys = description.map(TableDescription::key_schema).unwrap_or_default();
-    let definitions = description.map(TableDescription::attribute_definitions).unwrap_or_default();
-    let type_of = |name: &str| {
-        let definition = definitions.iter().find(|definition| definition.attribute_name() == name);
-        definition.map(AttributeDefinition::attribute_type)
-    };
-    let is_key = |key: &KeySchemaElement, name: &str, kind: &KeyType| {
-        key.attribute_name() == name
-            && key.key_type() == kind
-            && type_of(name) == Some(&ScalarAttributeType::S)
-    };
-    if let [pk, sk] = keys
-        && is_key(pk, "PK", &KeyType::Hash)
-        && is_key(sk, "SK", &KeyType::Range)
-    {
-        return Ok(());
     }
-    let describe = |key: &KeySchemaElement| {
-        let name = key.attribute_name();
-        let kind = type_of(name).map_or("?", ScalarAttributeType::as_str);
-        format!("{name} ({kind}, {})", key.key_type())
-    };
-    let found = keys.iter().map(describe).collect::<Vec<_>>().join(", ");
-    Err(StartError::KeySchema { table: table.to_owned(), found })
 }
 
 /// Tells the Runtime API why the function does not start, so that the invocation's caller sees it too. Without one, as

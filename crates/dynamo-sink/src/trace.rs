@@ -201,8 +201,8 @@ impl RequestSpan {
         let trouble = match result {
             // A condition that is false is an answer like another.
             Ok(_) => None,
-            Err(Trouble::Throttled) => Some(Flag::Throttle),
-            Err(Trouble::Transient(_) | Trouble::Unreadable) => Some(Flag::Fault),
+            Err(Trouble::Throttled(_)) => Some(Flag::Throttle),
+            Err(Trouble::Transient(_) | Trouble::Unreadable(_)) => Some(Flag::Fault),
             Err(Trouble::Invalid { .. } | Trouble::Fault { .. }) => Some(Flag::Error),
         };
         Self { end: Instant::now(), trouble, ..self }
@@ -288,7 +288,8 @@ mod tests {
     fn a_batch_shows_its_counts_and_requests() {
         let spans = || {
             let applied = span(&["items"], 1, &Ok(Reply::Applied));
-            let throttled = span(&["items", "tombstones"], 2, &Err(Trouble::Throttled));
+            let throttled =
+                span(&["items", "tombstones"], 2, &Err(Trouble::Throttled(String::new())));
             let lost = span(&["items"], 3, &Err(Trouble::Transient(String::new())));
             vec![applied, throttled, lost]
         };

@@ -12,6 +12,9 @@ use memchr::memchr2;
 use super::Found;
 use crate::stored::{Attributes, STATE_ATTRIBUTES};
 
+/// More than any code has: it goes into logs and answers.
+const MAX_CODE_CHARS: usize = 100;
+
 /// Why a statement or an action of a transaction failed. What the answer does not say is empty.
 #[derive(Debug, Default)]
 pub(super) struct PartError {
@@ -123,7 +126,8 @@ pub(super) fn error(body: &[u8]) -> ErrorAnswer {
         match name {
             "__type" => {
                 let name = answer.text()?;
-                error.code = name.rsplit('#').next().map(str::to_owned)?;
+                let code = name.rsplit('#').next()?;
+                error.code = code.chars().take(MAX_CODE_CHARS).collect();
             }
             "message" | "Message" if !answer.is_null() => error.message = answer.text()?,
             "Item" if !answer.is_null() => error.item = Some(state_attributes(answer)?),

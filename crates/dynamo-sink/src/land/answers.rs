@@ -12,7 +12,7 @@ use super::{
     table::{Route, Table},
 };
 use crate::{
-    backoff::{delay, fault_delay},
+    backoff::delay,
     chain::Fate,
     dynamodb::{Found, PartReply, Reply, Trouble, chain as chain_of_causes},
     learnt::Asked,
@@ -21,6 +21,10 @@ use crate::{
     wire::{Operation, Transport},
     write::{Answer, Request},
 };
+
+/// How long a record is asked about again which is refused alone in words that don't say whose fault it is, or for half
+/// of the time left: what refuses all of them may pass.
+const DOUBT_TIME: Duration = Duration::from_secs(5);
 
 /// How long before nothing more is started a fault is asked about for the last time.
 const LAST_CALL: Duration = Duration::from_millis(50);
@@ -55,7 +59,7 @@ impl Landing<'_> {
             }
             // One item that is shown in a way which can't be read must not hold back the others, nor itself: the
             // answers to single-item calls say the same in another form.
-            Err(Trouble::Unreadable) if transport != Transport::Single => self.send_alone(&jobs),
+            Err(Trouble::Unreadable(_)) if transport != Transport::Single => self.send_alone(&jobs),
             Err(trouble) => {
                 if let Trouble::Fault { .. } = &trouble {
                     // Which of them it is about can't be told.
@@ -84,7 +88,7 @@ impl Landing<'_> {
                     tracing::warn!(cause, "what a replay would change is not looked at first");
                 }
                 self.report.retries += 1;
-                self.report.throttles += u64::from(matches!(trouble, Trouble::Throttled));
+                self.report.throttles += u64::from(matches!(trouble, Trouble::Throttled(_)));
                 self.context.learnt.look_failed(is_lasting);
                 Found::default()
             }
@@ -118,7 +122,8 @@ impl Landing<'_> {
             Reply::Statements(parts) if parts.len() != jobs.len() => self.send_alone(jobs),
             Reply::Cancelled(reasons) if reasons.len() != 2 * jobs.len() => {
                 if let [id] = jobs[..] {
-                    return self.trouble(id, operation, Trouble::Unreadable);
+                    let message = "the reasons are too few or too many".to_owned();
+                    return self.trouble(id, operation, Trouble::Unreadable(message));
                 }
                 self.send_alone(jobs);
             }
@@ -283,17 +288,26 @@ impl Landing<'_> {
 
     /// See [`Self::trouble`]; `at` is the table that it is about.
     fn trouble_at(&mut self, id: JobId, at: Table, operation: Operation, trouble: Trouble) {
+        let delay = delay(self.jobs[id].attempts + 1, self.jitter);
         match trouble {
-            Trouble::Throttled | Trouble::Transient(_) | Trouble::Unreadable => {
-                if matches!(trouble, Trouble::Throttled) {
+            Trouble::Throttled(_) | Trouble::Transient(_) | Trouble::Unreadable(_) => {
+                if matches!(trouble, Trouble::Throttled(_)) {
                     self.report.throttles += 1;
                     self.health[at as usize].throttled(self.answered_at);
                 }
-                let delay = delay(self.jobs[id].attempts + 1, self.jitter);
-                self.retry(id, at, trouble, self.answered_at + delay);
+                self.retry(id, at, trouble, in_time(self.answered_at, delay, self.last_start()));
             }
-            Trouble::Invalid { message, is_records_fault } => {
-                if is_records_fault || self.is_taken_of_others(id, operation) {
+            Trouble::Invalid { message, is_records_fault: true } => {
+                self.invalid(id, at, message, true);
+            }
+            Trouble::Invalid { message, is_records_fault: false } => {
+                let answered_at = self.answered_at;
+                let since = *self.jobs[id].doubted_since.get_or_insert(answered_at);
+                let until = since + DOUBT_TIME.min(self.last_start().duration_since(since) / 2);
+                if answered_at < until {
+                    let trouble = Trouble::Invalid { message, is_records_fault: false };
+                    self.retry(id, at, trouble, in_time(answered_at, delay, until));
+                } else if self.is_taken_of_others(id, operation) {
                     self.invalid(id, at, message, true);
                 } else {
                     self.doubts.push(Doubt { job: id, at, operation, message });
@@ -302,8 +316,7 @@ impl Landing<'_> {
             fault @ Trouble::Fault { .. } => {
                 self.blame(at, &fault);
                 // The others of its request go without it, should the fault be this one's only.
-                let delay = 2 * fault_delay(self.jobs[id].attempts + 1, self.jitter);
-                let again_at = in_time(self.answered_at, delay, self.last_start());
+                let again_at = in_time(self.answered_at, 2 * delay, self.last_start());
                 self.retry(id, at, fault, again_at);
             }
         }
@@ -320,7 +333,7 @@ impl Landing<'_> {
     /// A table was found at fault. Only the first cause is kept to be told.
     fn blame(&mut self, at: Table, fault: &Trouble) {
         let (answered_at, jitter, last_start) = (self.answered_at, self.jitter, self.last_start());
-        let ask_at = |question| in_time(answered_at, fault_delay(question, jitter), last_start);
+        let ask_at = |question| in_time(answered_at, delay(question, jitter), last_start);
         self.health[at as usize].blame(answered_at, ask_at, || chain_of_causes(fault));
     }
 
@@ -396,9 +409,9 @@ fn in_time(answered_at: Instant, delay: Duration, last_start: Instant) -> Instan
 /// The same trouble for another job of the request; the cause stays with one.
 fn copy(trouble: &Trouble) -> Trouble {
     match trouble {
-        Trouble::Throttled => Trouble::Throttled,
+        Trouble::Throttled(message) => Trouble::Throttled(message.clone()),
         Trouble::Transient(message) => Trouble::Transient(message.clone()),
-        Trouble::Unreadable => Trouble::Unreadable,
+        Trouble::Unreadable(message) => Trouble::Unreadable(message.clone()),
         Trouble::Invalid { message, is_records_fault } => {
             Trouble::Invalid { message: message.clone(), is_records_fault: *is_records_fault }
         }

@@ -53,6 +53,8 @@ pub(super) struct Job {
     pub(super) is_alone: bool,
     /// The call in company by which its present request was refused as invalid, if one was.
     pub(super) refused_by: Option<Operation>,
+    /// Since when its present request is refused, alone, in words that don't say whose fault it is.
+    pub(super) doubted_since: Option<Instant>,
     /// Whether the last answer was that something stands there, without what it is.
     pub(super) found_one: bool,
     /// Whether nothing of it was sent yet.
@@ -65,6 +67,7 @@ impl Job {
         self.attempts = 0;
         self.last_trouble = None;
         self.refused_by = None;
+        self.doubted_since = None;
     }
 }
 
