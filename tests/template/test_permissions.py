@@ -7,10 +7,17 @@ from stack import SINKS, Stack, transform
 from test_mappings import TOPICS
 
 ITEM_ACTIONS = {
-    "Appian": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:PutItem"},
-    "Seatool": {"dynamodb:DeleteItem", "dynamodb:PartiQLDelete", "dynamodb:PartiQLUpdate", "dynamodb:PutItem"},
+    "Appian": {"dynamodb:BatchGetItem", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:PutItem"},
+    "Seatool": {
+        "dynamodb:BatchGetItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:PartiQLDelete",
+        "dynamodb:PartiQLUpdate",
+        "dynamodb:PutItem",
+    },
 }
 TOMBSTONE_ACTIONS = {
+    "dynamodb:BatchGetItem",
     "dynamodb:ConditionCheckItem",
     "dynamodb:PartiQLInsert",
     "dynamodb:PartiQLUpdate",

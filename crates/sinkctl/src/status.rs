@@ -204,8 +204,9 @@ mod tests {
         assert_eq!(contract["namespace"], NAMESPACE);
         let metrics: BTreeSet<_> =
             contract["metrics"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
-        let others = ["requests", "retries", "throttles", "batchDuration", OLDEST_RECORD_AGE];
-        let expected: BTreeSet<_> = RECORD_COUNTS.into_iter().chain(others).collect();
+        let costs = ["looked", "readUnits", "requests", "retries", "throttles"];
+        let times = ["batchDuration", OLDEST_RECORD_AGE];
+        let expected: BTreeSet<_> = RECORD_COUNTS.into_iter().chain(costs).chain(times).collect();
         assert_eq!(metrics, expected);
     }
 }

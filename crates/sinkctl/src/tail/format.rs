@@ -46,7 +46,7 @@ impl Formatter {
         let mut counts = vec![format!("{} received", line.number("received"))];
         counts.extend(counted(line, &RECORD_COUNTS[1..]));
         let mut costs = vec![format!("{} ms", line.number("batchDuration"))];
-        costs.extend(counted(line, &["requests", "retries", "throttles"]));
+        costs.extend(counted(line, &["looked", "requests", "retries", "throttles"]));
         let age = line.number("oldestRecordAge");
         if age >= 1000 {
             costs.push(format!("oldest {} s", age / 1000));
