@@ -16,6 +16,9 @@ mod system;
 /// Refusals of single records.
 mod refused;
 
+/// Looks that do not come about, or show little.
+mod looks;
+
 /// Faults of one table, and the counts that tell of them.
 mod tables;
 

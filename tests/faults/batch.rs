@@ -205,7 +205,7 @@ pub(super) fn seatool(key: &str, partition: i32, offset: i64, value: Option<&Val
     Record::seatool(key, partition, offset, 1000 + offset, value)
 }
 
-fn appian(key: &str, source_time: i64, offset: i64, payload: Value) -> Record {
+pub(super) fn appian(key: &str, source_time: i64, offset: i64, payload: Value) -> Record {
     let mut record = Record::appian(0, source_time, 0, offset, payload);
     let value = String::from_utf8(record.value.unwrap()).unwrap();
     record.value =

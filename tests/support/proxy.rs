@@ -52,6 +52,8 @@ pub(crate) enum Act {
     Shorten,
     /// Passes it on, and the answer back without any item in it.
     Mute,
+    /// Passes a look on, and the answer back without every second item, as if `DynamoDB` had not come to these keys.
+    LeaveOut,
     /// Closes the connection, before the request was passed on or after.
     Close(Applied),
     /// Keeps the connection open and never answers.
@@ -321,6 +323,26 @@ impl Shared {
                             part.as_object_mut().unwrap().remove("Item");
                         }
                     }
+                })
+                .await
+            }
+            Act::LeaveOut => {
+                self.forward_changed(head, body, |answer| {
+                    let mut left_out = serde_json::Map::new();
+                    for (table, items) in answer["Responses"].as_object_mut().into_iter().flatten()
+                    {
+                        let mut keys = Vec::new();
+                        let mut is_kept = false;
+                        items.as_array_mut().unwrap().retain(|item| {
+                            is_kept = !is_kept;
+                            if !is_kept {
+                                keys.push(json!({"PK": item["PK"], "SK": item["SK"]}));
+                            }
+                            is_kept
+                        });
+                        left_out.insert(table.clone(), json!({"Keys": keys}));
+                    }
+                    answer["UnprocessedKeys"] = left_out.into();
                 })
                 .await
             }

@@ -13,7 +13,7 @@ use std::{
 use tokio::task::JoinSet;
 
 use self::{
-    job::{Doubt, Flight, Job, JobId, Lane, Work},
+    job::{Doubt, Flight, Job, JobId, Lane, Progress, Work},
     table::{Health, Route, Table},
 };
 use crate::{
@@ -264,7 +264,7 @@ impl Landing<'_> {
             refused_by: None,
             doubted_since: None,
             found_one: false,
-            is_fresh: true,
+            progress: Progress::Fresh,
         });
         self.ready(self.jobs.len() - 1);
     }
@@ -281,7 +281,7 @@ impl Landing<'_> {
         let lane = &mut self.lanes[route as usize];
         match transport {
             Transport::Single => lane.singles.push_back(id),
-            _ if !self.jobs[id].is_fresh => lane.groups.push_front(id),
+            _ if self.jobs[id].progress != Progress::Fresh => lane.groups.push_front(id),
             Transport::Look | Transport::Statement | Transport::Transaction => {
                 lane.groups.push_back(id);
             }
@@ -346,7 +346,7 @@ impl Landing<'_> {
     fn is_group_due(&self, route: Route, now: Instant) -> bool {
         let lane = &self.lanes[route as usize];
         let Some(&last) = lane.groups.back() else { return false };
-        let is_fresh = route != Route::Inserts && self.jobs[last].is_fresh;
+        let is_fresh = route != Route::Inserts && self.jobs[last].progress == Progress::Fresh;
         is_fresh
             || lane.groups.len() >= self.group_size(route)
             || self.company_until(route).is_none_or(|until| until <= now)
@@ -451,7 +451,9 @@ impl Landing<'_> {
     /// most.
     fn expect(&mut self, id: JobId) {
         let job = &mut self.jobs[id];
-        let (Work::Write { chain, .. }, true) = (&mut job.work, job.is_fresh) else { return };
+        let (Work::Write { chain, .. }, Progress::Fresh) = (&mut job.work, job.progress) else {
+            return;
+        };
         let Some((candidate, _)) = chain.request() else { return };
         let item = self.items.get(candidate.record).and_then(Option::as_ref);
         chain.expect(self.context.learnt.expected(item.map_or(0, Item::size)));
@@ -491,7 +493,10 @@ impl Landing<'_> {
             self.health[table as usize].in_flight += 1;
         }
         for &id in &jobs {
-            self.jobs[id].is_fresh = false;
+            let progress = &mut self.jobs[id].progress;
+            if *progress == Progress::Fresh {
+                *progress = Progress::Sent;
+            }
         }
         self.report.requests += 1;
         let connection = self.context.connection.clone();

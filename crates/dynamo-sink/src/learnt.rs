@@ -39,8 +39,10 @@ pub(crate) struct Learnt {
     may_look: bool,
     /// The share of keys that are new to the table.
     new: Share,
-    /// The share of records that change nothing, as a look can tell.
-    needless: Share,
+    /// The share of records that change nothing, as a look can tell: lately, and over as many as a large batch has. The
+    /// higher one counts, so that looking is soon begun and slowly given up: the records of a batch that change nothing
+    /// end before the others.
+    needless: [Share; 2],
     /// What DynamoDB has taken of some record. What it then refuses of another is that record's fault.
     pub(crate) accepted: HashSet<(Asked, Operation)>,
     /// The newest offset that came, by partition.
@@ -59,7 +61,7 @@ impl Learnt {
             has_deletes,
             may_look,
             new: Share::new(if has_deletes { 128.0 } else { 64.0 }),
-            needless: Share::new(64.0),
+            needless: [Share::new(64.0), Share::new(256.0)],
             accepted: HashSet::new(),
             newest: HashMap::new(),
             concurrency: [(); 3].map(|()| Concurrency::new(max_concurrency)),
@@ -80,8 +82,7 @@ impl Learnt {
     /// What the next write is expected to find, where its item has so many bytes; none for a delete.
     pub(crate) fn expected(&self, item_size: usize) -> Expected {
         let least_new = if self.has_deletes { NEW_BY_TRANSACTIONS } else { NEW_BY_STATEMENTS };
-        if self.may_look
-            && self.needless.of_one * refusal(item_size) > LEAST_GAIN * self.look(item_size)
+        if self.may_look && self.needless() * refusal(item_size) > LEAST_GAIN * self.look(item_size)
         {
             Expected::NothingToDo
         } else if self.new.get() >= least_new {
@@ -97,11 +98,16 @@ impl Learnt {
         reads / 2.0 * READ_UNIT
     }
 
-    /// Takes what an answer says of the key.
+    fn needless(&self) -> f64 {
+        self.needless.iter().map(Share::get).fold(0.0, f64::max)
+    }
+
+    /// Takes what the first answer about a record says of its key.
     pub(crate) fn observe(&mut self, request: &Request, answer: &Answer) {
         let is_new = match (request, answer) {
             (Request::ReplaceIfOlder, Answer::Refused(None))
-            | (Request::Insert(_), Answer::Applied | Answer::TombstoneRefused(_)) => true,
+            | (Request::Insert(_), Answer::Applied | Answer::TombstoneRefused(_))
+            | (Request::Look, Answer::Looked(Some(Shown { item: None, .. }))) => true,
             (Request::ReplaceIfOlder, Answer::Applied | Answer::Refused(Some(_)))
             | (Request::Insert(_), Answer::Exists | Answer::Refused(Some(_)))
             | (Request::Look, Answer::Looked(Some(Shown { item: Some(_), .. }))) => false,
@@ -120,13 +126,17 @@ impl Learnt {
             Fate::Landed(_) => false,
             Fate::Superseded | Fate::Unwritable | Fate::Failed => return,
         };
-        self.needless.observe(is_needless);
+        for share in &mut self.needless {
+            share.observe(is_needless);
+        }
     }
 
     /// A look did not come about. Where that lasts, as without the permission, there is none again; else it is to be
     /// learnt once more that looking pays.
     pub(crate) fn look_failed(&mut self, is_lasting: bool) {
-        self.needless.of_one = 0.0;
+        for share in &mut self.needless {
+            share.of_one = 0.0;
+        }
         self.may_look &= !is_lasting;
     }
 
@@ -139,7 +149,7 @@ impl Learnt {
             .collect();
         json!({
             "newKeys": percent(self.new.of_one),
-            "needless": percent(self.needless.of_one),
+            "needless": percent(self.needless()),
             "mayLook": self.may_look,
             "tables": widths,
         })
@@ -242,7 +252,7 @@ mod tests {
         }
 
         check(false, 0, 4096, false);
-        check(false, 4, 4096, false);
+        check(false, 2, 4096, false);
         check(false, 60, 1024, true);
         check(false, 60, 0, true);
         check(true, 60, 0, true);
@@ -270,6 +280,21 @@ mod tests {
         check(false, 4097, 0.2, 5.0);
         check(true, 1024, 0.2, 1.0);
         check(true, 400 * 1024, 10.1, 400.0);
+    }
+
+    #[test]
+    fn looking_is_soon_begun_and_slowly_given_up() {
+        let mut learnt = learnt(false);
+        let mut land = |records: usize, fate: Landed| {
+            for _ in 0..records {
+                learnt.observe_end(&decided(Fate::Landed(fate), false), false);
+            }
+            learnt.expected(2048) == Expected::NothingToDo
+        };
+        assert!(!land(5000, Landed::Written));
+        assert!(land(25, Landed::Duplicate));
+        assert!(land(500, Landed::Duplicate) && land(500, Landed::Written));
+        assert!(!land(1000, Landed::Written));
     }
 
     #[test]
@@ -308,9 +333,9 @@ mod tests {
         #[track_caller]
         fn check(fate: Fate, conflict: bool, is_delete: bool, is_needless: Option<bool>) {
             let mut learnt = learnt(true);
-            learnt.needless = Share { of_one: 0.5, observed: 9.0, memory: 64.0 };
+            learnt.needless[0] = Share { of_one: 0.5, observed: 9.0, memory: 64.0 };
             learnt.observe_end(&decided(fate, conflict), is_delete);
-            assert_eq!(moved(&learnt.needless), is_needless, "{fate:?} {conflict} {is_delete}");
+            assert_eq!(moved(&learnt.needless[0]), is_needless, "{fate:?} {conflict} {is_delete}");
         }
 
         check(Fate::Landed(Landed::Duplicate), false, false, Some(true));
@@ -346,7 +371,7 @@ mod tests {
         check(&Request::InsertTombstone, &Answer::Applied, None);
         check(&Request::RemoveIfOlder, &Answer::Refused(None), None);
         check(&Request::Look, &shown(Some(Seen::Unstamped)), Some(false));
-        check(&Request::Look, &shown(None), None);
+        check(&Request::Look, &shown(None), Some(true));
         check(&Request::Look, &Answer::Looked(None), None);
     }
 

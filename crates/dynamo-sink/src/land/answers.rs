@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Landing,
-    job::{Doubt, Flight, JobId, Work},
+    job::{Doubt, Flight, JobId, Progress, Work},
     table::{Route, Table},
 };
 use crate::{
@@ -240,7 +240,9 @@ impl Landing<'_> {
                 let mut is_delete = false;
                 if let Some((candidate, request)) = chain.request() {
                     is_delete = candidate.is_delete;
-                    self.context.learnt.observe(request, &answer);
+                    if mem::replace(&mut job.progress, Progress::Answered) != Progress::Answered {
+                        self.context.learnt.observe(request, &answer);
+                    }
                     let shows_nothing =
                         matches!(answer, Answer::Refused(None) | Answer::TombstoneRefused(None));
                     let is_insert =

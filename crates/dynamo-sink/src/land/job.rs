@@ -57,8 +57,15 @@ pub(super) struct Job {
     pub(super) doubted_since: Option<Instant>,
     /// Whether the last answer was that something stands there, without what it is.
     pub(super) found_one: bool,
-    /// Whether nothing of it was sent yet.
-    pub(super) is_fresh: bool,
+    pub(super) progress: Progress,
+}
+
+/// How far a job is with its first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    Fresh,
+    Sent,
+    Answered,
 }
 
 impl Job {
