@@ -1,6 +1,6 @@
 //! The benchmark as a whole, with the smallest of everything, on the function that Cargo builds for development.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use sinkctl::{
     bench::{
@@ -20,7 +20,7 @@ async fn requests_are_those_that_the_functions_are_known_for() {
         single: true,
         baseline: false,
         dynamodb_endpoint: None,
-        latency: Duration::from_millis(1),
+        latencies_millis: vec![1],
         tls: true,
         faults: Faults::default(),
         kinds: vec![Kind::Appian],
@@ -36,7 +36,7 @@ async fn requests_are_those_that_the_functions_are_known_for() {
 
     let mut progress = Vec::new();
     let report = bench::run(&bench, &mut progress).await.unwrap();
-    assert_eq!(String::from_utf8(progress).unwrap(), "appian, 50 records\n");
+    assert_eq!(String::from_utf8(progress).unwrap(), "appian, 50 records, 1 ms a request\n");
 
     let thousand = |requests: usize| f64::from(u32::try_from(1000 * requests / records).unwrap());
     let found: Vec<_> = report
