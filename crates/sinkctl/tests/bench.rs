@@ -42,7 +42,8 @@ async fn requests_are_those_that_the_functions_are_known_for() {
         "appian, 50 records, 1 ms a request\nappian, 50 records, 2 ms a request\n"
     );
 
-    let thousand = |number: usize| f64::from(u32::try_from(1000 * number / 50).unwrap());
+    let float = |number: usize| f64::from(u32::try_from(number).unwrap());
+    let thousand = |number: usize| float(1000 * number / 50);
     let standing = keys - event(State::Load).new_keys;
     // A repeated key is written once, by a statement in one of two batches, or by a call of its own. Rows of 1.6 KB cost
     // two units each; what Connect's schema says beside them is not stored.
@@ -74,4 +75,9 @@ async fn requests_are_those_that_the_functions_are_known_for() {
         })
         .collect();
     assert_eq!(found, expected.as_flattened());
+
+    // A fresh environment replaces before it inserts, which takes one unit of each key that is new.
+    let first = 1.25 * float(keys) + 0.625 * float(keys - standing);
+    let load = report.measurements[cases.len() - 2].first_dynamodb_dollars_per_million.unwrap();
+    assert!((load - first / 50.0).abs() < 1e-9, "{load}");
 }

@@ -41,8 +41,13 @@ impl Target {
 impl Report {
     /// All targets that a run can be held against.
     pub fn targets(&self) -> Vec<Target> {
-        use Kind::{Appian, Seatool, Small};
-        use State::{Existing, Load, New, Replayed};
+        [self.speed_targets(), self.price_targets(), self.size_targets(), self.start_targets()]
+            .concat()
+    }
+
+    fn speed_targets(&self) -> Vec<Target> {
+        use Kind::{Appian, Seatool};
+        use State::{Existing, New, Replayed};
 
         let mut targets = Vec::new();
         for (records, limit) in [(500, 0.15), (2000, 0.12)] {
@@ -50,11 +55,11 @@ impl Report {
                 let name = format!(
                     "wall time, {records} appian existing at {latency} ms: share of the baseline"
                 );
-                let found = self.share_at(latency, Appian, records, Existing, "sink", wall);
+                let case = case(latency, Appian, records, Existing);
+                let found = self.share(case, "sink", |it| Some(it.wall_millis.median));
                 targets.push(Target::new(name, limit, found));
             }
         }
-
         for (state, program, limit) in [
             (Existing, "sink", 0.07),
             (New, "sink", 0.07),
@@ -65,90 +70,105 @@ impl Report {
                 let transport = if program == "single" { ", single-item calls" } else { "" };
                 let name =
                     format!("CPU a record, 500 {kind} {state}{transport}: share of the baseline");
-                let found = worst(|latency| self.share_at(latency, kind, 500, state, program, cpu));
+                let found =
+                    worst(|latency| self.share(case(latency, kind, 500, state), program, cpu));
                 targets.push(Target::new(name, limit, found));
             }
         }
+        targets
+    }
 
+    fn price_targets(&self) -> Vec<Target> {
+        use Kind::{Appian, Seatool};
+        use State::{Existing, Load, New, Replayed};
+
+        let mut targets = Vec::new();
         for (what, price, limit) in [
             ("learnt", (|it| it.dynamodb_dollars_per_million) as Value, 0.06),
             ("an environment's first batch", |it| it.first_dynamodb_dollars_per_million, 0.2),
         ] {
             for kind in [Appian, Seatool] {
-                // The baseline writes all of them once more.
-                let found =
-                    worst(|latency| self.share_at(latency, kind, 500, Replayed, "sink", price));
                 let name =
                     format!("DynamoDB's price, 500 {kind} replayed, {what}: share of writing them");
+                // The baseline writes all of them once more.
+                let found =
+                    worst(|latency| self.share(case(latency, kind, 500, Replayed), "sink", price));
                 targets.push(Target::new(name, limit, found));
             }
         }
-
-        let seatool =
-            |latency, state| self.sink(latency, Seatool, 500, state)?.dynamodb_dollars_per_million;
+        let price = |latency, state| {
+            self.find(case(latency, Seatool, 500, state), "sink")?.dynamodb_dollars_per_million
+        };
         targets.push(Target::new(
             "DynamoDB's price, 500 seatool new: share of `2k + 2` write units where a put takes `k`",
             1.02,
             worst(|latency| {
                 let two_units = cost::dynamodb(2e6, 0.0);
-                Some(seatool(latency, New)? / (2.0 * seatool(latency, Existing)? + two_units))
+                Some(price(latency, New)? / (2.0 * price(latency, Existing)? + two_units))
             }),
         ));
         targets.push(Target::new(
             "DynamoDB's price, 500 seatool load, a tenth of the keys exist: share of its parts",
             1.1,
             worst(|latency| {
-                let parts = 0.9 * seatool(latency, New)? + 0.1 * seatool(latency, Existing)?;
-                Some(seatool(latency, Load)? / parts)
+                let parts = 0.9 * price(latency, New)? + 0.1 * price(latency, Existing)?;
+                Some(price(latency, Load)? / parts)
             }),
         ));
+        targets
+    }
 
-        let small = |latency, records| cpu(self.sink(latency, Small, records, Existing)?);
-        targets.push(Target::new(
-            "CPU a record, 10,000 small existing: times that of 1,000",
-            1.1,
-            worst(|latency| Some(small(latency, 10_000)? / small(latency, 1000)?)),
-        ));
-        targets.push(Target::new(
-            "peak memory in MB, 10,000 small existing",
-            64.0,
-            worst(|latency| self.sink(latency, Small, 10_000, Existing)?.peak_megabytes()),
-        ));
+    fn size_targets(&self) -> Vec<Target> {
+        let small = |latency, records| {
+            self.find(case(latency, Kind::Small, records, State::Existing), "sink")
+        };
         let is_large =
             |it: &&Measurement| it.program == "sink" && it.event_bytes >= LARGE_EVENT_BYTES;
         let large = self.measurements.iter().filter(is_large);
-        targets.push(Target::new(
-            "peak memory in MB, events of 6 MB",
-            96.0,
-            large.filter_map(Measurement::peak_megabytes).reduce(f64::max),
-        ));
+        vec![
+            Target::new(
+                "CPU a record, 10,000 small existing: times that of 1,000",
+                1.1,
+                worst(|latency| Some(cpu(small(latency, 10_000)?)? / cpu(small(latency, 1000)?)?)),
+            ),
+            Target::new(
+                "peak memory in MB, 10,000 small existing",
+                64.0,
+                worst(|latency| small(latency, 10_000)?.peak_megabytes()),
+            ),
+            Target::new(
+                "peak memory in MB, events of 6 MB",
+                96.0,
+                large.filter_map(Measurement::peak_megabytes).reduce(f64::max),
+            ),
+        ]
+    }
 
-        let start = |latency: u64, kind| {
-            let own = self.sink(latency, kind, 500, Existing)?;
+    fn start_targets(&self) -> Vec<Target> {
+        let existing = |latency, kind| self.find(case(latency, kind, 500, State::Existing), "sink");
+        let later = |latency: u64, kind| {
+            let own = existing(latency, kind)?;
             let baseline = self.find(own.case(), BASELINE)?;
             let later = own.start_wall_millis.median - baseline.start_wall_millis.median;
             Some(later / f64::from(u32::try_from(latency).ok()?))
         };
-        targets.push(Target::new(
-            "wall time from the start to the first `next`: requests longer than the baseline's",
-            1.0,
-            worst(|latency| {
-                [Appian, Seatool]
-                    .into_iter()
-                    .filter_map(|kind| start(latency, kind))
-                    .reduce(f64::max)
-            }),
-        ));
-        targets.push(Target::new(
-            "first invocation, 500 appian existing: wall time less one connection set-up, times a warm one",
-            1.3,
-            worst(|latency| {
-                let it = self.sink(latency, Appian, 500, Existing)?;
-                let first = it.first_wall_millis.median - it.endpoint?.connection_millis;
-                Some(first / it.wall_millis.median)
-            }),
-        ));
-        targets
+        let kinds = [Kind::Appian, Kind::Seatool].into_iter();
+        vec![
+            Target::new(
+                "wall time from the start to the first `next`: requests longer than the baseline's",
+                1.0,
+                kinds.filter_map(|kind| worst(|latency| later(latency, kind))).reduce(f64::max),
+            ),
+            Target::new(
+                "first invocation, 500 appian existing: wall time less one connection set-up, times a warm one",
+                1.3,
+                worst(|latency| {
+                    let it = existing(latency, Kind::Appian)?;
+                    let first = it.first_wall_millis.median - it.endpoint?.connection_millis;
+                    Some(first / it.wall_millis.median)
+                }),
+            ),
+        ]
     }
 
     /// Writes the targets with what was found.
@@ -174,39 +194,19 @@ impl Report {
         )
     }
 
-    /// What the functions did at this latency.
-    fn sink(
-        &self,
-        latency: u64,
-        workload: Kind,
-        records: usize,
-        state: State,
-    ) -> Option<&Measurement> {
-        self.find(Case { workload, latency_millis: Some(latency), records, state }, "sink")
-    }
-
     /// A program's measure as a share of the baseline's.
-    fn share_at(
-        &self,
-        latency: u64,
-        workload: Kind,
-        records: usize,
-        state: State,
-        program: &str,
-        value: Value,
-    ) -> Option<f64> {
-        let case = Case { workload, latency_millis: Some(latency), records, state };
+    fn share(&self, case: Case, program: &str, value: Value) -> Option<f64> {
         Some(value(self.find(case, program)?)? / value(self.find(case, BASELINE)?)?)
     }
+}
+
+fn case(latency: u64, workload: Kind, records: usize, state: State) -> Case {
+    Case { workload, latency_millis: Some(latency), records, state }
 }
 
 /// The worst that was found at any of the latencies.
 fn worst(found: impl Fn(u64) -> Option<f64>) -> Option<f64> {
     LATENCIES.into_iter().filter_map(found).reduce(f64::max)
-}
-
-fn wall(measurement: &Measurement) -> Option<f64> {
-    Some(measurement.wall_millis.median)
 }
 
 fn cpu(measurement: &Measurement) -> Option<f64> {
@@ -235,8 +235,7 @@ mod tests {
         program: &str,
         figure: f64,
     ) -> Measurement {
-        let case = Case { workload, latency_millis: Some(latency), records, state };
-        measurement(case, program, figure)
+        measurement(case(latency, workload, records, state), program, figure)
     }
 
     #[track_caller]

@@ -19,7 +19,7 @@ const EPOCH_MILLIS: u64 = 1_772_442_000_000;
 const GENERATION_MILLIS: u64 = 3_600_000;
 
 /// In a load the item of one key in so many stands already.
-pub(super) const LOAD_STANDING: usize = 10;
+const LOAD_STANDING: usize = 10;
 
 /// What records look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum, Serialize)]
