@@ -369,7 +369,9 @@ impl Operations {
             return Err(format!("a batch reads {keys} keys of {} tables", batch.tables.len()));
         }
         let mut tables = Vec::new();
+        let mut consumed = Vec::new();
         for (table, request) in &batch.tables {
+            let paid_before = self.tables.counts.half_read_units;
             let expression = request.projection_expression.as_deref();
             let names = expression
                 .map(|text| projection(text, &request.expression_attribute_names))
@@ -390,9 +392,19 @@ impl Operations {
                 }
             }
             tables.push(format!("\"{table}\":[{}]", items.join(",")));
+            let halves = self.tables.counts.half_read_units - paid_before;
+            let (whole, tenths) = (halves / 2, halves % 2 * 5);
+            consumed
+                .push(format!("{{\"TableName\":\"{table}\",\"CapacityUnits\":{whole}.{tenths}}}"));
         }
+        let consumed = match batch.return_consumed_capacity.as_str() {
+            "TOTAL" => format!(",\"ConsumedCapacity\":[{}]", consumed.join(",")),
+            _ => String::new(),
+        };
         let responses = tables.join(",");
-        Ok(Answer::done(format!("{{\"Responses\":{{{responses}}},\"UnprocessedKeys\":{{}}}}")))
+        Ok(Answer::done(format!(
+            "{{\"Responses\":{{{responses}}},\"UnprocessedKeys\":{{}}{consumed}}}"
+        )))
     }
 
     fn put_of(&self, call: &Call<'_>) -> Result<Write, String> {

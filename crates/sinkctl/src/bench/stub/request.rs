@@ -106,7 +106,7 @@ pub(super) struct BatchGet<'a> {
     #[serde(borrow, rename = "RequestItems")]
     pub(super) tables: BTreeMap<Cow<'a, str>, ReadRequest<'a>>,
     #[serde(default, rename = "ReturnConsumedCapacity")]
-    _return_consumed_capacity: String,
+    pub(super) return_consumed_capacity: String,
 }
 
 /// What is read of one table.

@@ -218,6 +218,11 @@ fn read_units_follow_the_whole_item() {
     check(&reads(&["none"], &[]), 1);
     check(&reads(&["large"], &[]), 3);
     check(&reads(&["small", "none", "large"], &["none", "small"]), 7);
+    let mut told = reads(&["large"], &["small"]);
+    told["ReturnConsumedCapacity"] = "TOTAL".into();
+    let (_, answer) = answer(&mut operations(Faults::default()), "BatchGetItem", &told).unwrap();
+    let consumed = |table| json!({"TableName": table, "CapacityUnits": 0.5});
+    assert_eq!(answer["ConsumedCapacity"], json!([consumed(TABLE), consumed(TOMBSTONES)]));
     let mut consistent = reads(&["large"], &[]);
     consistent["RequestItems"][TABLE]["ConsistentRead"] = true.into();
     check(&consistent, 6);
