@@ -44,34 +44,38 @@ async fn requests_are_those_that_the_functions_are_known_for() {
 
     let float = |number: usize| f64::from(u32::try_from(number).unwrap());
     let thousand = |number: usize| float(1000 * number / 50);
-    let standing = keys - event(State::Load).new_keys;
+    let (changed, standing) = (event(State::Mixed).older_keys, keys - event(State::Load).new_keys);
     // A repeated key is written once, by a statement in one of two batches, or by a call of its own. Rows of 1.6 KB cost
     // two units each; what Connect's schema says beside them is not stored.
     let cases = [
-        (State::Existing, "sink", 2, 2 * keys),
-        (State::Existing, "single", keys, 2 * keys),
-        (State::Duplicate, "sink", 2, 2 * keys),
-        (State::Duplicate, "single", keys, 2 * keys),
-        (State::Replayed, "sink", 2, 2 * keys),
-        (State::Replayed, "single", keys, 2 * keys),
-        (State::Mixed, "sink", 2, 2 * keys),
-        (State::Mixed, "single", keys, 2 * keys),
+        (State::Existing, "sink", 2, keys, 2 * keys, 0),
+        (State::Existing, "single", keys, keys, 2 * keys, 0),
+        (State::Duplicate, "sink", 2, 0, 2 * keys, 0),
+        (State::Duplicate, "single", keys, 0, 2 * keys, 0),
+        // One look, at half a read unit a key.
+        (State::Replayed, "sink", 1, 0, 0, keys),
+        (State::Replayed, "single", keys, 0, 2 * keys, 0),
+        (State::Mixed, "sink", 2, changed, 2 * changed, keys),
+        (State::Mixed, "single", keys, changed, 2 * keys, 0),
         // What is inserted and stands is replaced after that.
-        (State::Load, "sink", 3, 2 * (keys + standing)),
-        (State::Load, "single", keys + standing, 2 * (keys + standing)),
+        (State::Load, "sink", 3, keys, 2 * (keys + standing), 0),
+        (State::Load, "single", keys + standing, keys, 2 * (keys + standing), 0),
     ];
     let expected = [1, 2].map(|latency| {
-        cases.map(|(state, program, requests, units)| {
-            (Some(latency), state, program, thousand(requests), thousand(units))
+        cases.map(|(state, program, requests, put, units, half_reads)| {
+            let figures = [requests, put, units].map(thousand);
+            (Some(latency), state, program, figures, thousand(half_reads) / 2.0)
         })
     });
     let found: Vec<_> = report
         .measurements
         .iter()
         .map(|it| {
-            let requests = it.requests_per_thousand.unwrap().median;
-            let units = it.write_units_per_thousand.unwrap().median;
-            (it.latency_millis, it.state, it.program.as_str(), requests, units)
+            let figures =
+                [it.requests_per_thousand, it.items_put_per_thousand, it.write_units_per_thousand];
+            let figures = figures.map(|spread| spread.unwrap().median);
+            let reads = it.read_units_per_thousand.unwrap().median;
+            (it.latency_millis, it.state, it.program.as_str(), figures, reads)
         })
         .collect();
     assert_eq!(found, expected.as_flattened());

@@ -67,6 +67,8 @@ pub struct Measurement {
     pub peak_memory_bytes: Option<u64>,
     /// Requests for 1,000 records.
     pub requests_per_thousand: Option<Spread>,
+    /// Items that were put, for 1,000 records.
+    pub items_put_per_thousand: Option<Spread>,
     /// Write units for 1,000 records.
     pub write_units_per_thousand: Option<Spread>,
     /// Read units for 1,000 records.
@@ -189,7 +191,8 @@ impl Measurement {
             first_wall_millis: spread(&|round| millis(round.first.wall)),
             first_cpu_millis: known(&|round| round.first.cpu.map(millis)),
             peak_memory_bytes: rounds.iter().filter_map(|round| round.peak_memory).max(),
-            requests_per_thousand: per_thousand(|counts| count(counts.requests)),
+            requests_per_thousand: per_thousand(|it| count(it.requests)),
+            items_put_per_thousand: per_thousand(|it| count(it.created + it.replaced)),
             write_units_per_thousand: per_thousand(write_units),
             read_units_per_thousand: per_thousand(read_units),
             lambda_dollars_per_million: lambda_dollars_per_million.map(|dollars| dollars.median),
@@ -392,6 +395,7 @@ pub(super) mod tests {
             first_cpu_millis: Some(spread),
             peak_memory_bytes: Some(5 << 20),
             requests_per_thousand: Some(spread),
+            items_put_per_thousand: None,
             write_units_per_thousand: None,
             read_units_per_thousand: None,
             lambda_dollars_per_million: Some(0.5),
