@@ -20,11 +20,13 @@ use sinkctl::{
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   sinkctl bench --baseline
-  sinkctl bench --baseline --single --workload appian --records 1,10,100,500,1000,10000
+  sinkctl bench --baseline --single --records 500,2000
+  sinkctl bench --baseline --workload appian,small --state existing --records 1000,10000
   sinkctl bench --bootstrap 'node index.js' --workload seatool
   sinkctl bench --throttle 0.05 --state new
 
-Both the functions and the baseline are built as they are deployed, unless a directory is named.
+The second and the third measure all that the targets need. Both the functions and the baseline are built as they are
+deployed, unless a directory is named.
 
 Exit status: 0 when all was measured, 1 otherwise.";
 
@@ -77,7 +79,7 @@ pub(crate) struct BenchArguments {
     /// How many events a process gets, beside its first, before it is measured.
     #[arg(long, value_name = "N", default_value_t = WARM_UP)]
     warm_up: usize,
-    /// How long the stand-in takes for an answer, 10 seconds at most.
+    /// How long the stand-in takes for an answer in milliseconds, 10 seconds at most.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values = ["4", "15"], value_parser = clap::value_parser!(u64).range(..=10_000))]
     latency_ms: Vec<u64>,
     /// Speak HTTP without TLS: a start then costs far less than in front of the real service.
@@ -96,7 +98,7 @@ pub(crate) struct BenchArguments {
     /// Write all numbers as JSON to this file; `-` is standard output, instead of the table.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw time and memory by batch size into this file.
+    /// Draw time and memory by batch size into this file, for each workload, latency and state.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }

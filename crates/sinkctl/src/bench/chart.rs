@@ -39,11 +39,11 @@ impl Report {
         for (kind, latency, state) in rows {
             let is_drawn = |it: &&Measurement| row(it) == (kind, latency, state);
             let lanes: Vec<_> = self.measurements.iter().filter(is_drawn).collect();
-            let latency = latency.map(|it| format!(" at {it} ms a request")).unwrap_or_default();
+            let latency = latency.map(|it| format!(", {it} ms a request")).unwrap_or_default();
             let wall = |it: &Measurement| Some(it.wall_millis.median);
             for (left, title, value) in [
                 (0.0, "ms a batch", &wall as &dyn Fn(&Measurement) -> Option<f64>),
-                (WIDTH, "MB of memory at most", &Measurement::peak_megabytes),
+                (WIDTH, "MB at most", &Measurement::peak_megabytes),
             ] {
                 let mut series = BTreeMap::<_, Vec<_>>::new();
                 for it in &lanes {
@@ -199,7 +199,7 @@ mod tests {
                 (1, lines, lines * records.len())
             );
             for state in states {
-                let title = format!("appian, {state} at 15 ms a request: ms a batch by records");
+                let title = format!("appian, {state}, 15 ms a request: ms a batch by records");
                 assert!(svg.contains(&title), "{svg}");
             }
         }
