@@ -157,11 +157,14 @@ impl Measurement {
         let per_thousand = |value: fn(Counts) -> f64| {
             known(&|round| round.counts.map(|counts| each(1e3 * value(counts), round)))
         };
-        let price = |counts: fn(&Round) -> Option<Counts>| {
-            known(&|round| {
+        // A median would hide what only some batches cost, and is paid all the same.
+        let mean_price = |counts: fn(&Round) -> Option<Counts>| {
+            let price = |round| {
                 let counts = counts(round)?;
                 Some(each(1e6 * cost::dynamodb(write_units(counts), read_units(counts)), round))
-            })
+            };
+            let prices = rounds.iter().map(price).sum::<Option<f64>>()?;
+            Some(prices / count(rounds.len().max(1) as u64))
         };
         let memory_size = count(lane.memory_size());
         let lambda_dollars_per_million = known(&|round| {
@@ -196,9 +199,8 @@ impl Measurement {
             write_units_per_thousand: per_thousand(write_units),
             read_units_per_thousand: per_thousand(read_units),
             lambda_dollars_per_million: lambda_dollars_per_million.map(|dollars| dollars.median),
-            dynamodb_dollars_per_million: price(|round| round.counts).map(|it| it.median),
-            first_dynamodb_dollars_per_million: price(|round| round.first_counts)
-                .map(|it| it.median),
+            dynamodb_dollars_per_million: mean_price(|round| round.counts),
+            first_dynamodb_dollars_per_million: mean_price(|round| round.first_counts),
             endpoint,
         }
     }
@@ -266,7 +268,8 @@ impl Report {
              transaction, also in one that is cancelled. Read units: 0.5 for each\n4 KB of the whole item, rounded up, also \
              where there is none. Dollars: for a million records; Lambda with the memory that the\ntemplate gives, DynamoDB at \
              $0.625 a million write units and $0.125 a million read units, which its list for requests on demand\nasks in \
-             us-east-1 (https://aws.amazon.com/dynamodb/pricing/on-demand/); first: if each batch were an environment's first.",
+             us-east-1 (https://aws.amazon.com/dynamodb/pricing/on-demand/); first: if each batch were an environment's first.\n\
+             DynamoDB's dollars are means, the other single numbers medians.",
             self.rounds
         )?;
         let endpoints = || self.measurements.iter().filter_map(|it| it.endpoint);
