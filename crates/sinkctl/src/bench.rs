@@ -55,8 +55,8 @@ pub struct Bench {
     pub baseline: bool,
     /// A real endpoint instead of the stub.
     pub dynamodb_endpoint: Option<String>,
-    /// The stub's latency.
-    pub latency: Duration,
+    /// The stub's latencies, in milliseconds.
+    pub latencies_millis: Vec<u64>,
     /// Whether the stub speaks TLS.
     pub tls: bool,
     /// What the stub does not let through.
@@ -116,14 +116,18 @@ pub enum BenchError {
         problem: String,
     },
     /// Occurs when a program succeeds, but did not write what it should have written.
-    #[error("`{program}` created {created} and replaced {replaced} items, of {keys} {state} ones")]
+    #[error(
+        "`{program}` created {created} and replaced {replaced} items; of {keys} keys {new} had none and {older} an older one"
+    )]
     Work {
         /// The program.
         program: String,
         /// How many different items the event was about.
         keys: u64,
-        /// What stood there before.
-        state: State,
+        /// For how many of them no item stood before.
+        new: u64,
+        /// For how many of them an older state stood before.
+        older: u64,
         /// How many items it created.
         created: u64,
         /// How many it replaced.
@@ -147,18 +151,26 @@ struct Program {
 pub async fn run(bench: &Bench, progress: &mut dyn Write) -> Result<Report, BenchError> {
     let template = Template::read(&bench.template, &[("Stage", LOCAL_STAGE)])?;
     let programs = programs(bench, &template)?;
+    let latencies: Vec<_> = match &bench.dynamodb_endpoint {
+        Some(_) => vec![None],
+        None => bench.latencies_millis.iter().copied().map(Some).collect(),
+    };
     let mut measurements = Vec::new();
     for &kind in &bench.kinds {
         let function = template.functions.iter().find(|it| it.binary == kind.binary());
         let function =
             function.ok_or_else(|| BenchError::NoFunction { binary: kind.binary().to_owned() })?;
-        for &records in &bench.records {
-            writeln!(progress, "{kind}, {records} records")?;
+        for (latency_millis, &records) in
+            latencies.iter().flat_map(|it| bench.records.iter().map(move |records| (*it, records)))
+        {
+            let latency = latency_millis.map(|it| format!(", {it} ms a request"));
+            writeln!(progress, "{kind}, {records} records{}", latency.unwrap_or_default())?;
             let mut lanes = Vec::new();
             for &state in &bench.states {
                 for program in &programs {
                     let workload = Workload { kind, state, records, mix: bench.mix };
-                    lanes.push(lane(bench, &template, function, program, workload).await?);
+                    let lane = lane(bench, &template, function, program, workload, latency_millis);
+                    lanes.push(lane.await?);
                 }
             }
             for round in 0..bench.rounds {
@@ -172,9 +184,7 @@ pub async fn run(bench: &Bench, progress: &mut dyn Write) -> Result<Report, Benc
             measurements.extend(lanes.iter().map(Measurement::of));
         }
     }
-    let latency_millis =
-        bench.dynamodb_endpoint.is_none().then_some(bench.latency.as_secs_f64() * 1e3);
-    Ok(Report { rounds: bench.rounds, latency_millis, mix: bench.mix, measurements })
+    Ok(Report { rounds: bench.rounds, mix: bench.mix, measurements })
 }
 
 async fn lane(
@@ -183,20 +193,18 @@ async fn lane(
     function: &Function,
     program: &Program,
     workload: Workload,
+    latency_millis: Option<u64>,
 ) -> Result<Lane, BenchError> {
-    let stub = match &bench.dynamodb_endpoint {
-        Some(_) => None,
-        None => Some(
-            Stub::start(StubSettings {
-                tables: template.tables.clone(),
-                latency: bench.latency,
-                faults: bench.faults,
-                seed: bench.mix.seed,
-                tls: bench.tls,
-            })
-            .map_err(BenchError::Stub)?,
-        ),
+    let stub = |latency_millis| {
+        Stub::start(StubSettings {
+            tables: template.tables.clone(),
+            latency: Duration::from_millis(latency_millis),
+            faults: bench.faults,
+            seed: bench.mix.seed,
+            tls: bench.tls,
+        })
     };
+    let stub = latency_millis.map(stub).transpose().map_err(BenchError::Stub)?;
     let endpoint = bench.dynamodb_endpoint.as_deref().unwrap_or_default();
     let (executable, arguments) = program.commands[&function.binary].clone();
     let mut settings = FunctionSettings::local(function, executable, endpoint);
@@ -209,6 +217,7 @@ async fn lane(
         .all(|share| *share <= 0.0);
     Lane::start(LaneSettings {
         workload,
+        latency_millis,
         program: program.name.clone(),
         is_predictable,
         function: settings,

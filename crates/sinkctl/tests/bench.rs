@@ -1,6 +1,6 @@
 //! The benchmark as a whole, with the smallest of everything, on the function that Cargo builds for development.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use sinkctl::{
     bench::{
@@ -20,42 +20,68 @@ async fn requests_are_those_that_the_functions_are_known_for() {
         single: true,
         baseline: false,
         dynamodb_endpoint: None,
-        latency: Duration::from_millis(1),
+        latencies_millis: vec![1, 2],
         tls: true,
         faults: Faults::default(),
         kinds: vec![Kind::Appian],
-        states: vec![State::Existing, State::Duplicate],
+        states: vec![State::Existing, State::Duplicate, State::Replayed, State::Mixed, State::Load],
         records: vec![50],
         mix: Mix { seed: 1, schema: true, repeated: 0.2, duplicates: 0.0, deletes: 0.0 },
         rounds: 1,
         warm_up: 3,
     };
-    let (kind, state, records) = (bench.kinds[0], bench.states[0], bench.records[0]);
-    let keys = Workload { kind, state, records, mix: bench.mix }.event(1).keys;
+    let event =
+        |state| Workload { kind: Kind::Appian, state, records: 50, mix: bench.mix }.event(1);
+    let keys = event(State::Existing).keys;
     assert!((35..45).contains(&keys), "{keys}");
 
     let mut progress = Vec::new();
     let report = bench::run(&bench, &mut progress).await.unwrap();
-    assert_eq!(String::from_utf8(progress).unwrap(), "appian, 50 records\n");
+    assert_eq!(
+        String::from_utf8(progress).unwrap(),
+        "appian, 50 records, 1 ms a request\nappian, 50 records, 2 ms a request\n"
+    );
 
-    let thousand = |requests: usize| f64::from(u32::try_from(1000 * requests / records).unwrap());
+    let float = |number: usize| f64::from(u32::try_from(number).unwrap());
+    let thousand = |number: usize| float(1000 * number / 50);
+    let (changed, standing) = (event(State::Mixed).older_keys, keys - event(State::Load).new_keys);
+    // A repeated key is written once, by a statement in one of two batches, or by a call of its own. Rows of 1.6 KB cost
+    // two units each; what Connect's schema says beside them is not stored.
+    let cases = [
+        (State::Existing, "sink", 2, keys, 2 * keys, 0),
+        (State::Existing, "single", keys, keys, 2 * keys, 0),
+        (State::Duplicate, "sink", 2, 0, 2 * keys, 0),
+        (State::Duplicate, "single", keys, 0, 2 * keys, 0),
+        // One look, at half a read unit a key.
+        (State::Replayed, "sink", 1, 0, 0, keys),
+        (State::Replayed, "single", keys, 0, 2 * keys, 0),
+        (State::Mixed, "sink", 2, changed, 2 * changed, keys),
+        (State::Mixed, "single", keys, changed, 2 * keys, 0),
+        // What is inserted and stands is replaced after that.
+        (State::Load, "sink", 3, keys, 2 * (keys + standing), 0),
+        (State::Load, "single", keys + standing, keys, 2 * (keys + standing), 0),
+    ];
+    let expected = [1, 2].map(|latency| {
+        cases.map(|(state, program, requests, put, units, half_reads)| {
+            let figures = [requests, put, units].map(thousand);
+            (Some(latency), state, program, figures, thousand(half_reads) / 2.0)
+        })
+    });
     let found: Vec<_> = report
         .measurements
         .iter()
-        .map(|it| (it.state, it.program.as_str(), it.requests_per_thousand.unwrap().median))
+        .map(|it| {
+            let figures =
+                [it.requests_per_thousand, it.items_put_per_thousand, it.write_units_per_thousand];
+            let figures = figures.map(|spread| spread.unwrap().median);
+            let reads = it.read_units_per_thousand.unwrap().median;
+            (it.latency_millis, it.state, it.program.as_str(), figures, reads)
+        })
         .collect();
-    // A repeated key is written once, by a statement in one of two batches, or by a call of its own.
-    assert_eq!(
-        found,
-        [
-            (State::Existing, "sink", thousand(2)),
-            (State::Existing, "single", thousand(keys)),
-            (State::Duplicate, "sink", thousand(2)),
-            (State::Duplicate, "single", thousand(keys)),
-        ]
-    );
-    // Rows of 1.6 KB cost two units each; what Connect's schema says beside them is not stored.
-    let units: Vec<_> =
-        report.measurements.iter().map(|it| it.write_units_per_thousand.unwrap().median).collect();
-    assert_eq!(units, [thousand(2 * keys); 4]);
+    assert_eq!(found, expected.as_flattened());
+
+    // A fresh environment replaces before it inserts, which takes one unit of each key that is new.
+    let first = 1.25 * float(keys) + 0.625 * float(keys - standing);
+    let load = report.measurements[cases.len() - 2].first_dynamodb_dollars_per_million.unwrap();
+    assert!((load - first / 50.0).abs() < 1e-9, "{load}");
 }

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{
-    report::{Measurement, Report},
-    workload::{Kind, State},
-};
+use super::report::{Measurement, Report};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 280.0;
@@ -20,17 +17,18 @@ struct Panel<'a> {
 }
 
 impl Report {
-    /// Draws a row of two diagrams for each workload, of its first state.
+    /// Draws a row of two diagrams for each workload, latency and state.
     pub fn to_svg(&self) -> String {
-        let mut kinds: Vec<(Kind, State)> = Vec::new();
+        let row = |it: &Measurement| (it.workload, it.latency_millis, it.state);
+        let mut rows = Vec::new();
         for it in &self.measurements {
-            if kinds.iter().all(|(kind, _)| *kind != it.workload) {
-                kinds.push((it.workload, it.state));
+            if !rows.contains(&row(it)) {
+                rows.push(row(it));
             }
         }
         let mut svg = String::new();
         let (width, height) =
-            (2.0 * WIDTH, HEIGHT * f64::from(u32::try_from(kinds.len()).unwrap_or(0)));
+            (2.0 * WIDTH, HEIGHT * f64::from(u32::try_from(rows.len()).unwrap_or(0)));
         // Writing to a string does not fail.
         let _ = write!(
             svg,
@@ -38,13 +36,14 @@ impl Report {
              font-size=\"11\"><rect width=\"100%\" height=\"100%\" fill=\"white\"/>"
         );
         let mut top = 0.0;
-        for (kind, state) in kinds {
-            let lane = |it: &&Measurement| (it.workload, it.state) == (kind, state);
-            let lanes: Vec<_> = self.measurements.iter().filter(lane).collect();
+        for (kind, latency, state) in rows {
+            let is_drawn = |it: &&Measurement| row(it) == (kind, latency, state);
+            let lanes: Vec<_> = self.measurements.iter().filter(is_drawn).collect();
+            let latency = latency.map(|it| format!(", {it} ms a request")).unwrap_or_default();
             let wall = |it: &Measurement| Some(it.wall_millis.median);
             for (left, title, value) in [
                 (0.0, "ms a batch", &wall as &dyn Fn(&Measurement) -> Option<f64>),
-                (WIDTH, "MB of memory at most", &Measurement::peak_megabytes),
+                (WIDTH, "MB at most", &Measurement::peak_megabytes),
             ] {
                 let mut series = BTreeMap::<_, Vec<_>>::new();
                 for it in &lanes {
@@ -52,7 +51,7 @@ impl Report {
                     let points = series.entry(it.program.as_str()).or_default();
                     points.extend(value(it).map(|value| (records, value)));
                 }
-                let title = format!("{kind}, {state}: {title} by records");
+                let title = format!("{kind}, {state}{latency}: {title} by records");
                 Panel { title, series }.draw(left, top, &mut svg);
             }
             top += HEIGHT;
@@ -152,7 +151,10 @@ impl Axis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{report::tests::measurement, workload::Mix};
+    use crate::bench::{
+        report::{Case, tests::measurement},
+        workload::{Kind, Mix, State},
+    };
 
     /// The picture's tags, if all of them are closed in their order.
     fn tags(svg: &str) -> Option<Vec<String>> {
@@ -177,22 +179,33 @@ mod tests {
     #[test]
     fn the_picture_is_well_formed() {
         #[track_caller]
-        fn check(records: &[usize], programs: &[&str], lines: usize, points: usize) {
-            let measurements = records.iter().flat_map(|&records| {
-                programs.iter().map(move |program| {
-                    measurement(Kind::Appian, records, State::Existing, program, 1.0)
-                })
-            });
+        fn check(states: &[State], records: &[usize], programs: &[&str], panels: usize) {
+            let mut measurements = Vec::new();
+            for latency_millis in [Some(4), Some(15)] {
+                for &state in states {
+                    for &records in records {
+                        let case = Case { workload: Kind::Appian, latency_millis, records, state };
+                        measurements.extend(programs.iter().map(|it| measurement(case, it, 1.0)));
+                    }
+                }
+            }
             let mix = Mix { seed: 1, schema: false, repeated: 0.0, duplicates: 0.0, deletes: 0.0 };
-            let measurements = measurements.collect();
-            let report = Report { rounds: 1, latency_millis: Some(4.0), mix, measurements };
-            let tags = tags(&report.to_svg()).unwrap();
+            let svg = Report { rounds: 1, mix, measurements }.to_svg();
+            let tags = tags(&svg).unwrap();
             let count = |name: &str| tags.iter().filter(|tag| *tag == name).count();
-            assert_eq!((count("svg"), count("polyline"), count("circle")), (1, lines, points));
+            let lines = panels * programs.len();
+            assert_eq!(
+                (count("svg"), count("polyline"), count("circle")),
+                (1, lines, lines * records.len())
+            );
+            for state in states {
+                let title = format!("appian, {state}, 15 ms a request: ms a batch by records");
+                assert!(svg.contains(&title), "{svg}");
+            }
         }
 
-        check(&[], &[], 0, 0);
-        check(&[500], &["sink"], 2, 2);
-        check(&[1, 10, 10_000], &["sink", "naive"], 4, 12);
+        check(&[], &[], &[], 0);
+        check(&[State::Existing], &[500], &["sink"], 4);
+        check(&[State::New, State::Mixed], &[1, 10, 10_000], &["sink", "naive"], 8);
     }
 }

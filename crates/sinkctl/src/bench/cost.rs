@@ -1,4 +1,5 @@
-//! What a million records cost, by the list prices of us-east-1 that the README names too.
+//! What a million records cost, by the list prices of us-east-1: <https://aws.amazon.com/lambda/pricing/> and
+//! <https://aws.amazon.com/dynamodb/pricing/on-demand/>.
 
 /// A GB-second of an arm64 function, in dollars.
 const GB_SECOND: f64 = 0.000_013_333_4;
@@ -6,9 +7,10 @@ const GB_SECOND: f64 = 0.000_013_333_4;
 const INVOCATION: f64 = 0.000_000_2;
 /// A write unit of a table that is billed by request.
 const WRITE_UNIT: f64 = 0.000_000_625;
+/// A read unit of such a table.
+const READ_UNIT: f64 = 0.000_000_125;
 /// The memory in MB that comes with one whole processor.
 const MEMORY_OF_A_PROCESSOR: f64 = 1769.0;
-const MILLION: f64 = 1_000_000.0;
 
 /// What a batch costs on Lambda, in dollars. A function with less memory has a share of a processor only, so that its own
 /// time can be what a batch takes.
@@ -17,9 +19,9 @@ pub(super) fn lambda(cpu_seconds: f64, wall_seconds: f64, memory_mb: f64) -> f64
     seconds * memory_mb / 1024.0 * GB_SECOND + INVOCATION
 }
 
-/// What writing costs, in dollars for a million records.
-pub(super) fn dynamodb(units_per_thousand: f64) -> f64 {
-    units_per_thousand / 1000.0 * MILLION * WRITE_UNIT
+/// What writing and reading cost, in dollars.
+pub(super) fn dynamodb(write_units: f64, read_units: f64) -> f64 {
+    write_units * WRITE_UNIT + read_units * READ_UNIT
 }
 
 #[cfg(test)]
@@ -37,6 +39,8 @@ mod tests {
         check(lambda(0.001, 0.1, 256.0), 0.1 * 0.25 * 0.000_013_333_4 + 0.000_000_2);
         // 10 ms of a whole processor are 69 ms of the share that comes with 256 MB.
         check(lambda(0.01, 0.02, 256.0), 0.069_102 * 0.25 * 0.000_013_333_4 + 0.000_000_2);
-        check(dynamodb(2000.0), 1.25);
+        check(dynamodb(2e6, 0.0), 1.25);
+        check(dynamodb(0.0, 2e6), 0.25);
+        check(dynamodb(1e6, 0.5e6), 0.6875);
     }
 }

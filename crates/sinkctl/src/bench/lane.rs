@@ -12,6 +12,8 @@ use crate::function::FunctionSettings;
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) workload: Workload,
+    /// How long the stub takes for an answer.
+    pub(super) latency_millis: Option<u64>,
     pub(super) program: String,
     /// Whether what stands in the tables afterwards is known beforehand.
     is_predictable: bool,
@@ -27,6 +29,7 @@ pub(super) struct Lane {
 #[derive(Debug)]
 pub(super) struct LaneSettings {
     pub(super) workload: Workload,
+    pub(super) latency_millis: Option<u64>,
     pub(super) program: String,
     pub(super) is_predictable: bool,
     pub(super) function: FunctionSettings,
@@ -48,6 +51,8 @@ pub(super) struct Round {
     pub(super) warm: Spent,
     /// The most memory in bytes that the process held; `None` where the system does not say.
     pub(super) peak_memory: Option<u64>,
+    /// What the first invocation did to the tables.
+    pub(super) first_counts: Option<Counts>,
     /// What the warm invocation did to the tables.
     pub(super) counts: Option<Counts>,
 }
@@ -57,15 +62,26 @@ pub(super) struct Round {
 struct Handed {
     records: usize,
     keys: usize,
+    new_keys: usize,
+    older_keys: usize,
     bytes: usize,
 }
 
 impl Lane {
     /// Has the program write what is to stand in the tables.
     pub(super) async fn start(settings: LaneSettings) -> Result<Self, BenchError> {
-        let LaneSettings { workload, program, is_predictable, function, stub, warm_up } = settings;
+        let LaneSettings {
+            workload,
+            latency_millis,
+            program,
+            is_predictable,
+            function,
+            stub,
+            warm_up,
+        } = settings;
         let mut lane = Self {
             workload,
+            latency_millis,
             program,
             is_predictable,
             settings: function,
@@ -83,11 +99,16 @@ impl Lane {
     /// own, since a program can be fast or slow for much of a process's life.
     pub(super) async fn round(&mut self) -> Result<(), BenchError> {
         let (mut process, start) = Process::start(&self.settings).await?;
-        let (_, first, _) = self.invoke(&mut process).await?;
+        let (_, first, first_counts) = self.invoke(&mut process).await?;
         for _ in 0..self.warm_up {
             self.invoke(&mut process).await?;
         }
-        let (event, warm, counts) = self.invoke(&mut process).await?;
+        let is_again = self.workload.state == State::Duplicate;
+        self.next -= usize::from(is_again);
+        let (mut event, warm, counts) = self.invoke(&mut process).await?;
+        if is_again {
+            (event.new_keys, event.older_keys) = (0, 0);
+        }
         if let Some(counts) = counts.filter(|_| self.is_predictable) {
             self.check(counts, event)?;
         }
@@ -98,6 +119,7 @@ impl Lane {
             first,
             warm,
             peak_memory: process.peak_memory(),
+            first_counts,
             counts,
         });
         Ok(())
@@ -118,9 +140,10 @@ impl Lane {
         &mut self,
         process: &mut Process,
     ) -> Result<(Handed, Spent, Option<Counts>), BenchError> {
-        let BenchEvent { payload, records, keys } = self.workload.event(self.next);
+        let BenchEvent { payload, records, keys, new_keys, older_keys } =
+            self.workload.event(self.next);
         self.next += 1;
-        let handed = Handed { records, keys, bytes: payload.len() };
+        let handed = Handed { records, keys, new_keys, older_keys, bytes: payload.len() };
         let spent = process.invoke(payload).await?;
         Ok((handed, spent, self.look()?))
     }
@@ -136,20 +159,17 @@ impl Lane {
 
     /// A program that does not do its work is no use to compare with.
     fn check(&self, counts: Counts, event: Handed) -> Result<(), BenchError> {
-        let (keys, records) = (event.keys as u64, event.records as u64);
+        let (new, older) = (event.new_keys as u64, event.older_keys as u64);
         // A program may write a repeated key more than once, and what stands there already.
-        let is_done = match self.workload.state {
-            State::New => counts.created == keys && counts.replaced <= records - keys,
-            State::Existing => counts.created == 0 && (keys..=records).contains(&counts.replaced),
-            State::Duplicate => counts.created == 0,
-        };
-        if is_done {
+        let most = event.records as u64 - new;
+        if counts.created == new && (older..=most).contains(&counts.replaced) {
             return Ok(());
         }
         Err(BenchError::Work {
             program: self.program.clone(),
-            keys,
-            state: self.workload.state,
+            keys: event.keys as u64,
+            new,
+            older,
             created: counts.created,
             replaced: counts.replaced,
         })

@@ -11,6 +11,7 @@ use super::{
     cost,
     lane::{Lane, Round},
     process::Spent,
+    stub::Counts,
     workload::{Kind, Mix, State},
 };
 
@@ -26,8 +27,6 @@ const MOST_LATE_MICROS: f64 = 500.0;
 pub struct Report {
     /// How often everything was measured.
     pub rounds: usize,
-    /// How long the stub takes for an answer, in milliseconds; `None` where the endpoint is a real one.
-    pub latency_millis: Option<f64>,
     /// What the records have in common.
     pub mix: Mix,
     /// One for each configuration.
@@ -40,6 +39,8 @@ pub struct Report {
 pub struct Measurement {
     /// What the records look like.
     pub workload: Kind,
+    /// How long the stub took for an answer, in milliseconds; `None` where the endpoint is a real one.
+    pub latency_millis: Option<u64>,
     /// What stood in the table.
     pub state: State,
     /// The program's name.
@@ -52,6 +53,8 @@ pub struct Measurement {
     pub cpu_micros_per_record: Option<Spread>,
     /// From the event's delivery until the answer, in milliseconds.
     pub wall_millis: Spread,
+    /// How many times as long that is as it must be: as its own processor time, or as two requests if that is more.
+    pub wall_over_floor: Option<f64>,
     /// From the process's start until it asked for its first invocation, in milliseconds.
     pub start_wall_millis: Spread,
     /// The processor time of that.
@@ -64,14 +67,29 @@ pub struct Measurement {
     pub peak_memory_bytes: Option<u64>,
     /// Requests for 1,000 records.
     pub requests_per_thousand: Option<Spread>,
+    /// Items that were put, for 1,000 records.
+    pub items_put_per_thousand: Option<Spread>,
     /// Write units for 1,000 records.
     pub write_units_per_thousand: Option<Spread>,
+    /// Read units for 1,000 records.
+    pub read_units_per_thousand: Option<Spread>,
     /// What Lambda takes for a million records, in dollars.
     pub lambda_dollars_per_million: Option<f64>,
-    /// What DynamoDB takes for writing a million records, in dollars.
+    /// What DynamoDB takes for a million records, in dollars.
     pub dynamodb_dollars_per_million: Option<f64>,
+    /// What it would take if each event were a process's first.
+    pub first_dynamodb_dollars_per_million: Option<f64>,
     /// How the endpoint itself did.
     pub endpoint: Option<EndpointMeasurement>,
+}
+
+/// What is measured of each program.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Case {
+    pub(super) workload: Kind,
+    pub(super) latency_millis: Option<u64>,
+    pub(super) records: usize,
+    pub(super) state: State,
 }
 
 /// What the stub took for itself: it must not be what is measured.
@@ -136,16 +154,32 @@ impl Measurement {
                 connection_millis: mean(it.connecting, it.connections),
             }
         });
-        let write_units_per_thousand =
-            known(&|round| round.counts.map(|counts| each(1e3 * count(counts.write_units), round)));
+        let per_thousand = |value: fn(Counts) -> f64| {
+            known(&|round| round.counts.map(|counts| each(1e3 * value(counts), round)))
+        };
+        // A median would hide what only some batches cost, and is paid all the same.
+        let mean_price = |counts: fn(&Round) -> Option<Counts>| {
+            let price = |round| {
+                let counts = counts(round)?;
+                Some(each(1e6 * cost::dynamodb(write_units(counts), read_units(counts)), round))
+            };
+            let prices = rounds.iter().map(price).sum::<Option<f64>>()?;
+            Some(prices / count(rounds.len().max(1) as u64))
+        };
         let memory_size = count(lane.memory_size());
         let lambda_dollars_per_million = known(&|round| {
             let Spent { wall, cpu } = round.warm;
             let cost = cost::lambda(cpu?.as_secs_f64(), wall.as_secs_f64(), memory_size);
             Some(each(cost, round) * 1e6)
         });
+        let floor = known(&|round| {
+            let two_requests = 2 * Duration::from_millis(lane.latency_millis?);
+            Some(millis(round.warm.cpu?.max(two_requests)))
+        });
+        let wall_millis = spread(&|round| millis(round.warm.wall));
         Self {
             workload: lane.workload.kind,
+            latency_millis: lane.latency_millis,
             state: lane.workload.state,
             program: lane.program.clone(),
             records: rounds.first().map_or(0, |round| round.records),
@@ -153,21 +187,27 @@ impl Measurement {
             cpu_micros_per_record: known(&|round| {
                 round.warm.cpu.map(|cpu| each(1e3 * millis(cpu), round))
             }),
-            wall_millis: spread(&|round| millis(round.warm.wall)),
+            wall_millis,
+            wall_over_floor: floor.map(|floor| wall_millis.median / floor.median),
             start_wall_millis: spread(&|round| millis(round.start.wall)),
             start_cpu_millis: known(&|round| round.start.cpu.map(millis)),
             first_wall_millis: spread(&|round| millis(round.first.wall)),
             first_cpu_millis: known(&|round| round.first.cpu.map(millis)),
             peak_memory_bytes: rounds.iter().filter_map(|round| round.peak_memory).max(),
-            requests_per_thousand: known(&|round| {
-                round.counts.map(|counts| each(1e3 * count(counts.requests), round))
-            }),
-            write_units_per_thousand,
+            requests_per_thousand: per_thousand(|it| count(it.requests)),
+            items_put_per_thousand: per_thousand(|it| count(it.created + it.replaced)),
+            write_units_per_thousand: per_thousand(write_units),
+            read_units_per_thousand: per_thousand(read_units),
             lambda_dollars_per_million: lambda_dollars_per_million.map(|dollars| dollars.median),
-            dynamodb_dollars_per_million: write_units_per_thousand
-                .map(|units| cost::dynamodb(units.median)),
+            dynamodb_dollars_per_million: mean_price(|round| round.counts),
+            first_dynamodb_dollars_per_million: mean_price(|round| round.first_counts),
             endpoint,
         }
+    }
+
+    pub(super) fn case(&self) -> Case {
+        let Self { workload, latency_millis, records, state, .. } = *self;
+        Case { workload, latency_millis, records, state }
     }
 
     /// The most memory that the process held, in MB of 2^20 bytes.
@@ -177,18 +217,9 @@ impl Measurement {
 }
 
 impl Report {
-    /// The measurement of one configuration, if it was made.
-    pub(super) fn find(
-        &self,
-        workload: Kind,
-        records: usize,
-        state: State,
-        program: &str,
-    ) -> Option<&Measurement> {
-        self.measurements.iter().find(|it| {
-            (it.workload, it.records, it.state, it.program.as_str())
-                == (workload, records, state, program)
-        })
+    /// The measurement of a program in this case, if it was made.
+    pub(super) fn find(&self, case: Case, program: &str) -> Option<&Measurement> {
+        self.measurements.iter().find(|it| it.case() == case && it.program == program)
     }
 
     /// Writes the measurements as a table.
@@ -201,34 +232,44 @@ impl Report {
             "x",
             "wall ms",
             "x",
+            "floors",
             "start ms",
             "first ms",
             "MB",
             "requests",
-            "units",
+            "write units",
+            "read units",
             "Lambda $",
             "DynamoDB $",
+            "first $",
         ];
         let mut rows = vec![header.map(str::to_owned)];
         rows.extend(self.measurements.iter().map(|it| self.row(it)));
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
         let widths: Vec<_> =
             (0..header.len()).map(|column| width(column).unwrap_or_default()).collect();
-        let mut workload = None;
-        for (row, measurement) in rows[1..].iter().zip(&self.measurements) {
-            if workload.replace(measurement.workload) != Some(measurement.workload) {
-                writeln!(out, "\n{}", measurement.workload)?;
+        let mut heading = None;
+        for (row, it) in rows[1..].iter().zip(&self.measurements) {
+            let (workload, latency) = (it.workload, it.latency_millis);
+            if heading.replace((workload, latency)) != Some((workload, latency)) {
+                let latency = latency.map(|it| format!(", {it} ms a request"));
+                writeln!(out, "\n{workload}{}", latency.unwrap_or_default())?;
                 write_row(&rows[0], &widths, out)?;
             }
             write_row(row, &widths, out)?;
         }
         writeln!(
             out,
-            "\nCPU and wall: minimum / median / maximum of {} warm processes; x: as a share of the baseline.\n\
-             start: median CPU / wall from a process's start until it asks for its first invocation; first: that \
-             invocation.\nMB: the most memory held. Requests and write units: for 1,000 records, as DynamoDB's published \
-             rules count them:\n1 for each KB of 1,024 bytes, rounded up, of the larger of the old and the new item, also \
-             where a condition is\nfalse; 2 in a transaction. Dollars: for a million records, with the memory that the template gives.",
+            "\nCPU and wall: minimum / median / maximum of {} warm processes; x: as a share of the baseline; floors: the wall \
+             time, times\nthe larger of its own processor time and two requests. start: median CPU / wall from a process's \
+             start until it asks for its\nfirst invocation; first: that invocation. MB: the most memory held. Requests and \
+             units: for 1,000 records, as DynamoDB's\npublished rules count them. Write units: 1 for each KB of 1,024 bytes, \
+             rounded up, of the larger of the old and the new item,\nof the one that stands where a condition is false; 2 in a \
+             transaction, also in one that is cancelled. Read units: 0.5 for each\n4 KB of the whole item, rounded up, also \
+             where there is none. Dollars: for a million records; Lambda with the memory that the\ntemplate gives, DynamoDB at \
+             $0.625 a million write units and $0.125 a million read units, which its list for requests on demand\nasks in \
+             us-east-1 (https://aws.amazon.com/dynamodb/pricing/on-demand/); first: if each batch were an environment's first.\n\
+             DynamoDB's dollars are means, the other single numbers medians.",
             self.rounds
         )?;
         let endpoints = || self.measurements.iter().filter_map(|it| it.endpoint);
@@ -252,10 +293,8 @@ impl Report {
         Ok(())
     }
 
-    fn row(&self, it: &Measurement) -> [String; 14] {
-        let baseline = self
-            .find(it.workload, it.records, it.state, BASELINE)
-            .filter(|_| it.program != BASELINE);
+    fn row(&self, it: &Measurement) -> [String; 17] {
+        let baseline = self.find(it.case(), BASELINE).filter(|_| it.program != BASELINE);
         let share = |value: fn(&Measurement) -> Option<f64>| {
             let share = baseline.and_then(value).zip(value(it)).map(|(base, own)| own / base);
             share.map(|share| format!("{share:.2}")).unwrap_or_default()
@@ -282,13 +321,16 @@ impl Report {
             share(|it| it.cpu_micros_per_record.map(|cpu| cpu.median)),
             spread(Some(it.wall_millis)),
             share(|it| Some(it.wall_millis.median)),
+            it.wall_over_floor.map_or_else(unknown, |floors| format!("{floors:.2}")),
             pair(it.start_cpu_millis, it.start_wall_millis),
             pair(it.first_cpu_millis, it.first_wall_millis),
             it.peak_megabytes().map_or_else(unknown, |megabytes| format!("{megabytes:.1}")),
             median(it.requests_per_thousand),
             median(it.write_units_per_thousand),
+            median(it.read_units_per_thousand),
             dollars(it.lambda_dollars_per_million, 4),
-            dollars(it.dynamodb_dollars_per_million, 2),
+            dollars(it.dynamodb_dollars_per_million, 3),
+            dollars(it.first_dynamodb_dollars_per_million, 3),
         ]
     }
 }
@@ -312,6 +354,14 @@ fn unknown() -> String {
     "-".to_owned()
 }
 
+fn write_units(counts: Counts) -> f64 {
+    count(counts.write_units)
+}
+
+fn read_units(counts: Counts) -> f64 {
+    count(counts.half_read_units) / 2.0
+}
+
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
@@ -329,31 +379,31 @@ pub(super) mod tests {
     use super::*;
 
     /// A measurement of made-up numbers.
-    pub(in crate::bench) fn measurement(
-        workload: Kind,
-        records: usize,
-        state: State,
-        program: &str,
-        cpu: f64,
-    ) -> Measurement {
+    pub(in crate::bench) fn measurement(case: Case, program: &str, cpu: f64) -> Measurement {
+        let Case { workload, latency_millis, records, state } = case;
         let spread = Spread { min: cpu, median: cpu, max: cpu };
         Measurement {
             workload,
+            latency_millis,
             state,
             program: program.to_owned(),
             records,
             event_bytes: 1000 * records,
             cpu_micros_per_record: Some(spread),
             wall_millis: spread,
+            wall_over_floor: Some(1.25),
             start_wall_millis: spread,
             start_cpu_millis: None,
             first_wall_millis: spread,
             first_cpu_millis: Some(spread),
             peak_memory_bytes: Some(5 << 20),
             requests_per_thousand: Some(spread),
+            items_put_per_thousand: None,
             write_units_per_thousand: None,
+            read_units_per_thousand: None,
             lambda_dollars_per_million: Some(0.5),
-            dynamodb_dollars_per_million: None,
+            dynamodb_dollars_per_million: Some(cpu),
+            first_dynamodb_dollars_per_million: Some(cpu),
             endpoint: None,
         }
     }
@@ -375,30 +425,41 @@ pub(super) mod tests {
     #[test]
     fn a_report_is_a_table_and_json() {
         let mix = Mix { seed: 1, schema: false, repeated: 0.0, duplicates: 0.0, deletes: 0.0 };
-        let lane = |program, cpu| measurement(Kind::Appian, 500, State::Existing, program, cpu);
-        let measurements = vec![lane("sink", 10.0), lane(BASELINE, 100.0)];
-        let report = Report { rounds: 3, latency_millis: Some(4.0), mix, measurements };
+        let lane = |latency_millis, program, cpu| {
+            let (workload, state) = (Kind::Appian, State::Existing);
+            measurement(Case { workload, latency_millis, records: 500, state }, program, cpu)
+        };
+        let measurements = vec![
+            lane(Some(4), "sink", 10.0),
+            lane(Some(4), BASELINE, 100.0),
+            lane(None, "sink", 5.0),
+        ];
+        let report = Report { rounds: 3, mix, measurements };
 
         let mut table = Vec::new();
         report.write_table(&mut table).unwrap();
         let table = String::from_utf8(table).unwrap();
-        let lines: Vec<_> = table.lines().take(5).map(str::split_whitespace).collect();
+        let lines: Vec<_> = table.lines().take(8).map(str::split_whitespace).collect();
         let lines: Vec<_> =
             lines.into_iter().map(|line| line.collect::<Vec<_>>().join(" ")).collect();
+        let header = "records state program CPU µs/record x wall ms x floors start ms first ms MB requests write units read units Lambda $ DynamoDB $ first $";
         assert_eq!(
             lines,
             [
                 "",
+                "appian, 4 ms a request",
+                header,
+                "500 existing sink 10.0 / 10.0 / 10.0 0.10 10.0 / 10.0 / 10.0 0.10 1.25 - / 10.0 10.0 / 10.0 5.0 10 - - 0.5000 10.000 10.000",
+                "500 existing naive 100.0 / 100.0 / 100.0 100.0 / 100.0 / 100.0 1.25 - / 100.0 100.0 / 100.0 5.0 100 - - 0.5000 100.000 100.000",
+                "",
                 "appian",
-                "records state program CPU µs/record x wall ms x start ms first ms MB requests units Lambda $ DynamoDB $",
-                "500 existing sink 10.0 / 10.0 / 10.0 0.10 10.0 / 10.0 / 10.0 0.10 - / 10.0 10.0 / 10.0 5.0 10 - 0.5000 -",
-                "500 existing naive 100.0 / 100.0 / 100.0 100.0 / 100.0 / 100.0 - / 100.0 100.0 / 100.0 5.0 100 - 0.5000 -",
+                header,
             ]
         );
 
         let json: Value = serde_json::to_value(&report).unwrap();
         assert_eq!(json["measurements"][0]["cpuMicrosPerRecord"]["median"], 10.0);
         assert_eq!(json["measurements"][1]["workload"], "appian");
-        assert_eq!(json["latencyMillis"], 4.0);
+        assert_eq!(json["measurements"][1]["latencyMillis"], 4);
     }
 }

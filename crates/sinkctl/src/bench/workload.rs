@@ -18,6 +18,9 @@ const EPOCH_MILLIS: u64 = 1_772_442_000_000;
 /// How much later the same record comes again in the next event, in milliseconds.
 const GENERATION_MILLIS: u64 = 3_600_000;
 
+/// In a load the item of one key in so many stands already.
+const LOAD_STANDING: usize = 10;
+
 /// What records look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -30,7 +33,7 @@ pub enum Kind {
     Small,
 }
 
-/// What stands in the table before an event.
+/// What stands in the table before an event, and before those that a process had until then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -38,8 +41,14 @@ pub enum State {
     Existing,
     /// No item.
     New,
-    /// What the event's records say.
+    /// What the event's records say: it comes once more, as a batch that is retried. Until then the states were older.
     Duplicate,
+    /// What the event's records say, in each event from the process's first on, as when a topic is replayed.
+    Replayed,
+    /// What its records say for a half of the keys, which change by turns; an older state for the others.
+    Mixed,
+    /// An older state for each tenth key, no item for the others, as in a load of a table that is not empty.
+    Load,
 }
 
 /// What the records of a run have in common.
@@ -79,6 +88,10 @@ pub struct BenchEvent {
     pub records: usize,
     /// How many different keys they have.
     pub keys: usize,
+    /// For how many of the keys no item stands before.
+    pub new_keys: usize,
+    /// For how many of the keys an older state stands before.
+    pub older_keys: usize,
 }
 
 impl Kind {
@@ -114,6 +127,9 @@ impl fmt::Display for State {
             Self::Existing => "existing",
             Self::New => "new",
             Self::Duplicate => "duplicate",
+            Self::Replayed => "replayed",
+            Self::Mixed => "mixed",
+            Self::Load => "load",
         })
     }
 }
@@ -124,13 +140,12 @@ impl Workload {
     /// It ends before the record that would make it larger than Lambda allows.
     pub fn event(&self, number: usize) -> BenchEvent {
         let topic = self.kind.topic();
-        let generation = if self.state == State::Duplicate { 0 } else { number };
         let mut partitions = [const { String::new() }; PARTITIONS];
         let mut keys = BTreeMap::new();
         let mut records = 0;
         let mut size = 256 + PARTITIONS * (topic.len() + 16);
         for position in 0..self.records {
-            let (key, record) = self.record(generation, position);
+            let (key, generation, record) = self.record(number, position);
             if size + record.len() + 1 > MAX_EVENT_BYTES {
                 break;
             }
@@ -140,9 +155,12 @@ impl Workload {
                 partition.push(',');
             }
             partition.push_str(&record);
-            *keys.entry(key).or_insert(0) += 1;
+            keys.insert(key, generation);
             records += 1;
         }
+        // The keys of the first event are the lowest.
+        let is_new = |key: usize| number == 0 || key >= self.records;
+        let is_older = |(&key, &generation)| !is_new(key) && generation == number;
         let lists = partitions.iter().enumerate().filter(|(_, list)| !list.is_empty());
         let lists: Vec<_> =
             lists.map(|(partition, list)| format!(r#""{topic}-{partition}":[{list}]"#)).collect();
@@ -150,20 +168,38 @@ impl Workload {
             r#"{{"eventSource":"SelfManagedKafka","bootstrapServers":"b-1.kafka.example.com:9094","records":{{{}}}}}"#,
             lists.join(",")
         );
-        BenchEvent { payload: payload.into_bytes(), records, keys: keys.len() }
+        BenchEvent {
+            payload: payload.into_bytes(),
+            records,
+            keys: keys.len(),
+            new_keys: keys.keys().filter(|key| is_new(**key)).count(),
+            older_keys: keys.iter().filter(|entry| is_older(*entry)).count(),
+        }
     }
 
-    /// The number of a record's key, and the record as it stands in an event.
-    fn record(&self, generation: usize, position: usize) -> (usize, String) {
+    /// The number of a record's key, that of the event that brought the record first, and the record as it stands in an
+    /// event.
+    fn record(&self, number: usize, position: usize) -> (usize, usize, String) {
         let Mix { seed, duplicates, deletes, .. } = self.mix;
+        let place = self.place(position);
+        let generation = match self.state {
+            State::Replayed => 0,
+            // What is changed by one event comes once more in the next.
+            State::Mixed if (place + number).is_multiple_of(2) => number.saturating_sub(1),
+            _ => number,
+        };
         let mut choices = Rng::with_seed(mixed(seed, generation, position));
         let is_duplicate = generation > 0 && choices.f64() < duplicates;
         let generation = if is_duplicate { generation - 1 } else { generation };
-        let place = self.place(position);
         let mut choices = Rng::with_seed(mixed(seed, generation, position) ^ 2);
         let is_delete = self.kind == Kind::Seatool && choices.f64() < deletes;
 
-        let key = if self.state == State::New { generation * self.records + place } else { place };
+        let is_new = match self.state {
+            State::New => true,
+            State::Load => !place.is_multiple_of(LOAD_STANDING),
+            _ => false,
+        };
+        let key = if is_new { generation * self.records + place } else { place };
         let offset = generation * self.records + position;
         let time = EPOCH_MILLIS + generation as u64 * GENERATION_MILLIS + position as u64;
         let row = record::Row { key, version: generation, time, schema: self.mix.schema };
@@ -185,7 +221,7 @@ impl Workload {
             self.kind.topic(),
             key % PARTITIONS,
         );
-        (key, record)
+        (key, generation, record)
     }
 
     /// The first record of an event that has the key of the one at `position`. It is the same in each event, so that all
@@ -260,7 +296,7 @@ mod tests {
         fn check(kind: Kind, state: State, first: (u64, usize), second: (u64, usize), same: bool) {
             let event = |(seed, number)| {
                 let mix = Mix { seed, ..MIX };
-                Workload { kind, state, records: 20, mix }.event(number)
+                Workload { kind, state, records: 20, mix }.event(number).payload
             };
             assert_eq!(event(first) == event(second), same);
         }
@@ -271,8 +307,48 @@ mod tests {
                 check(kind, state, (1, 2), (2, 2), false);
                 check(kind, state, (1, 2), (1, 3), false);
             }
-            check(kind, State::Duplicate, (1, 0), (1, 3), true);
+            check(kind, State::Replayed, (1, 0), (1, 3), true);
         }
+    }
+
+    #[test]
+    fn events_know_what_stands_before_them() {
+        #[track_caller]
+        fn check(state: State, number: usize, repeated: f64, (new, older): (usize, usize)) {
+            let mix = Mix { repeated, ..MIX };
+            let workload = |kind| Workload { kind, state, records: 40, mix };
+            // What the table holds is what was read from the events before.
+            let mut standing = BTreeMap::new();
+            let state_of = |record: &Value| (record["key"].to_string(), record["offset"].as_u64());
+            for before in 0..number {
+                let event = workload(Kind::Seatool).event(before);
+                standing.extend(records(&event).iter().map(state_of));
+            }
+            let event = workload(Kind::Seatool).event(number);
+            let states: BTreeMap<_, _> = records(&event).iter().map(state_of).collect();
+            let stands = |(key, _): &(&String, &Option<u64>)| standing.contains_key(*key);
+            let found_new = states.iter().filter(|state| !stands(state)).count();
+            let found_older =
+                states.iter().filter(|(key, offset)| standing.get(*key) < Some(*offset)).count();
+            assert_eq!(
+                (event.keys, event.new_keys, event.older_keys),
+                (states.len(), found_new, found_older - found_new)
+            );
+            assert_eq!((event.new_keys, event.older_keys), (new, older));
+        }
+
+        for state in [State::Existing, State::Replayed, State::Mixed, State::Load] {
+            check(state, 0, 0.0, (40, 0));
+        }
+        for number in [1, 2, 3] {
+            check(State::Existing, number, 0.0, (0, 40));
+            check(State::Duplicate, number, 0.0, (0, 40));
+            check(State::New, number, 0.0, (40, 0));
+            check(State::Replayed, number, 0.0, (0, 0));
+            check(State::Mixed, number, 0.0, (0, 20));
+            check(State::Load, number, 0.0, (36, 4));
+        }
+        check(State::Mixed, 3, 0.3, (0, 12));
     }
 
     #[test]
@@ -325,6 +401,7 @@ mod tests {
 
         check(State::New, 30);
         check(State::Existing, 10);
-        check(State::Duplicate, 10);
+        check(State::Replayed, 10);
+        check(State::Load, 28);
     }
 }

@@ -1,4 +1,5 @@
-//! Conditions, as they stand behind a statement's `WHERE` and in a call's `ConditionExpression`.
+//! Conditions, as they stand behind a statement's `WHERE` and in a call's `ConditionExpression`, and the names that a
+//! `ProjectionExpression` lists.
 
 use std::{cmp::Ordering, collections::HashMap};
 
@@ -70,16 +71,7 @@ impl Condition {
         text: &str,
         names: &HashMap<String, String>,
     ) -> Result<Self, String> {
-        let mut tokens = tokens(text)?;
-        for token in &mut tokens {
-            if let Token::Name(name) = token
-                && name.starts_with('#')
-            {
-                let known = names.get(name.as_str());
-                *name = known.ok_or_else(|| format!("the name `{name}` is not given"))?.clone();
-            }
-        }
-        Self::of_tokens(tokens, 0)
+        Self::of_tokens(named_tokens(text, names)?, 0)
     }
 
     /// A condition whose first parameter is that of the given position.
@@ -91,6 +83,33 @@ impl Condition {
             Some(token) => Err(format!("{token:?} is one too many")),
         }
     }
+}
+
+/// The attributes that a projection wants: their names, but no paths into them.
+pub(super) fn projection(
+    text: &str,
+    names: &HashMap<String, String>,
+) -> Result<Vec<String>, String> {
+    let tokens = named_tokens(text, names)?;
+    let name = |part: &[Token]| match part {
+        [Token::Name(name) | Token::Word(name)] => Ok(name.clone()),
+        _ => Err("a projection must list names of attributes".to_owned()),
+    };
+    tokens.split(|token| *token == Token::Sign(",")).map(name).collect()
+}
+
+/// The tokens of an expression, with the names that its placeholders stand for.
+fn named_tokens(text: &str, names: &HashMap<String, String>) -> Result<Vec<Token>, String> {
+    let mut tokens = tokens(text)?;
+    for token in &mut tokens {
+        if let Token::Name(name) = token
+            && name.starts_with('#')
+        {
+            let known = names.get(name.as_str());
+            *name = known.ok_or_else(|| format!("the name `{name}` is not given"))?.clone();
+        }
+    }
+    Ok(tokens)
 }
 
 /// What statements and expressions consist of.

@@ -1,4 +1,4 @@
-//! The operations that write: what their requests must look like, and what they are answered.
+//! The operations: what their requests must look like, and what they are answered.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::{
     attribute::Scalar,
-    condition::{Condition, Operand},
+    condition::{Condition, Operand, projection},
     request::{
-        Action, Attributes, Batch, BatchWrite, Call, Describe, StatementRequest, Transaction,
-        WriteRequest, read,
+        Action, Attributes, Batch, BatchGet, BatchWrite, Call, Describe, StatementRequest,
+        Transaction, WriteRequest, read,
     },
     statement::{Statement, Verb},
     tables::{Change, Counts, Item, Tables, Write},
@@ -24,6 +24,8 @@ use crate::template;
 const MAX_STATEMENTS: usize = 25;
 /// The most actions of a transaction.
 const MAX_ACTIONS: usize = 100;
+/// The most keys that are read at once.
+const MAX_READ_KEYS: usize = 100;
 /// The most characters of a statement.
 const MAX_STATEMENT_CHARS: usize = 8192;
 
@@ -115,6 +117,7 @@ impl Operations {
             "PutItem" => self.put(&read(body)?),
             "DeleteItem" => self.delete(&read(body)?),
             "BatchWriteItem" => self.batch_write(&read(body)?),
+            "BatchGetItem" => self.batch_get(&read(body)?),
             other => {
                 Err(format!("the stub doesn't know the operation `{other}`: try a real endpoint"))
             }
@@ -296,6 +299,7 @@ impl Operations {
         for ((holds, call), write) in reasons.into_iter().zip(writes) {
             if holds {
                 list.push("{\"Code\":\"None\"}".to_owned());
+                self.tables.cancel(&write);
                 continue;
             }
             let mut reason = "{\"Code\":\"ConditionalCheckFailed\",\"Message\":\"The conditional request failed\"".to_owned();
@@ -358,6 +362,51 @@ impl Operations {
         Ok(Answer::done("{\"UnprocessedItems\":{}}".to_owned()))
     }
 
+    fn batch_get(&mut self, batch: &BatchGet<'_>) -> Result<Answer, String> {
+        let keys: usize = batch.tables.values().map(|request| request.keys.len()).sum();
+        let is_empty = batch.tables.values().any(|request| request.keys.is_empty());
+        if is_empty || !(1..=MAX_READ_KEYS).contains(&keys) {
+            return Err(format!("a batch reads {keys} keys of {} tables", batch.tables.len()));
+        }
+        let mut tables = Vec::new();
+        let mut consumed = Vec::new();
+        for (table, request) in &batch.tables {
+            let paid_before = self.tables.counts.half_read_units;
+            let expression = request.projection_expression.as_deref();
+            let names = expression
+                .map(|text| projection(text, &request.expression_attribute_names))
+                .transpose()?;
+            let is_wanted =
+                |name: &str| names.as_ref().is_none_or(|names| names.iter().any(|it| it == name));
+            let mut seen = BTreeSet::new();
+            let mut items = Vec::new();
+            for attributes in &request.keys {
+                let key = self.key_of(table, attributes)?;
+                if let Some(item) = self.tables.read(table, &key, request.consistent_read) {
+                    let mut text = String::new();
+                    item.write_some(is_wanted, &mut text);
+                    items.push(text);
+                }
+                if !seen.insert(key) {
+                    return Err("a batch reads one key twice".to_owned());
+                }
+            }
+            tables.push(format!("\"{table}\":[{}]", items.join(",")));
+            let halves = self.tables.counts.half_read_units - paid_before;
+            let (whole, tenths) = (halves / 2, halves % 2 * 5);
+            consumed
+                .push(format!("{{\"TableName\":\"{table}\",\"CapacityUnits\":{whole}.{tenths}}}"));
+        }
+        let consumed = match batch.return_consumed_capacity.as_str() {
+            "TOTAL" => format!(",\"ConsumedCapacity\":[{}]", consumed.join(",")),
+            _ => String::new(),
+        };
+        let responses = tables.join(",");
+        Ok(Answer::done(format!(
+            "{{\"Responses\":{{{responses}}},\"UnprocessedKeys\":{{}}{consumed}}}"
+        )))
+    }
+
     fn put_of(&self, call: &Call<'_>) -> Result<Write, String> {
         let item = call.item.as_ref().ok_or("a put has no `Item`")?;
         let key = self.tables.key(&call.table_name, |name| item.get(name).copied())?;
@@ -367,12 +416,17 @@ impl Operations {
 
     fn at_key(&self, call: &Call<'_>, change: Change) -> Result<Write, String> {
         let attributes = call.key.as_ref().ok_or("a call has no `Key`")?;
-        if attributes.len() != self.tables.keys(&call.table_name)?.len() {
-            return Err("a `Key` has other attributes than the table's key".to_owned());
-        }
-        let key = self.tables.key(&call.table_name, |name| attributes.get(name).copied())?;
+        let key = self.key_of(&call.table_name, attributes)?;
         let table = call.table_name.clone().into_owned();
         Ok(Write { table, key, change, is_transactional: false })
+    }
+
+    /// The key that consists of these attributes and no other.
+    fn key_of(&self, table: &str, attributes: &Attributes<'_>) -> Result<String, String> {
+        if attributes.len() != self.tables.keys(table)?.len() {
+            return Err("a `Key` has other attributes than the table's key".to_owned());
+        }
+        self.tables.key(table, |name| attributes.get(name).copied())
     }
 
     /// Whether a call's condition holds.

@@ -1,6 +1,9 @@
-//! What requests look like that write; a member that is not known makes a request malformed.
+//! What requests look like; a member that is not known makes a request malformed.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -95,6 +98,28 @@ pub(super) enum WriteRequest<'a> {
         #[serde(borrow, rename = "Key")]
         key: Attributes<'a>,
     },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BatchGet<'a> {
+    #[serde(borrow, rename = "RequestItems")]
+    pub(super) tables: BTreeMap<Cow<'a, str>, ReadRequest<'a>>,
+    #[serde(default, rename = "ReturnConsumedCapacity")]
+    pub(super) return_consumed_capacity: String,
+}
+
+/// What is read of one table.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct ReadRequest<'a> {
+    #[serde(borrow)]
+    pub(super) keys: Vec<Attributes<'a>>,
+    pub(super) projection_expression: Option<String>,
+    #[serde(default)]
+    pub(super) expression_attribute_names: HashMap<String, String>,
+    #[serde(default)]
+    pub(super) consistent_read: bool,
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! What stands in the stub's tables, and what writing costs.
+//! What stands in the stub's tables, and what writing and reading cost.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,9 @@ use super::attribute::{Scalar, Size, member};
 use crate::template;
 
 /// The bytes that one write unit pays for.
-const UNIT_BYTES: usize = 1024;
+const WRITE_UNIT_BYTES: usize = 1024;
+/// The bytes that one read unit pays for, or half a unit where the read is eventually consistent.
+const READ_UNIT_BYTES: usize = 4096;
 /// The largest item that DynamoDB stores.
 const MAX_ITEM_BYTES: usize = 400 * 1024;
 
@@ -22,11 +24,16 @@ pub(super) struct Tables {
 /// What was done since the last look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Requests that write.
+    /// Requests that write or read items.
     pub requests: u64,
     /// Write units by DynamoDB's published rules: one for each 1,024 bytes, rounded up, of the larger of the old and the
-    /// new item; the same for a condition that is false, by the item that stands; twice as many in a transaction.
+    /// new item; the same for a condition that is false, by the item that stands; twice as many in a transaction. What a
+    /// cancelled transaction is charged is not published: here it is what it would have been charged had it been applied,
+    /// except for conditions that are false.
     pub write_units: u64,
+    /// Halves of read units: one for each 4,096 bytes, rounded up, of the whole item, also where there is none; twice as
+    /// many where the read is strongly consistent.
+    pub half_read_units: u64,
     /// Items that were put where none stood.
     pub created: u64,
     /// Items that took another's place.
@@ -94,7 +101,7 @@ impl Tables {
         Ok(&table.keys)
     }
 
-    /// The key in `attributes`, which must have nothing else where `is_all` is set.
+    /// The key of the attributes that `attribute` finds.
     pub(super) fn key<'a>(
         &self,
         table: &str,
@@ -115,6 +122,15 @@ impl Tables {
 
     pub(super) fn find(&self, table: &str, key: &str) -> Option<&Item> {
         self.by_name.get(table)?.items.get(key)
+    }
+
+    /// Reads what stands at a key, and pays for it.
+    pub(super) fn read(&mut self, table: &str, key: &str, is_consistent: bool) -> Option<&Item> {
+        let item = self.by_name.get(table)?.items.get(key);
+        let size = item.map_or(0, Item::size);
+        let halves = size.div_ceil(READ_UNIT_BYTES).max(1) * if is_consistent { 2 } else { 1 };
+        self.counts.half_read_units += halves as u64;
+        item
     }
 
     /// Applies a write whose condition holds.
@@ -173,11 +189,21 @@ impl Tables {
         self.counts.refused += 1;
         self.counts.pay(size, is_transactional);
     }
+
+    /// Pays for an action whose condition holds, but whose transaction is cancelled.
+    pub(super) fn cancel(&mut self, write: &Write) {
+        let old_size = self.find(&write.table, &write.key).map_or(0, Item::size);
+        let new_size = match &write.change {
+            Change::Put(item) => item.size(),
+            Change::Update { .. } | Change::Delete | Change::Check => 0,
+        };
+        self.counts.pay(new_size.max(old_size), write.is_transactional);
+    }
 }
 
 impl Counts {
     fn pay(&mut self, bytes: usize, is_transactional: bool) {
-        let units = bytes.div_ceil(UNIT_BYTES).max(1) * if is_transactional { 2 } else { 1 };
+        let units = bytes.div_ceil(WRITE_UNIT_BYTES).max(1) * if is_transactional { 2 } else { 1 };
         self.write_units += units as u64;
     }
 }
@@ -208,8 +234,14 @@ impl Item {
 
     /// Writes the item as it stands in an answer.
     pub(super) fn write(&self, out: &mut String) {
+        self.write_some(|_| true, out);
+    }
+
+    /// Writes those of its attributes whose names are wanted.
+    pub(super) fn write_some(&self, is_wanted: impl Fn(&str) -> bool, out: &mut String) {
         out.push('{');
-        for (position, member) in self.members.iter().enumerate() {
+        let members = self.members.iter().filter(|member| is_wanted(&member.name));
+        for (position, member) in members.enumerate() {
             if position > 0 {
                 out.push(',');
             }

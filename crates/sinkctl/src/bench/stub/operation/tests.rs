@@ -150,6 +150,121 @@ fn a_transaction_is_all_or_nothing() {
     check("stands", Some(["ConditionalCheckFailed", "None"]), 0);
 }
 
+/// A read of keys, whose items are projected in the first table only.
+fn reads(items: &[&str], tombstones: &[&str]) -> Value {
+    let keys = |keys: &[&str]| -> Vec<_> {
+        keys.iter().map(|key| json!({"PK": text(key), "SK": text(key)})).collect()
+    };
+    let mut tables = json!({});
+    if !items.is_empty() {
+        tables[TABLE] = json!({
+            "Keys": keys(items), "ProjectionExpression": "PK,SK,#s", "ExpressionAttributeNames": {"#s": "_sink"},
+        });
+    }
+    if !tombstones.is_empty() {
+        tables[TOMBSTONES] = json!({ "Keys": keys(tombstones) });
+    }
+    json!({ "RequestItems": tables })
+}
+
+#[test]
+fn a_batch_reads_of_several_tables() {
+    #[track_caller]
+    fn check(items: &[&str], tombstones: &[&str], found: &[&str], buried: &[&str]) {
+        let mut operations = operations(Faults::default());
+        for key in ["a", "b"] {
+            let mut item = put(key, "3");
+            item["Item"]["payload"] = text("not asked for");
+            answer(&mut operations, "PutItem", &item).unwrap();
+        }
+        let mut tombstone = put("b", "4");
+        tombstone["TableName"] = TOMBSTONES.into();
+        answer(&mut operations, "PutItem", &tombstone).unwrap();
+        let (status, answer) =
+            answer(&mut operations, "BatchGetItem", &reads(items, tombstones)).unwrap();
+        let items = |keys: &[&str], version: &str| -> Vec<_> {
+            let item = |key| json!({"PK": text(key), "SK": text(key), "_sink": sink(version)});
+            keys.iter().map(|key| item(key)).collect()
+        };
+        let mut expected = json!({"Responses": {TABLE: items(found, "3")}, "UnprocessedKeys": {}});
+        if !tombstones.is_empty() {
+            expected["Responses"][TOMBSTONES] = items(buried, "4").into();
+        }
+        assert_eq!((status, answer), (200, expected));
+    }
+
+    check(&["a"], &[], &["a"], &[]);
+    check(&["none"], &[], &[], &[]);
+    check(&["b", "none", "a"], &["b", "none", "a"], &["b", "a"], &["b"]);
+}
+
+#[test]
+fn read_units_follow_the_whole_item() {
+    #[track_caller]
+    fn check(body: &Value, halves: u64) {
+        let mut operations = operations(Faults::default());
+        for (key, bytes) in [("small", 1), ("large", 9000)] {
+            let mut item = put(key, "3");
+            item["Item"]["payload"] = text(&"x".repeat(bytes));
+            answer(&mut operations, "PutItem", &item).unwrap();
+        }
+        operations.take_counts();
+        answer(&mut operations, "BatchGetItem", body).unwrap();
+        let expected = Counts { requests: 1, half_read_units: halves, ..Counts::default() };
+        assert_eq!(operations.take_counts(), expected);
+    }
+
+    check(&reads(&["small"], &[]), 1);
+    check(&reads(&["none"], &[]), 1);
+    check(&reads(&["large"], &[]), 3);
+    check(&reads(&["small", "none", "large"], &["none", "small"]), 7);
+    let mut told = reads(&["large"], &["small"]);
+    told["ReturnConsumedCapacity"] = "TOTAL".into();
+    let (_, answer) = answer(&mut operations(Faults::default()), "BatchGetItem", &told).unwrap();
+    let consumed = |table| json!({"TableName": table, "CapacityUnits": 0.5});
+    assert_eq!(answer["ConsumedCapacity"], json!([consumed(TABLE), consumed(TOMBSTONES)]));
+    let mut consistent = reads(&["large"], &[]);
+    consistent["RequestItems"][TABLE]["ConsistentRead"] = true.into();
+    check(&consistent, 6);
+}
+
+#[test]
+fn write_units_of_transactions_are_doubled() {
+    /// What a transaction is charged that inserts at these keys, with a check of each tombstone.
+    #[track_caller]
+    fn check(keys: &[&str], units: u64) {
+        let mut operations = operations(Faults::default());
+        for table in [TABLE, TOMBSTONES] {
+            let mut item = put("stands", "3");
+            item["TableName"] = table.into();
+            item["Item"]["a"] = text(&"x".repeat(3000));
+            answer(&mut operations, "PutItem", &item).unwrap();
+        }
+        operations.take_counts();
+        let actions = keys.iter().flat_map(|key| {
+            let mut put = put(key, "4");
+            put["Item"]["a"] = text(&"x".repeat(1500));
+            put["ConditionExpression"] = "attribute_not_exists(PK)".into();
+            let check = json!({
+                "TableName": TOMBSTONES, "Key": {"PK": text(key), "SK": text(key)},
+                "ConditionExpression": "attribute_not_exists(PK)",
+            });
+            [json!({ "Put": put }), json!({ "ConditionCheck": check })]
+        });
+        let body = json!({"TransactItems": actions.collect::<Vec<_>>()});
+        answer(&mut operations, "TransactWriteItems", &body).unwrap();
+        assert_eq!(operations.take_counts().write_units, units);
+    }
+
+    // A put of two units and a check of nothing.
+    check(&["new"], 4 + 2);
+    check(&["new", "other"], 12);
+    // A refused put and a refused check of three units each.
+    check(&["stands"], 6 + 6);
+    // What is cancelled for the other's sake costs what it would have cost.
+    check(&["new", "stands"], 6 + 12);
+}
+
 #[test]
 fn write_units_follow_the_larger_item() {
     #[track_caller]
@@ -208,6 +323,24 @@ fn a_wrong_request_is_told() {
     malformed["Parameters"][2] = json!({"S": 1});
     check(batch, &json!({"Statements": [malformed]}), "an attribute's value is malformed");
     check("PutItem", &json!({"TableName": "t", "Item": {}}), "there is no table `t`");
+    let get = "BatchGetItem";
+    let many: Vec<_> = (0..60).map(|number| number.to_string()).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    check(get, &reads(&many, &many[..41]), "a batch reads 101 keys of 2 tables");
+    check(get, &reads(&[], &[]), "a batch reads 0 keys of 0 tables");
+    let empty = json!({"RequestItems": {TABLE: {"Keys": []}}});
+    check(get, &empty, "a batch reads 0 keys of 1 tables");
+    check(get, &reads(&["a", "b", "a"], &["a"]), "a batch reads one key twice");
+    let mut wrong = reads(&["a"], &[]);
+    wrong["RequestItems"][TABLE]["ProjectionExpression"] = "PK,#t".into();
+    check(get, &wrong, "the name `#t` is not given");
+    wrong["RequestItems"][TABLE]["ProjectionExpression"] = "#s.version".into();
+    check(get, &wrong, "a projection must list names of attributes");
+    wrong["RequestItems"][TABLE]["Keys"][0] = json!({"PK": text("a")});
+    wrong["RequestItems"][TABLE]["ProjectionExpression"] = "PK".into();
+    check(get, &wrong, "a `Key` has other attributes than the table's key");
+    let unknown = json!({"RequestItems": {"t": {"Keys": [{"PK": text("a")}]}}});
+    check(get, &unknown, "there is no table `t`");
     check("PutItem", &json!({"TableName": TABLE, "Item": {}}), "the key attribute `PK` is missing");
     check("PutItem", &put("", "1"), "the key attribute `PK` is no filled string");
     let mut large = put("a", "1");
@@ -225,7 +358,7 @@ fn tables_are_described() {
         answer(&mut operations, "DescribeTable", &json!({"TableName": "t"})).unwrap();
     assert_eq!(status, 400);
     assert_eq!(error["__type"], "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException");
-    assert_eq!(operations.take_counts(), Counts::default(), "a look costs nothing");
+    assert_eq!(operations.take_counts(), Counts::default(), "a description costs nothing");
 }
 
 #[test]
