@@ -177,13 +177,13 @@ async fn check_undescribed(act: impl Fn() -> Act + Send + 'static, cause: &str) 
 #[tokio::test]
 async fn tables_that_can_not_be_looked_at_are_no_failure() {
     let refuse = |code, message| move || Act::Refuse(Refusal { code, message });
-    check_undescribed(refuse("AccessDeniedException", "no"), "no permission to describe it").await;
+    check_undescribed(refuse("AccessDeniedException", "no"), "`AccessDeniedException`: no").await;
     check_undescribed(refuse("UnrecognizedClientException", "no such token"), "no such token")
         .await;
-    check_undescribed(refuse("ThrottlingException", "slow down"), "slow down").await;
-    check_undescribed(refuse("InternalServerError", "later"), "later").await;
-    check_undescribed(|| Act::Close(Applied::No), "dispatch failure").await;
-    check_undescribed(|| Act::Silence(Applied::No), "no answer within 3 s").await;
+    check_undescribed(refuse("ThrottlingException", "slow down"), "throttled by DynamoDB").await;
+    check_undescribed(refuse("InternalServerError", "later"), "InternalServerError").await;
+    check_undescribed(|| Act::Close(Applied::No), "no usable answer from DynamoDB: ").await;
+    check_undescribed(|| Act::Silence(Applied::No), "no answer from DynamoDB in time").await;
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn dead(wait: Duration, records: usize) -> (Duration, usize) {
     let dead = Arc::new(AtomicUsize::new(0));
     let n_dead = Arc::clone(&dead);
     let rule = move |request: &Request| match n_dead.load(Ordering::Relaxed) {
-        0 => Act::Hold(Duration::from_millis(100)),
+        0 => Act::Hold(Duration::from_millis(50)),
         n_dead if request.connection < n_dead => Act::Silence(Applied::No),
         _ => Act::Pass,
     };
@@ -42,7 +42,7 @@ async fn dead(wait: Duration, records: usize) -> (Duration, usize) {
                 seatool(&format!("KEY-{number:04}"), 0, offset, Some(&value))
             }))
         };
-    land(&mut handler, &event(0, RECORDS * 3 * CONNECTIONS)).await.answer.unwrap();
+    land(&mut handler, &event(0, RECORDS * 6 * CONNECTIONS)).await.answer.unwrap();
     let opened = proxy.requests().iter().map(|request| request.connection).max().unwrap() + 1;
     assert!(opened >= CONNECTIONS, "{opened}");
 

@@ -23,6 +23,9 @@ const COOL_DOWN: Duration = Duration::from_millis(100);
 /// the keys decides how the rest is asked for.
 pub(crate) const FIRST_WIDTH: usize = 3;
 
+/// Many times what DynamoDB takes for a request, and far from its time-out.
+const LATE: Duration = Duration::from_millis(250);
+
 /// The number of requests that may be in flight. It doubles with each wave of answers until it is wide enough, is halved
 /// by throttling, and grows by one with each wave from then on.
 #[derive(Clone, Debug)]
@@ -48,9 +51,10 @@ impl Concurrency {
         number(in_flight) + 1.0 <= self.current
     }
 
-    /// One of so many requests in flight was taken. What was not needed is not widened.
-    pub(crate) fn succeeded(&mut self, in_flight: usize) {
-        if self.admits(in_flight) {
+    /// One of so many requests in flight was taken, after this time. It is only widened where the width was in use, and
+    /// where answers are not late: then more requests at once would only wait longer.
+    pub(crate) fn succeeded(&mut self, in_flight: usize, took: Duration) {
+        if self.admits(in_flight) || took > LATE {
             return;
         }
         let more = if self.reduced_at.is_none() { 1.0 } else { 1.0 / self.current };
@@ -92,7 +96,7 @@ mod tests {
     /// Answers one request after another while as many as may be are in flight.
     fn answer(concurrency: &mut Concurrency, answers: usize) {
         for _ in 0..answers {
-            concurrency.succeeded(width(concurrency));
+            concurrency.succeeded(width(concurrency), LATE);
         }
     }
 
@@ -108,7 +112,8 @@ mod tests {
         assert_eq!(widths, [3, 6, 12, 20, 20]);
 
         let mut concurrency = Concurrency::new(20);
-        concurrency.succeeded(2);
+        concurrency.succeeded(2, LATE);
+        concurrency.succeeded(3, LATE + Duration::from_millis(1));
         assert_eq!(width(&concurrency), 3);
         assert_eq!(width(&Concurrency::new(1)), 1);
     }

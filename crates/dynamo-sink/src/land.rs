@@ -505,9 +505,11 @@ impl Landing<'_> {
         let operation = call.operation;
         let span = self.context.is_traced.then(|| self.span(&jobs, route, operation));
         self.flights.spawn(async move {
+            let start = Instant::now();
             let result = dynamodb::send(connection, call, timeout).await;
+            let took = start.elapsed();
             let span = span.map(|span| span.ended(&result));
-            Flight { jobs, route, operation, transport, result, span }
+            Flight { jobs, route, operation, transport, took, result, span }
         });
     }
 

@@ -26,13 +26,16 @@ use crate::{
 /// of the time left: what refuses all of them may pass.
 const DOUBT_TIME: Duration = Duration::from_secs(5);
 
+/// A request that failed after so long shows that there is more to do than gets done.
+const TOO_LATE: Duration = Duration::from_secs(1);
+
 /// How long before nothing more is started a fault is asked about for the last time.
 const LAST_CALL: Duration = Duration::from_millis(50);
 
 impl Landing<'_> {
     /// Gives each job its part of an answer.
     pub(super) fn take(&mut self, flight: Flight) {
-        let Flight { jobs, route, operation, transport, result, span } = flight;
+        let Flight { jobs, route, operation, transport, took, result, span } = flight;
         self.report.spans.extend(span);
         self.jitter = fastrand::f64();
         self.answered_at = Instant::now();
@@ -40,7 +43,10 @@ impl Landing<'_> {
             self.lanes[route as usize].groups_in_flight -= 1;
         }
         for &table in route.tables() {
-            self.health[table as usize].ended(result.is_ok());
+            self.health[table as usize].ended(took, result.is_ok());
+            if result.is_err() && took > TOO_LATE {
+                self.health[table as usize].throttled(self.answered_at);
+            }
         }
         match result {
             result if route == Route::Looks => self.take_look(&jobs, result),

@@ -107,6 +107,7 @@ pub(super) struct Flight {
     pub(super) route: Route,
     pub(super) operation: Operation,
     pub(super) transport: Transport,
+    pub(super) took: Duration,
     pub(super) result: Result<Reply, Trouble>,
     pub(super) span: Option<RequestSpan>,
 }

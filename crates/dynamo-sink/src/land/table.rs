@@ -1,6 +1,6 @@
 //! The sink's tables as a batch meets them: the ways to them, and how each one takes its requests.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{
     backoff::Concurrency,
@@ -130,10 +130,10 @@ impl Health {
         }
     }
 
-    /// A request came back, and was taken or not.
-    pub(super) fn ended(&mut self, is_taken: bool) {
+    /// A request came back after this time, and was taken or not.
+    pub(super) fn ended(&mut self, took: Duration, is_taken: bool) {
         if is_taken {
-            self.concurrency.succeeded(self.in_flight);
+            self.concurrency.succeeded(self.in_flight, took);
         }
         self.in_flight -= 1;
     }
@@ -152,8 +152,6 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
