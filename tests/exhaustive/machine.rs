@@ -288,7 +288,10 @@ impl<'a> Machine<'a> {
         } else {
             (!is_whole(log, &store)).then_some(Violation::LeftBehind)
         };
-        let shown = if before.item == store.item { 0 } else { record.rank };
+        // A put that takes itself back, as by a planted fault, does it for the tombstone's delete.
+        let is_taken_back = record.attributes.is_some() && store.item.is_none();
+        let delete = store.tombstone.as_ref().filter(|_| is_taken_back).and_then(|it| log.find(it));
+        let shown = if before.item == store.item { 0 } else { delete.unwrap_or(record).rank };
         let label = format!("record {} asks {request:?} by {transport:?}", candidate.record);
         let mut next = Move { shown, violation, ..Move::idle(self.store_id(store), label) };
 
