@@ -27,6 +27,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -44,7 +45,7 @@ use self::{
     reader::{Reader, history, without_shape},
 };
 use crate::support::{
-    APPIAN, Act, Proxy, QUARANTINE, SEATOOL, TOMBSTONES, TestDynamoDb, connection,
+    APPIAN, Act, Proxy, QUARANTINE, Request, SEATOOL, TOMBSTONES, TestDynamoDb, connection,
     dynamodb_with_streams, is_aws_local,
 };
 
@@ -101,11 +102,17 @@ fn check(logs: impl Strategy<Value = Log>, also: &[&str]) {
     for what in [&outcomes, &mishaps[..], also].concat() {
         assert!(happened.get(what).is_some_and(|&times| times > 0), "{what}: never");
     }
+    // A replay looks once it is learnt, and what a look shows spares a statement.
+    assert!(happened["look"] > 0 && happened["look without statements"] == 0, "{happened:?}");
+    assert!(
+        happened["statement when learnt"] < happened["statement while learning"],
+        "{happened:?}"
+    );
     // The watcher looks often enough to see most states.
     assert!(happened["change seen"] > happened["change"] / 2, "{happened:?}");
 }
 
-/// Delivers a log, then all of it once more; returns what happened on the way, and how often.
+/// Delivers a log, then replays all of it, with looks and without; returns what happened on the way, and how often.
 async fn check_one(
     log: Log,
     network: Network,
@@ -120,14 +127,29 @@ async fn check_one(
 
     let first = world.check_tables();
     world.count("change", first.history);
-    world.deliver_again().await;
-    let again = world.check_tables();
-    assert_eq!(first.items, again.items);
-    assert_eq!(first.quarantine, again.quarantine);
-    assert_eq!(
-        first.history, again.history,
-        "a write changed nothing, or something that was final"
-    );
+    let mut replays = Vec::new();
+    for (statements, looks) in [("25", "look"), ("1", "look without statements")] {
+        let mut environment =
+            Environment::new(&world, &[("DYNAMODB_STATEMENTS_PER_REQUEST", statements)]);
+        for statements in ["statement while learning", "statement when learnt"] {
+            let n_before = world.proxy.requests().len();
+            replays.push(world.replay(&mut environment).await);
+            let again = world.check_tables();
+            assert_eq!(first.items, again.items);
+            assert_eq!(first.quarantine, again.quarantine);
+            assert_eq!(
+                first.history, again.history,
+                "a write changed nothing, or something that was final"
+            );
+            let requests = world.proxy.requests().split_off(n_before);
+            let is_look = |request: &&Arc<Request>| request.operation == "BatchGetItem";
+            world.count(looks, requests.iter().filter(is_look).count());
+            world.count(statements, requests.iter().map(|request| request.parts().len()).sum());
+        }
+    }
+    // Where timestamps fall, a delete can regress behind the tombstone and be stale by the item, which a look shows too.
+    let is_alike = replays.windows(2).all(|pair| pair[0] == pair[1]);
+    assert!(is_alike || world.log.timestamps_fall, "{replays:?}");
     world.happened.take()
 }
 
@@ -136,7 +158,7 @@ struct World {
     log: Log,
     expected: Expected,
     dynamodb: TestDynamoDb,
-    _proxy: Proxy,
+    proxy: Proxy,
     connection: Connection,
     table: &'static str,
     /// The rank of each key's newest state that an invocation reported as applied.
@@ -171,7 +193,7 @@ impl World {
             log,
             expected,
             dynamodb,
-            _proxy: proxy,
+            proxy,
             connection,
             table,
             landed: RefCell::default(),
@@ -213,32 +235,27 @@ impl World {
         }
     }
 
-    /// Delivers everything once more, by both transports: nothing is left to do.
-    async fn deliver_again(&self) {
+    /// Delivers everything once more: nothing is left to do. Returns the outcomes.
+    async fn replay(&self, environment: &mut Environment<'_>) -> Vec<Outcome> {
         let places: Vec<Place> = self.log.places().collect();
-        for statements in ["25", "1"] {
-            let mut environment =
-                Environment::new(self, &[("DYNAMODB_STATEMENTS_PER_REQUEST", statements)]);
-            for batch in places.chunks(50) {
-                let handled = environment.invoke(batch).await;
-                assert_eq!(handled.answer.unwrap().batch_item_failures, []);
-                for (&place, outcome) in batch.iter().zip(&handled.summary.outcomes) {
-                    let is_rejected = matches!(self.log.entry(place).effect, Effect::Rejected(_));
-                    let is_expected = match outcome {
-                        Outcome::Quarantined => is_rejected,
-                        Outcome::Duplicate | Outcome::Stale | Outcome::Superseded => !is_rejected,
-                        // Where timestamps fall, an older record can look as if offsets had begun anew.
-                        Outcome::Regression => !is_rejected && self.log.timestamps_fall,
-                        Outcome::Written | Outcome::Deleted | Outcome::Failed => false,
-                    };
-                    assert!(
-                        is_expected,
-                        "{outcome:?} when delivered again: {:?}",
-                        self.log.entry(place)
-                    );
-                }
-            }
+        let mut outcomes = Vec::new();
+        for batch in places.chunks(50) {
+            let handled = environment.invoke(batch).await;
+            assert_eq!(handled.answer.unwrap().batch_item_failures, []);
+            outcomes.extend(handled.summary.outcomes);
         }
+        for (&place, outcome) in places.iter().zip(&outcomes) {
+            let is_rejected = matches!(self.log.entry(place).effect, Effect::Rejected(_));
+            let is_expected = match outcome {
+                Outcome::Quarantined => is_rejected,
+                Outcome::Duplicate | Outcome::Stale | Outcome::Superseded => !is_rejected,
+                // Where timestamps fall, an older record can look as if offsets had begun anew.
+                Outcome::Regression => !is_rejected && self.log.timestamps_fall,
+                Outcome::Written | Outcome::Deleted | Outcome::Failed => false,
+            };
+            assert!(is_expected, "{outcome:?} when delivered again: {:?}", self.log.entry(place));
+        }
+        outcomes
     }
 
     /// Holds all tables to what must be in them when every record was delivered.

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use dynamo_sink::{
     chain::Candidate,
     version::{Order, Stamp},
-    write::{Answer, Request, Seen, TombstoneCheck},
+    write::{Answer, Request, Seen, Shown, Sink, TombstoneCheck},
 };
 
 use super::{
     explore::explore,
     machine::{
-        Violation::{self, ChangedNothing, LeftBehind, Lost, WentBack},
+        Violation::{self, ChangedNothing, LeftBehind, Lost, Untruthful, WentBack},
         World,
     },
-    model::{Ask, Log, Place, Store},
+    model::{Ask, Log, Place, Record, Store},
 };
 
 /// A defect that the writer could have.
@@ -33,7 +33,9 @@ pub(super) enum Fault {
     NoSinkAlsoWithoutItem,
     TombstoneCheckDropped,
     ExactTombstoneCheckDropped,
-    InsertInTwoSteps,
+    LookBeforeInsert,
+    LookAfterInsert,
+    ClaimBeforeInsert,
     ItemRemovedBeforeTombstone,
     EqualTombstoneTakenAsDone,
     UnconditionalTombstone,
@@ -41,6 +43,9 @@ pub(super) enum Fault {
     UnconditionalDelete,
     DeleteCompareAndSetDropped,
     CoalescedAcrossLineages,
+    EqualTombstoneShownDecides,
+    NoItemShownEndsDelete,
+    OlderItemShownDecides,
 }
 
 /// What a fault makes of a request.
@@ -107,8 +112,14 @@ impl Fault {
             | (Self::ExactTombstoneCheckDropped, Request::Insert(TombstoneCheck::Exactly(_))) => {
                 store.insert_if(true, ask).into()
             }
-            (Self::InsertInTwoSteps, Request::Insert(check)) => {
-                in_two_steps(check, is_halfway, store, ask)
+            (Self::LookBeforeInsert, Request::Insert(check)) => {
+                look_then_insert(check, is_halfway, store, ask)
+            }
+            (Self::LookAfterInsert, Request::Insert(check)) => {
+                insert_then_look(check, is_halfway, store, ask)
+            }
+            (Self::ClaimBeforeInsert, Request::Insert(check)) => {
+                claim_then_insert(check, is_halfway, store, ask)
             }
             (Self::ItemRemovedBeforeTombstone, _) => remove_first(is_halfway, store, ask),
             (Self::EqualTombstoneTakenAsDone, _) => stop_at_equal(is_halfway, store, ask),
@@ -127,6 +138,36 @@ impl Fault {
         }
     }
 
+    fn is_of_looks(self) -> bool {
+        matches!(
+            self,
+            Self::EqualTombstoneShownDecides
+                | Self::NoItemShownEndsDelete
+                | Self::OlderItemShownDecides
+        )
+    }
+
+    /// Spoils what a look shows.
+    pub(super) fn spoil_look(self, answer: Answer, record: &Record) -> Answer {
+        let Answer::Looked(Some(Shown { item, tombstone })) = &answer else { return answer };
+        let is_delete = record.attributes.is_none();
+        let is_believed = match self {
+            Self::EqualTombstoneShownDecides => tombstone.as_ref() == Some(&record.stamp),
+            Self::NoItemShownEndsDelete => is_delete && item.is_none(),
+            Self::OlderItemShownDecides => match item {
+                Some(Seen::Stamped(sink)) => sink.stamp.version < record.stamp.version,
+                Some(Seen::Unstamped) | None => false,
+            },
+            _ => false,
+        };
+        if !is_believed {
+            return answer;
+        }
+        // Nothing makes the machine stop more surely than its own state.
+        let own = Sink { stamp: record.stamp.clone(), shape: record.shape() };
+        Answer::Looked(Some(Shown { item: Some(Seen::Stamped(own)), tombstone: None }))
+    }
+
     /// Spoils what a batch sends.
     pub(super) fn spoil_batch(self, candidates: &mut [Candidate]) {
         let newest = candidates.iter().max_by_key(|candidate| &candidate.stamp.version).cloned();
@@ -143,8 +184,8 @@ fn is_no_newer(stored: &Stamp, ask: Ask<'_>) -> bool {
     stored.version <= ask.record.stamp.version && ask.is_of_lineage(stored)
 }
 
-/// The tombstone is checked first, and the item put in a second request.
-fn in_two_steps(
+/// The tombstone is looked at first, and the item put in a second request.
+fn look_then_insert(
     check: &TombstoneCheck,
     is_halfway: &mut bool,
     store: &mut Store,
@@ -159,6 +200,50 @@ fn in_two_steps(
         return Planted::Halfway;
     }
     Answer::TombstoneRefused(store.tombstone.clone()).into()
+}
+
+/// The item is put first, then the tombstone looked at, and the item removed again if it should not be there.
+fn insert_then_look(
+    check: &TombstoneCheck,
+    is_halfway: &mut bool,
+    store: &mut Store,
+    ask: Ask<'_>,
+) -> Planted {
+    if !*is_halfway {
+        let answer = store.put_if(store.item.is_none(), ask);
+        *is_halfway = answer == Answer::Applied;
+        return if *is_halfway { Planted::Halfway } else { answer.into() };
+    }
+    *is_halfway = false;
+    if store.sink().is_none_or(|sink| sink.stamp != ask.record.stamp) {
+        return Answer::Refused(store.seen()).into();
+    }
+    if store.admits_insert(check, ask) {
+        return Answer::Applied.into();
+    }
+    store.remove_if(true);
+    Answer::TombstoneRefused(store.tombstone.clone()).into()
+}
+
+/// The put's own stamp is stored among the tombstones first, as a delete's is, and the item put in a second request.
+fn claim_then_insert(
+    check: &TombstoneCheck,
+    is_halfway: &mut bool,
+    store: &mut Store,
+    ask: Ask<'_>,
+) -> Planted {
+    if *is_halfway {
+        *is_halfway = false;
+        return store.insert_if(true, ask).into();
+    }
+    let is_claimed = store.tombstone.as_ref() == Some(&ask.record.stamp);
+    match store.bury_if(is_claimed || store.admits_insert(check, ask), ask) {
+        Answer::Applied => {
+            *is_halfway = true;
+            Planted::Halfway
+        }
+        answer => answer.into(),
+    }
 }
 
 /// A delete removes the item, then stores its tombstone; the removal that should follow is left out.
@@ -190,7 +275,7 @@ fn stop_at_equal(is_halfway: &mut bool, store: &mut Store, ask: Ask<'_>) -> Plan
 /// Finds these kinds of violation with the fault, and none without it. Two invocations that overlap are enough.
 #[track_caller]
 fn check(fault: Fault, log: Log, violations: &[Violation]) {
-    let honest = World { invocations: 2, ..World::new(log) };
+    let honest = World { looks: fault.is_of_looks(), ..World::looking(log) };
     assert_eq!(explore(&honest).violations, BTreeMap::new());
 
     let faulty = explore(&World { fault: Some(fault), ..honest });
@@ -222,7 +307,9 @@ fn each_planted_fault_is_found() {
     check(Fault::NoSinkAlsoWithoutItem, keyed("a-"), &[WentBack]);
     check(Fault::TombstoneCheckDropped, keyed("a-"), &[WentBack]);
     check(Fault::ExactTombstoneCheckDropped, Log::moved(1, "-a-"), &[WentBack]);
-    check(Fault::InsertInTwoSteps, keyed("a-"), &[WentBack]);
+    check(Fault::LookBeforeInsert, keyed("a-"), &[WentBack]);
+    check(Fault::LookAfterInsert, keyed("a-"), &[WentBack]);
+    check(Fault::ClaimBeforeInsert, keyed("a-"), &[WentBack]);
     check(Fault::ItemRemovedBeforeTombstone, keyed("a-"), &[WentBack, Lost]);
     check(Fault::EqualTombstoneTakenAsDone, keyed("a-"), &[Lost]);
     check(Fault::UnconditionalTombstone, keyed("-a-"), &[WentBack, ChangedNothing]);
@@ -231,4 +318,34 @@ fn each_planted_fault_is_found() {
     check(Fault::UnconditionalDelete, keyed("-a"), &[WentBack]);
     check(Fault::DeleteCompareAndSetDropped, keyed("-a"), &[WentBack]);
     check(Fault::CoalescedAcrossLineages, Log::moved(1, "aa"), &[Lost]);
+    check(Fault::EqualTombstoneShownDecides, keyed("a-"), &[Lost]);
+    check(Fault::NoItemShownEndsDelete, keyed("a-"), &[WentBack, Lost]);
+    check(Fault::OlderItemShownDecides, keyed("aa"), &[Lost, Untruthful]);
+}
+
+/// Fails in this way, which is a shortest one.
+#[track_caller]
+fn check_overtaken(fault: Fault, moves: &[&str]) {
+    let world = World { invocations: 2, fault: Some(fault), ..World::new(Log::keyed("a-")) };
+    assert_eq!(explore(&world).violations[&WentBack], moves);
+}
+
+/// Why a new key of a sink with deletes takes a transaction: what checks the tombstone in a request of its own can be
+/// overtaken by a whole delete between its two requests. The late insert asks only that there is no item, and there is
+/// none: the delete has left no item whose condition could stop it. What it left is a tombstone in another table, and
+/// only a transaction puts an item on the condition of another.
+#[test]
+fn a_new_key_can_not_be_inserted_in_two_requests() {
+    let begun = "record 0 asks Insert(AbsentOrOlder) by Single: done in part";
+    let ended = "record 0 asks Insert(AbsentOrOlder) by Single: Applied";
+    let buried = "record 1 asks InsertTombstone by Statement: Applied";
+    let removed = "record 1 asks RemoveIfOlder by Statement: Applied";
+
+    check_overtaken(Fault::LookBeforeInsert, &[begun, buried, removed, ended]);
+    // Readers see the item until it is removed again.
+    check_overtaken(Fault::LookAfterInsert, &[buried, removed, begun]);
+    // The delete finds the claim and, being newer, replaces it.
+    let exists = "record 1 asks InsertTombstone by Statement: Exists";
+    let replaced = "record 1 asks ReplaceTombstoneIfOlder by Statement: Applied";
+    check_overtaken(Fault::ClaimBeforeInsert, &[begun, exists, replaced, removed, ended]);
 }

@@ -8,7 +8,7 @@ use std::{
 
 use dynamo_sink::{
     chain::{Candidate, Chain, Decided, Fate},
-    write::{Answer, Expected, Landed, Request, Seen},
+    write::{Answer, Expected, Landed, Request, Seen, Shown},
 };
 
 use super::{
@@ -24,6 +24,8 @@ pub(super) struct World {
     pub(super) invocations: usize,
     /// Whether states are told apart by the records that were delivered, to look at the table when all were.
     pub(super) counts_deliveries: bool,
+    /// Whether invocations may look first, and states are told apart by what looks can show.
+    pub(super) looks: bool,
     pub(super) fault: Option<Fault>,
     pub(super) turn: Option<Turn>,
 }
@@ -92,6 +94,20 @@ pub(super) struct Move {
 }
 
 impl Move {
+    /// The invocation is over and leaves the table as it is.
+    fn idle(store: StoreId, label: String) -> Self {
+        Self {
+            slot: IDLE,
+            store,
+            shown: 0,
+            delivered: 0,
+            reached: 0,
+            loss: Violation::Lost,
+            violation: None,
+            label,
+        }
+    }
+
     /// All but the label.
     fn effect(&self) -> impl PartialEq {
         let reached = (self.delivered, self.reached, self.loss);
@@ -144,7 +160,10 @@ impl<'a> Machine<'a> {
         }
     }
 
-    pub(super) fn store_id(&mut self, store: Store) -> StoreId {
+    pub(super) fn store_id(&mut self, mut store: Store) -> StoreId {
+        if self.world.looks {
+            self.world.log.note(&mut store);
+        }
         self.stores.id(store)
     }
 
@@ -183,16 +202,7 @@ impl<'a> Machine<'a> {
         }
         let mut moves: Vec<Move> = Vec::new();
         if let Some(running) = self.slots.value(slot).clone() {
-            moves.push(Move {
-                slot: IDLE,
-                store,
-                shown: 0,
-                delivered: 0,
-                reached: 0,
-                loss: Violation::Lost,
-                violation: None,
-                label: "the invocation is killed".to_owned(),
-            });
+            moves.push(Move::idle(store, "the invocation is killed".to_owned()));
             self.step(&running, store, &mut moves);
         } else {
             // A delivery and its first request are one move, since nothing that lies between touches the table.
@@ -212,16 +222,36 @@ impl<'a> Machine<'a> {
     /// Appends what can become of the next request: either transport does it, and the answer arrives or is lost.
     fn step(&mut self, slot: &Slot, store: StoreId, moves: &mut Vec<Move>) {
         let Some((_, request)) = slot.chain.request() else { return };
-        for &transport in Transport::of(request) {
-            for is_answered in [true, false] {
-                let Some(next) = self.request(slot, store, transport, is_answered) else {
-                    continue;
-                };
-                if !moves.iter().any(|known| known.effect() == next.effect()) {
-                    moves.push(next);
+        let mut nexts = Vec::new();
+        if *request == Request::Look {
+            let looks = self.world.log.looks(self.stores.value(store).stood);
+            nexts.extend(looks.into_iter().filter_map(|answer| self.look(slot, store, answer)));
+        } else {
+            for &transport in Transport::of(request) {
+                for is_answered in [true, false] {
+                    nexts.extend(self.request(slot, store, transport, is_answered));
                 }
             }
         }
+        for next in nexts {
+            if !moves.iter().any(|known| known.effect() == next.effect()) {
+                moves.push(next);
+            }
+        }
+    }
+
+    /// A look is answered. If the answer is lost, it is as if nobody had looked yet.
+    fn look(&mut self, slot: &Slot, store: StoreId, answer: Answer) -> Option<Move> {
+        let (candidate, _) = slot.chain.request()?;
+        let record = &self.world.log.records[candidate.record];
+        let mut next = Move::idle(store, format!("record {} looks: {answer:?}", candidate.record));
+        let met = met(&self.world.log, record, &answer);
+        let answer = match self.world.fault {
+            Some(fault) => fault.spoil_look(answer, record),
+            None => answer,
+        };
+        self.take(&mut next, slot.clone(), &met, Some(answer));
+        Some(next)
     }
 
     fn request(
@@ -252,22 +282,18 @@ impl<'a> Machine<'a> {
 
         // A removal of what is not there is none: DynamoDB's streams say nothing of it.
         let is_write = !matches!(request, Request::RemoveIfOlder | Request::RemoveSeen(_));
-        let violation = if is_write && answer == Some(Answer::Applied) && *before == store {
+        let is_whole_write = is_write && !slot.is_halfway;
+        let violation = if is_whole_write && answer == Some(Answer::Applied) && *before == store {
             Some(Violation::ChangedNothing)
         } else {
             (!is_whole(log, &store)).then_some(Violation::LeftBehind)
         };
-        let shown = if before.item == store.item { 0 } else { record.rank };
-        let mut next = Move {
-            slot: IDLE,
-            store: self.stores.id(store.clone()),
-            shown,
-            delivered: 0,
-            reached: 0,
-            loss: Violation::Lost,
-            violation,
-            label: format!("record {} asks {request:?} by {transport:?}", candidate.record),
-        };
+        // A put that takes itself back, as by a planted fault, does it for the tombstone's delete.
+        let is_taken_back = record.attributes.is_some() && store.item.is_none();
+        let delete = store.tombstone.as_ref().filter(|_| is_taken_back).and_then(|it| log.find(it));
+        let shown = if before.item == store.item { 0 } else { delete.unwrap_or(record).rank };
+        let label = format!("record {} asks {request:?} by {transport:?}", candidate.record);
+        let mut next = Move { shown, violation, ..Move::idle(self.store_id(store), label) };
 
         if !is_answered {
             // The same is asked again. What was refused and not heard of is as if it had not been asked.
@@ -280,10 +306,21 @@ impl<'a> Machine<'a> {
             next.label += ": done in part";
             return Some(next);
         }
-        next.label = format!("{}: {answer:?}", next.label);
-        let met = answer.as_ref().and_then(|answer| met(log, answer));
-        let met_conflict =
-            slot.met_conflict || met.is_some_and(|stored| log.conflicts(stored, record));
+        next.label += &match &answer {
+            Some(answer) => format!(": {answer:?}"),
+            None => ": the item can't be stored".to_owned(),
+        };
+        let met = answer.iter().flat_map(|answer| met(log, record, answer)).collect::<Vec<_>>();
+        self.take(&mut next, after, &met, answer);
+        Some(next)
+    }
+
+    /// Adds to a move what its answer means for the invocation; none: the record can't be stored.
+    fn take(&mut self, next: &mut Move, mut after: Slot, met: &[&Record], answer: Option<Answer>) {
+        let log = &self.world.log;
+        let Some((candidate, _)) = after.chain.request() else { return };
+        let record = &log.records[candidate.record];
+        let met_conflict = after.met_conflict || met.iter().any(|it| log.conflicts(it, record));
         let decided = match answer {
             Some(answer) => after.chain.answer(answer),
             None => after.chain.unwritable().into_iter().collect(),
@@ -294,14 +331,31 @@ impl<'a> Machine<'a> {
         }
         for decided in &decided {
             self.fates.insert(decided.fate);
-            judge(&mut next, log, &store, met, met_conflict, decided);
+            judge(next, log, self.stores.value(next.store), met, met_conflict, decided);
         }
-        Some(next)
     }
 }
 
-/// The batches that can be delivered: each has one contiguous slice of each partition's log.
+/// What can be delivered, with whatever the invocation expects of the key, rightly or not.
 fn starts(world: &World, is_turned: bool) -> Vec<Slot> {
+    let looks = world.looks.then_some(Expected::NothingToDo);
+    let expectations = [Expected::Item, Expected::Nothing].into_iter().chain(looks);
+    let mut starts: Vec<Slot> = Vec::new();
+    for batch in batches(world, is_turned) {
+        for expected in expectations.clone() {
+            let mut chain = chain(world, &batch);
+            chain.expect(expected);
+            let start = Slot::new(chain);
+            if !starts.contains(&start) {
+                starts.push(start);
+            }
+        }
+    }
+    starts
+}
+
+/// The batches that can be delivered: each has one contiguous slice of each partition's log.
+pub(super) fn batches(world: &World, is_turned: bool) -> Vec<Vec<usize>> {
     let log = &world.log;
     let admits = |record: &usize| world.turn.is_none_or(|turn| (turn.admits)(is_turned, *record));
     let mut partitions: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
@@ -317,19 +371,7 @@ fn starts(world: &World, is_turned: bool) -> Vec<Slot> {
         batches = batches.iter().flat_map(with_slice).collect();
     }
     batches.retain(|batch| !batch.is_empty());
-    let mut starts: Vec<Slot> = Vec::new();
-    for batch in &batches {
-        // Whatever the invocation expects of the key, rightly or not.
-        for expected in [Expected::Item, Expected::Nothing] {
-            let mut chain = chain(world, batch);
-            chain.expect(expected);
-            let start = Slot::new(chain);
-            if !starts.contains(&start) {
-                starts.push(start);
-            }
-        }
-    }
-    starts
+    batches
 }
 
 /// All contiguous slices, the empty one once.
@@ -339,7 +381,7 @@ fn contiguous(records: &[usize]) -> Vec<Vec<usize>> {
     std::iter::once(Vec::new()).chain((0..records.len()).flat_map(from)).collect()
 }
 
-fn chain(world: &World, batch: &[usize]) -> Chain {
+pub(super) fn chain(world: &World, batch: &[usize]) -> Chain {
     let log = &world.log;
     let candidate = |&record: &usize| Candidate {
         record,
@@ -375,12 +417,21 @@ fn reached(log: &Log, store: &Store, record: &Record) -> u16 {
     if is_excused { 0 } else { record.rank }
 }
 
-/// The record whose state an answer brings.
-fn met<'a>(log: &'a Log, answer: &Answer) -> Option<&'a Record> {
+/// The records whose states an answer brings. Of what a look shows, another lineage and a regression say nothing.
+fn met<'a>(log: &'a Log, record: &Record, answer: &Answer) -> Vec<&'a Record> {
     match answer {
-        Answer::Refused(Some(Seen::Stamped(sink))) => log.find(&sink.stamp),
-        Answer::TombstoneRefused(Some(tombstone)) => log.find(tombstone),
-        _ => None,
+        Answer::Refused(Some(Seen::Stamped(sink))) => log.find(&sink.stamp).into_iter().collect(),
+        Answer::TombstoneRefused(Some(tombstone)) => log.find(tombstone).into_iter().collect(),
+        Answer::Looked(Some(Shown { item, tombstone })) => {
+            let item = match item {
+                Some(Seen::Stamped(sink)) => Some(&sink.stamp),
+                Some(Seen::Unstamped) | None => None,
+            };
+            let shown = item.into_iter().chain(tombstone).filter_map(|stamp| log.find(stamp));
+            let says_nothing = |it: &Record| log.conflicts(it, record) || log.regresses(it, record);
+            shown.filter(|it| !says_nothing(it)).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -389,7 +440,7 @@ fn judge(
     next: &mut Move,
     log: &Log,
     store: &Store,
-    met: Option<&Record>,
+    met: &[&Record],
     met_conflict: bool,
     decided: &Decided,
 ) {
@@ -413,7 +464,7 @@ fn judge(
 }
 
 /// Whether a fate is what happened, in view of the table and of what the last answer brought.
-fn is_true(log: &Log, store: &Store, met: Option<&Record>, decided: &Decided) -> bool {
+fn is_true(log: &Log, store: &Store, met: &[&Record], decided: &Decided) -> bool {
     let record = &log.records[decided.record];
     let is_delete = record.attributes.is_none();
     match decided.fate {
@@ -422,11 +473,11 @@ fn is_true(log: &Log, store: &Store, met: Option<&Record>, decided: &Decided) ->
         }
         Fate::Landed(Landed::Deleted) => store.item.is_none(),
         Fate::Landed(Landed::Duplicate) if is_delete => store.item.is_none(),
-        Fate::Landed(Landed::Duplicate) => met.is_some_and(|it| it.stamp == record.stamp),
+        Fate::Landed(Landed::Duplicate) => met.iter().any(|it| it.stamp == record.stamp),
         Fate::Landed(Landed::Stale) => {
-            met.is_some_and(|it| it.rank > record.rank && !log.regresses(it, record))
+            met.iter().any(|it| it.rank > record.rank && !log.regresses(it, record))
         }
-        Fate::Landed(Landed::Regression) => met.is_some_and(|it| log.regresses(it, record)),
+        Fate::Landed(Landed::Regression) => met.iter().any(|it| log.regresses(it, record)),
         Fate::Unwritable => record.is_unwritable,
         // What superseded it is judged itself, and newer.
         Fate::Superseded | Fate::Failed => true,

@@ -1,6 +1,6 @@
 //! One key's item and tombstone as DynamoDB holds them, and the log of the records that write it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, iter};
 
 use dynamo_sink::{
     version::{Order, Stamp},
@@ -105,6 +105,41 @@ impl Log {
         self.records.iter().find(|record| record.stamp == *stamp)
     }
 
+    /// Adds the present states of the item and the tombstone to those that stood.
+    pub(super) fn note(&self, store: &mut Store) {
+        let bit = |stamp: &Stamp| {
+            let index = self.records.iter().position(|record| record.stamp == *stamp);
+            index.map_or(0, |index| 2 << index)
+        };
+        let item =
+            store.item.as_ref().map_or(0, |item| item.sink.as_ref().map_or(1, |it| bit(&it.stamp)));
+        store.stood.items |= item;
+        store.stood.tombstones |= store.tombstone.as_ref().map_or(0, bit);
+    }
+
+    /// All that a look can be answered: any item that stood with any tombstone that stood, each or neither absent, and
+    /// nothing at all.
+    pub(super) fn looks(&self, stood: Stood) -> Vec<Answer> {
+        let records = |bits: u16| {
+            let records = self.records.iter().enumerate();
+            records.filter(move |(index, _)| bits & 2 << index != 0).map(|(_, record)| record)
+        };
+        let unstamped = (stood.items & 1 != 0).then_some(Seen::Unstamped);
+        let stamped = records(stood.items)
+            .map(|it| Seen::Stamped(Sink { stamp: it.stamp.clone(), shape: it.shape() }));
+        let items: Vec<Option<Seen>> =
+            iter::once(None).chain(unstamped.into_iter().chain(stamped).map(Some)).collect();
+        let tombstones = records(stood.tombstones).map(|it| Some(it.stamp.clone()));
+        let shown = iter::once(None).chain(tombstones).flat_map(|tombstone| {
+            let with = move |item: &Option<Seen>| Shown {
+                item: item.clone(),
+                tombstone: tombstone.clone(),
+            };
+            items.iter().map(with)
+        });
+        iter::once(None).chain(shown.map(Some)).map(Answer::Looked).collect()
+    }
+
     /// The rank of the oldest delete that is no older than this rank.
     pub(super) fn delete_from(&self, rank: u16) -> Option<u16> {
         let deletes = self.records.iter().filter(|record| record.attributes.is_none());
@@ -162,6 +197,16 @@ pub(super) struct Store {
     pub(super) tombstone: Option<Stamp>,
     /// Whether the turn has come, of which [`super::machine::Turn`] says more.
     pub(super) is_turned: bool,
+    /// What stood so far, where looks are explored.
+    pub(super) stood: Stood,
+}
+
+/// The states that the item and the tombstone have had, as bits: 0 is an earlier writer's item, those from 1 on are the
+/// log's records. Once there was nothing, so absence needs no bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Stood {
+    items: u16,
+    tombstones: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -233,9 +278,7 @@ impl Store {
     /// Does what is asked if its condition holds, and answers.
     pub(super) fn take(&mut self, ask: Ask<'_>) -> Answer {
         match ask.request {
-            Request::Look => {
-                Answer::Looked(Some(Shown { item: self.seen(), tombstone: self.tombstone.clone() }))
-            }
+            Request::Look => Answer::Looked(Some(self.shown())),
             Request::ReplaceIfOlder => {
                 let is_met = self
                     .sink()
@@ -311,6 +354,11 @@ impl Store {
         }
         self.item = None;
         Answer::Applied
+    }
+
+    /// What a look shows that is not late.
+    pub(super) fn shown(&self) -> Shown {
+        Shown { item: self.seen(), tombstone: self.tombstone.clone() }
     }
 
     /// What a refusal brings of the item.

@@ -341,6 +341,106 @@ fn a_put_that_expects_nothing_inserts_first_and_ends_the_same() {
     p(clocked, item, ('b', older), "insert replace | insert", Stale, "a");
 }
 
+#[test]
+fn a_put_that_looks_first_is_spared_what_changes_nothing_and_ends_the_same() {
+    let p = |stored, incoming, asks: &str, outcome, left: &str| {
+        let put = ('b', incoming);
+        check_expecting(Expected::NothingToDo, Order::Offset, stored, put, asks, outcome, left);
+    };
+    let old = keyed(1, 1, 9, 90);
+    let (older, newer) = (keyed(1, 1, 8, 80), keyed(1, 1, 10, 100));
+    let (item, tombstone) = (Stored::Item(old), Stored::Tombstone(old));
+    let (nothing, under_old) = ("nothing under the old tombstone", "b under the old tombstone");
+    p(Stored::Nothing, old, "look insert-checked", (Written, false), "b");
+    p(Stored::Unstamped, old, "look replace replace-seen", (Written, false), "b");
+    p(item, newer, "look replace replace-seen | look replace", (Written, false), "b");
+    p(item, old, "look", (Duplicate, false), "a");
+    p(item, older, "look", (Stale, false), "a");
+    p(tombstone, newer, "look insert-checked", (Written, false), under_old);
+    p(tombstone, older, "look", (Stale, false), nothing);
+    // The item decides, as it does without a look.
+    let both = Stored::Both { item: older, tombstone: newer };
+    p(both, keyed(1, 1, 7, 70), "look", (Stale, false), "a under the old tombstone");
+    p(both, old, "look replace replace-seen | look replace", (Written, false), under_old);
+
+    let (lower, higher) = (keyed(0, 2, 99, 99), keyed(2, 2, 1, 1));
+    p(item, lower, "look", (Stale, false), "a");
+    p(item, higher, "look replace replace-seen", (Written, false), "b");
+    p(tombstone, lower, "look", (Stale, false), nothing);
+    p(tombstone, higher, "look insert-checked insert-exactly", (Written, false), under_old);
+
+    // Another lineage and a regression are told from what stands, not from what was shown.
+    let (elsewhere, regressed) = (keyed(1, 0, 99, 89), keyed(1, 1, 8, 91));
+    p(item, elsewhere, "look replace", (Stale, true), "a");
+    p(item, keyed(1, 0, 1, 91), "look replace replace-seen", (Written, true), "b");
+    p(item, regressed, "look replace", (Regression, false), "a");
+    p(tombstone, elsewhere, "look insert-checked", (Stale, true), nothing);
+    let asks = "look insert-checked insert-exactly";
+    p(tombstone, keyed(1, 0, 1, 91), asks, (Written, true), under_old);
+    p(tombstone, regressed, "look insert-checked", (Regression, false), nothing);
+}
+
+#[test]
+fn a_delete_that_looks_first_is_spared_what_changes_nothing_and_ends_the_same() {
+    let p = |stored, incoming, asks: &str, outcome, left: &str| {
+        let delete = ('-', incoming);
+        check_expecting(Expected::NothingToDo, Order::Offset, stored, delete, asks, outcome, left);
+    };
+    let old = keyed(1, 1, 9, 90);
+    let (older, newer) = (keyed(1, 1, 8, 80), keyed(1, 1, 10, 100));
+    let (item, tombstone) = (Stored::Item(old), Stored::Tombstone(old));
+    let (under_old, under_its) = ("nothing under the old tombstone", "nothing under its tombstone");
+    // That nothing is shown is no end: the tombstone is to be stored, and the item may be newer than the look.
+    p(Stored::Nothing, old, "look bury remove", (Deleted, false), under_its);
+    p(Stored::Unstamped, old, "look bury remove remove-seen", (Deleted, false), under_its);
+    p(item, newer, "look bury remove", (Deleted, false), under_its);
+    // No tombstone is needed where a newer item stands.
+    p(item, older, "look", (Stale, false), "a");
+    p(tombstone, newer, "look rebury remove", (Deleted, false), under_its);
+    p(tombstone, older, "look", (Stale, false), under_old);
+    // An equal tombstone is no end either: the item may have been left.
+    for stored in [tombstone, Stored::Both { item: older, tombstone: old }] {
+        p(stored, old, "look rebury remove", (Duplicate, false), under_its);
+    }
+    let both = Stored::Both { item: newer, tombstone: older };
+    p(both, old, "look", (Stale, false), "a under the old tombstone");
+
+    let (lower, higher) = (keyed(0, 2, 99, 99), keyed(2, 2, 1, 1));
+    p(item, lower, "look", (Stale, false), "a");
+    p(item, higher, "look bury remove remove-seen", (Deleted, false), under_its);
+    p(tombstone, lower, "look", (Stale, false), under_old);
+    p(tombstone, higher, "look rebury rebury-seen remove", (Deleted, false), under_its);
+
+    let (elsewhere, regressed) = (keyed(1, 0, 99, 89), keyed(1, 1, 8, 91));
+    p(item, elsewhere, "look bury remove", (Stale, true), "a under its tombstone");
+    p(item, keyed(1, 0, 1, 91), "look bury remove remove-seen", (Deleted, true), under_its);
+    p(item, regressed, "look bury remove", (Regression, false), "a under its tombstone");
+    p(tombstone, elsewhere, "look rebury", (Stale, true), under_old);
+    p(tombstone, regressed, "look rebury", (Regression, false), under_old);
+}
+
+#[test]
+fn a_look_by_the_sources_clock_decides_across_partitions() {
+    let p = |stored, incoming, asks: &str, landed, left: &str| {
+        let (put, outcome) = (('b', incoming), (landed, false));
+        check_expecting(
+            Expected::NothingToDo,
+            Order::SourceClock,
+            stored,
+            put,
+            asks,
+            outcome,
+            left,
+        );
+    };
+    let (older, old, newer) = (clocked(4, 0, 8), clocked(5, 1, 9), clocked(6, 2, 1));
+    p(Stored::Nothing, old, "look insert", Written, "b");
+    p(Stored::Unstamped, old, "look replace replace-seen", Written, "b");
+    p(Stored::Item(older), old, "look replace replace-seen | look replace", Written, "b");
+    p(Stored::Item(old), old, "look", Duplicate, "a");
+    p(Stored::Item(newer), old, "look", Stale, "a");
+}
+
 /// What is expected counts for the first request only: the machine knows better once it was answered.
 #[test]
 fn nothing_is_expected_anew_once_something_was_asked() {
@@ -348,17 +448,24 @@ fn nothing_is_expected_anew_once_something_was_asked() {
     let asked = |chain: &Chain| chain.request().map(|(_, request)| name(request));
     chain.expect(Expected::Nothing);
     assert_eq!(asked(&chain), Some("insert"));
+    chain.expect(Expected::NothingToDo);
+    assert_eq!(asked(&chain), Some("look"));
     chain.expect(Expected::Item);
     assert_eq!(asked(&chain), Some("replace"));
     chain.answer(Answer::Refused(None));
-    chain.expect(Expected::Item);
-    assert_eq!(asked(&chain), Some("insert"));
+    for expected in [Expected::Item, Expected::NothingToDo] {
+        chain.expect(expected);
+        assert_eq!(asked(&chain), Some("insert"));
+    }
 }
 
 /// The requests that these answers lead to, whatever the table would have said.
 #[track_caller]
 fn check_answers(order: Order, state: char, answers: &[Answer], asks: &str) {
     let mut chain = chain(&log(order, state, keyed(0, 0, 5, 5)));
+    if let [Answer::Looked(_), ..] = answers {
+        chain.expect(Expected::NothingToDo);
+    }
     let mut asked: Vec<&str> =
         chain.request().map(|(_, request)| name(request)).into_iter().collect();
     for answer in answers {
@@ -382,6 +489,28 @@ fn what_changed_in_between_is_asked_about_again() {
     check_answers(Order::Offset, 'a', &answers, "replace insert-checked insert-checked");
     let answers = [Exists, TombstoneRefused(None)];
     check_answers(Order::Offset, '-', &answers, "bury rebury bury");
+}
+
+/// What a look showed is a guess of what stands now.
+#[test]
+fn what_changed_since_a_look_is_asked_about_again() {
+    use Answer::{Exists, Looked, Refused, TombstoneRefused};
+    let shown = |stored| Looked(Some(store(Order::Offset, stored).shown()));
+    let (nothing, item) = (shown(Stored::Nothing), shown(Stored::Item(keyed(0, 0, 4, 4))));
+    let tombstone = shown(Stored::Tombstone(keyed(0, 0, 4, 4)));
+    check_answers(Order::Offset, 'a', &[Looked(None)], "look replace");
+    check_answers(Order::Offset, '-', &[Looked(None)], "look bury");
+    // An item that appeared, or was removed.
+    let answers = [nothing.clone(), Refused(Some(Seen::Unstamped))];
+    check_answers(Order::Offset, 'a', &answers, "look insert-checked replace-seen");
+    let answers = [nothing.clone(), Exists];
+    check_answers(Order::SourceClock, 'a', &answers, "look insert replace");
+    let answers = [item, Refused(None)];
+    check_answers(Order::Offset, 'a', &answers, "look replace insert-checked");
+    // A tombstone that appeared, or expired.
+    check_answers(Order::Offset, '-', &[nothing, Exists], "look bury rebury");
+    let answers = [tombstone, TombstoneRefused(None)];
+    check_answers(Order::Offset, '-', &answers, "look rebury bury");
 }
 
 #[test]
