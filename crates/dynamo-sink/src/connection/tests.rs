@@ -378,6 +378,15 @@ async fn http_connections_are_used_again_unless_the_server_is_broken() {
 }
 
 #[tokio::test]
+async fn the_client_shares_the_http_connections() {
+    let server = Server::start([]);
+    let connection = server.connection(credentials("AKID", None)).await;
+    connection.client().describe_table().table_name("plans").send().await.unwrap();
+    call(&connection).await;
+    assert_eq!(server.connections(), [0, 0]);
+}
+
+#[tokio::test]
 async fn after_a_long_silence_no_http_connection_is_used_again() {
     let check = async |silence: i64, expected: &[usize]| {
         let server = Server::start([]);
