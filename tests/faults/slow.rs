@@ -113,6 +113,9 @@ async fn a_failure_for_lack_of_time_names_what_took_it() {
     let p = async |act: fn() -> Act, cause: &str| {
         let found = run(&batch, &[], Some(SHORT), move |_| act()).await;
         assert_eq!(found.landed.summary.count(Failed), 30);
+        // Delays that double leave time for six or seven attempts, and those of 50 ms for thirty.
+        let retries = found.landed.summary.retries;
+        assert!(retries < 30 * 14, "{retries} retries");
         let text = failure(&found.landed);
         let start = "30 of 30 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-0 \
                      offset 10000: the time left did not do; the last attempt ended with: ";
