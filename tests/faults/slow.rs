@@ -164,6 +164,15 @@ async fn requests_that_are_swallowed_cost_a_short_time() {
     assert!((Duration::from_secs(2)..Duration::from_secs(4)).contains(&took), "{took:?}");
 }
 
+/// What takes longer than the first attempt is given, 2 s, is waited for the second time.
+#[tokio::test]
+async fn a_second_attempt_is_given_more_time() {
+    let hold = |_: &_| Act::Hold(Duration::from_millis(2500));
+    let found = run(&Batch::replacements(1), &[], Some(TIME), hold).await;
+    found.landed.answer.unwrap();
+    assert_eq!((found.proxy.requests().len(), found.landed.summary.retries), (2, 1));
+}
+
 /// An answer that is late holds up the others of its request only.
 #[tokio::test]
 async fn what_is_ready_waits_no_longer_than_a_moment_for_company() {

@@ -559,3 +559,6 @@ fn append(
     }
     is_allowed
 }
+
+#[cfg(test)]
+mod tests;
