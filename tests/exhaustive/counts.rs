@@ -41,7 +41,9 @@ fn deliver(
 #[track_caller]
 fn check(world: &World) {
     let mut stores: Vec<Store> = vec![Store::default(), Store::unstamped()];
-    stores.iter_mut().for_each(|store| world.log.note(store));
+    for store in &mut stores {
+        world.log.note(store);
+    }
     let mut known: HashSet<Store> = stores.iter().cloned().collect();
     while let Some(store) = stores.pop() {
         let mut nexts = Vec::new();

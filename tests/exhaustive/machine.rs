@@ -306,10 +306,9 @@ impl<'a> Machine<'a> {
             next.label += ": done in part";
             return Some(next);
         }
-        next.label += &match &answer {
-            Some(answer) => format!(": {answer:?}"),
-            None => ": the item can't be stored".to_owned(),
-        };
+        let answered = answer.as_ref().map(|answer| format!("{answer:?}"));
+        next.label += ": ";
+        next.label += answered.as_deref().unwrap_or("the item can't be stored");
         let met = answer.iter().flat_map(|answer| met(log, record, answer)).collect::<Vec<_>>();
         self.take(&mut next, after, &met, answer);
         Some(next)

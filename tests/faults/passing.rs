@@ -6,8 +6,12 @@ use dynamo_sink::outcome::Outcome;
 use tokio::sync::oneshot;
 
 use crate::{
-    faults::{Run, TRANSPORTS, batch::Batch, check_unharmed, run},
-    support::{Act, Applied, QUARANTINE, Refusal, Request, TIME},
+    faults::{
+        Run, TRANSPORTS,
+        batch::{Batch, seatool},
+        check_unharmed, run,
+    },
+    support::{Act, Applied, Event, QUARANTINE, Refusal, Request, TIME},
 };
 
 const THROTTLED: Refusal = Refusal {
@@ -78,11 +82,20 @@ async fn records_of_a_request_whose_answer_cannot_be_read_go_by_themselves() {
 
 #[tokio::test]
 async fn records_of_a_request_that_was_not_answered_in_full_go_by_themselves() {
-    for batch in [Batch::seatool(), Batch::appian(), Batch::inserts(60), Batch::replacements(1)] {
-        let rule = |request: &Request| match request.operation.as_str() {
-            "BatchExecuteStatement" => Act::Shorten,
-            "TransactWriteItems" if request.parts().len() > 2 => Act::Shorten,
-            _ => Act::Pass,
+    // A tombstone that is newer cancels the transaction of many inserts.
+    let mut cancelled = Batch::inserts(60);
+    cancelled.earlier = vec![Event::new([seatool("KEY-0000", 0, 20_000, None)])];
+    cancelled.expected[0].1 = Outcome::Stale;
+    for (batch, operation) in [
+        (Batch::seatool(), "BatchExecuteStatement"),
+        (Batch::appian(), "BatchExecuteStatement"),
+        (Batch::replacements(1), "BatchExecuteStatement"),
+        (cancelled, "TransactWriteItems"),
+    ] {
+        // The transaction of one insert has two actions, and can't become shorter.
+        let rule = move |request: &Request| {
+            let is_shortened = request.operation == operation && request.parts().len() != 2;
+            if is_shortened { Act::Shorten } else { Act::Pass }
         };
         let run = check_unharmed(&batch, "25", true, rule).await;
         assert!(run.landed.summary.retries > 0);

@@ -114,6 +114,9 @@ async fn a_failure_for_lack_of_time_names_what_took_it() {
     let p = async |act: fn() -> Act, cause: &str| {
         let found = run(&batch, &[], Some(SHORT), move |_| act()).await;
         assert_eq!(found.landed.summary.count(Failed), 30);
+        // Delays that double leave time for six or seven attempts, and those of 50 ms for thirty.
+        let retries = found.landed.summary.retries;
+        assert!(retries < 30 * 14, "{retries} retries");
         let text = failure(&found.landed);
         let start = "30 of 30 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-0 \
                      offset 10000: no time was left; the last attempt ended with: ";
@@ -130,6 +133,7 @@ async fn a_failure_for_lack_of_time_names_what_took_it() {
         ),
         p(|| Act::Close(Applied::No), "no usable answer from DynamoDB: "),
         p(|| Act::Silence(Applied::No), "no answer from DynamoDB in time"),
+        p(|| Act::Garble, "DynamoDB's answer can't be read"),
     );
 }
 
@@ -159,6 +163,15 @@ async fn requests_that_are_swallowed_cost_a_short_time() {
     assert_eq!(found.landed.summary.count(Written), 200);
     let took = start.elapsed();
     assert!((Duration::from_secs(2)..Duration::from_secs(4)).contains(&took), "{took:?}");
+}
+
+/// What takes longer than the first attempt is given, 2 s, is waited for the second time.
+#[tokio::test]
+async fn a_second_attempt_is_given_more_time() {
+    let hold = |_: &_| Act::Hold(Duration::from_millis(2500));
+    let found = run(&Batch::replacements(1), &[], Some(TIME), hold).await;
+    found.landed.answer.unwrap();
+    assert_eq!((found.proxy.requests().len(), found.landed.summary.retries), (2, 1));
 }
 
 /// An answer that is late holds up the others of its request only.

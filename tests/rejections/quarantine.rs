@@ -207,17 +207,21 @@ async fn a_record_larger_than_an_item_is_split() {
     assert!(is_aws_local() || written.len() == 2 * (n_parts + 1));
 }
 
-/// Small headers take more room in an item than in the record's text.
+/// Small headers take more room in an item than in the record's text, and a value comes on top of its text.
 #[tokio::test]
-async fn headers_that_an_item_has_no_room_for_stand_in_the_record_only() {
+async fn what_an_item_has_no_room_for_stands_in_the_record_only() {
     let dynamodb = dynamodb().await;
     let mut handler = handler(&dynamodb.endpoint(), SINK, &[]).await;
     let headers = format!(r#","headers":[{}]"#, vec![r#"{"a":[]}"#; 20_000].join(","));
-    let record = text(&SINK, 1, &"\"A\"".into(), &"[]".into(), &headers);
-    assert_eq!(send(&mut handler, std::slice::from_ref(&record)).await, [Outcome::Quarantined]);
-    let entry = dynamodb.items(QUARANTINE).remove(0);
-    assert_eq!(entry["record"]["B"], STANDARD.encode(&record));
-    assert_eq!([&entry["key"], &entry["headers"]], [&Value::Null; 2]);
+    let records = [
+        text(&SINK, 1, &"\"A\"".into(), &"[]".into(), &headers),
+        text(&SINK, 2, &"\"A\"".into(), &format!("[{}", " ".repeat(200_000)).into(), ""),
+    ];
+    assert_eq!(send(&mut handler, &records).await, [Outcome::Quarantined; 2]);
+    for (entry, record) in dynamodb.items(QUARANTINE).iter().zip(&records) {
+        assert_eq!(entry["record"]["B"], STANDARD.encode(record));
+        assert_eq!(["key", "value", "headers"].map(|name| &entry[name]), [&Value::Null; 3]);
+    }
 }
 
 /// An entry that is about to expire, or has and still stands, would be gone soon, and with it the record.
@@ -287,7 +291,8 @@ async fn texts_of_one_record_are_never_mixed() {
     let value = (0..500_000).map(|n| format!("{n:06}")).collect::<Vec<_>>().concat();
     let value = Field::from(format!("\"{value}\""));
     let one = text(&SINK, 2, &"\"B\"".into(), &value, "");
-    let other = text(&SINK, 2, &"\"B\"".into(), &value, r#","epoch":0"#);
+    // They differ from the first byte on, so that no part of one is a part of the other.
+    let other = one.replacen('{', r#"{"epoch":0,"#, 1);
     let record = || {
         let entries = dynamodb.items(QUARANTINE);
         let (head, parts) = entries.split_first().unwrap();

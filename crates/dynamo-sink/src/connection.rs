@@ -288,14 +288,12 @@ impl Connection {
         )?;
         let (signature, _) = sign(signable, &params)?.into_parts();
 
-        let length = body.len().to_string();
         let mut request = HttpRequest::new(SdkBody::from(body));
         request.set_method("POST")?;
         request.set_uri(endpoint.as_str())?;
         for (name, value) in headers {
             request.headers_mut().insert(name, value.to_owned());
         }
-        request.headers_mut().insert("content-length", length);
         request.headers_mut().insert("user-agent", USER_AGENT);
         let (signature_headers, _) = signature.into_parts();
         for header in signature_headers {

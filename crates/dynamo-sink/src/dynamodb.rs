@@ -405,8 +405,14 @@ mod tests {
         ] {
             assert_eq!(p(code, ""), "throttled by DynamoDB");
         }
-        for code in ["InternalServerError", "TransactionConflict", "TransactionInProgressException"]
-        {
+        for code in [
+            "InternalServerError",
+            "InternalServerException",
+            "ServiceUnavailable",
+            "TransactionConflict",
+            "TransactionInProgressException",
+            "ReplicatedWriteConflictException",
+        ] {
             assert_eq!(p(code, ""), code);
         }
         for code in [
@@ -444,13 +450,17 @@ mod tests {
         );
         assert_eq!(p("NewException", "secret"), "DynamoDB answered `NewException`");
         // The data that a message quotes is left out.
-        assert_eq!(
-            p(
-                "ValidationException",
-                "The parameter cannot be converted to a numeric value: secret"
-            ),
-            "DynamoDB refused the request: The parameter cannot be converted to a numeric value"
-        );
+        for code in [
+            "ValidationException",
+            "ValidationError",
+            "ItemCollectionSizeLimitExceededException",
+            "SerializationException",
+        ] {
+            assert_eq!(
+                p(code, "Number overflow: secret"),
+                "DynamoDB refused the request: Number overflow"
+            );
+        }
     }
 
     #[test]
@@ -603,8 +613,27 @@ mod tests {
             true,
         );
 
-        let schema = "The provided key element does not match the schema";
-        check(schema, schema, false);
+        for told in [
+            "Item size",
+            "Nesting Levels have exceeded supported limits",
+            "Nesting Levels",
+            "Number underflow",
+            "Attempting to store more than 38 significant digits",
+            "The parameter cannot be converted to a numeric value",
+            "A value provided cannot be converted into a number",
+            "Type mismatch for attribute to update",
+            "attempted to update a secondary index key to a value that is not supported",
+        ] {
+            check(&format!("{told}: secret"), told, true);
+        }
+
+        for told in [
+            "The provided key element does not match the schema",
+            "Provided list of item keys contains duplicates",
+            "One or more parameter values are not valid",
+        ] {
+            check(&format!("{told}: secret"), told, false);
+        }
         // Of the table's own keys, which are the same for all records.
         check(
             &format!("{invalid}: Type mismatch for key PK expected: N actual: S"),

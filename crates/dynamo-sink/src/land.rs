@@ -596,3 +596,6 @@ fn append(
     }
     is_allowed
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::provider::future;
+use aws_types::{origin::Origin, sdk_config, service_config::LoadServiceConfig};
 use sha2::{Digest as _, Sha256};
 
 use super::*;
@@ -377,6 +378,15 @@ async fn http_connections_are_used_again_unless_the_server_is_broken() {
 }
 
 #[tokio::test]
+async fn the_client_shares_the_http_connections() {
+    let server = Server::start([]);
+    let connection = server.connection(credentials("AKID", None)).await;
+    connection.client().describe_table().table_name("plans").send().await.unwrap();
+    call(&connection).await;
+    assert_eq!(server.connections(), [0, 0]);
+}
+
+#[tokio::test]
 async fn after_a_long_silence_no_http_connection_is_used_again() {
     let check = async |silence: i64, expected: &[usize]| {
         let server = Server::start([]);
@@ -432,4 +442,37 @@ async fn one_dead_http_connection_stands_for_all_that_are_idle() {
         assert!(used[3] < 3 && used[4] < 3 && used[3] != used[4], "{used:?}");
         assert_eq!(used[5], 3);
     }
+}
+
+/// The settings that name an endpoint for DynamoDB alone.
+#[derive(Debug)]
+struct OwnEndpoint;
+
+impl LoadServiceConfig for OwnEndpoint {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        let names = (key.service_id(), key.env(), key.profile());
+        (names == ("DynamoDB", "AWS_ENDPOINT_URL", "endpoint_url"))
+            .then(|| "http://own/".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn the_endpoint_is_the_one_that_is_named_or_the_regions() {
+    let check = async |config: sdk_config::Builder, expected: &str| {
+        assert_eq!(endpoint(&config.build(), "eu-west-1").await.unwrap(), expected);
+    };
+    let named_by = |origin| {
+        let mut config = SdkConfig::builder().endpoint_url("http://all");
+        config.insert_origin("endpoint_url", origin);
+        config
+    };
+    let (environment, code) = (Origin::shared_environment_variable(), Origin::shared_config());
+    let regions = SdkConfig::builder;
+    check(regions(), "https://dynamodb.eu-west-1.amazonaws.com/").await;
+    check(regions().use_fips(true), "https://dynamodb-fips.eu-west-1.amazonaws.com/").await;
+    check(regions().use_dual_stack(true), "https://dynamodb.eu-west-1.api.aws/").await;
+    check(regions().service_config(OwnEndpoint), "http://own/").await;
+    check(named_by(environment), "http://all/").await;
+    check(named_by(environment).service_config(OwnEndpoint), "http://own/").await;
+    check(named_by(code).service_config(OwnEndpoint), "http://all/").await;
 }

@@ -426,3 +426,6 @@ fn copy(trouble: &Trouble) -> Trouble {
         Trouble::Fault { message, .. } => Trouble::Fault { message: message.clone(), source: None },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,3 +111,6 @@ pub(super) struct Flight {
     pub(super) result: Result<Reply, Trouble>,
     pub(super) span: Option<RequestSpan>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,6 +169,7 @@ mod tests {
         blame(&mut health, 10, "third");
         assert_eq!(health.fault(), Some((start, "first")));
         assert!(!health.admits(after(49)) && health.admits(after(50)));
+        assert_eq!(health.ask_at(), Some(after(50)));
         health.in_flight = 1;
         assert!(!health.admits(after(50)));
         health.in_flight = 0;
