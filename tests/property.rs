@@ -2,8 +2,9 @@
 //! that a consistent reader sees ever moves backwards.
 //!
 //! Each case draws a log and a way to deliver it: any contiguous parts of it in any batches, again and again, by three
-//! overlapping environments with other settings each, some invocations killed or short of time. What must come of it is
-//! folded from the log by this test's own means, see [`log`]; what a reader sees is judged in [`reader`].
+//! overlapping environments with other settings each, some invocations killed or short of time. Then all of it is replayed,
+//! by environments that look first and by some that never do. What must come of it is folded from the log by this test's
+//! own means, see [`log`]; what a reader sees is judged in [`reader`].
 
 /// The records of Appian's topic.
 mod appian;
@@ -27,7 +28,6 @@ use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
-    sync::Arc,
     time::Duration,
 };
 
@@ -45,7 +45,7 @@ use self::{
     reader::{Reader, history, without_shape},
 };
 use crate::support::{
-    APPIAN, Act, Proxy, QUARANTINE, Request, SEATOOL, TOMBSTONES, TestDynamoDb, connection,
+    APPIAN, Act, Proxy, QUARANTINE, SEATOOL, TOMBSTONES, TestDynamoDb, connection,
     dynamodb_with_streams, is_aws_local,
 };
 
@@ -102,12 +102,11 @@ fn check(logs: impl Strategy<Value = Log>, also: &[&str]) {
     for what in [&outcomes, &mishaps[..], also].concat() {
         assert!(happened.get(what).is_some_and(|&times| times > 0), "{what}: never");
     }
-    // A replay looks once it is learnt, and what a look shows spares a statement.
-    assert!(happened["look"] > 0 && happened["look without statements"] == 0, "{happened:?}");
-    assert!(
-        happened["statement when learnt"] < happened["statement while learning"],
-        "{happened:?}"
-    );
+    // What a look shows spares writes, and many of them: what is not looked at varies a little from run to run.
+    assert!(happened["look"] > 0 && !happened.contains_key("look without statements"));
+    let [looked, unlooked] =
+        ["write where it is looked", "write without looks"].map(|what| happened[what]);
+    assert!(5 * looked < 4 * unlooked, "{happened:?}");
     // The watcher looks often enough to see most states.
     assert!(happened["change seen"] > happened["change"] / 2, "{happened:?}");
 }
@@ -128,11 +127,15 @@ async fn check_one(
     let first = world.check_tables();
     world.count("change", first.history);
     let mut replays = Vec::new();
-    for (statements, looks) in [("25", "look"), ("1", "look without statements")] {
+    for (statements, looks, writes) in [
+        ("25", "look", "write where it is looked"),
+        ("1", "look without statements", "write without looks"),
+    ] {
         let mut environment =
             Environment::new(&world, &[("DYNAMODB_STATEMENTS_PER_REQUEST", statements)]);
-        for statements in ["statement while learning", "statement when learnt"] {
-            let n_before = world.proxy.requests().len();
+        let mut n_before = 0;
+        for _ in 0..2 {
+            n_before = world.proxy.requests().len();
             replays.push(world.replay(&mut environment).await);
             let again = world.check_tables();
             assert_eq!(first.items, again.items);
@@ -141,10 +144,14 @@ async fn check_one(
                 first.history, again.history,
                 "a write changed nothing, or something that was final"
             );
-            let requests = world.proxy.requests().split_off(n_before);
-            let is_look = |request: &&Arc<Request>| request.operation == "BatchGetItem";
-            world.count(looks, requests.iter().filter(is_look).count());
-            world.count(statements, requests.iter().map(|request| request.parts().len()).sum());
+        }
+        // The first replay was there to learn from.
+        for request in world.proxy.requests().split_off(n_before) {
+            if request.operation == "BatchGetItem" {
+                world.count(looks, 1);
+            } else if request.body["TableName"] != QUARANTINE {
+                world.count(writes, request.parts().len().max(1));
+            }
         }
     }
     // Where timestamps fall, a delete can regress behind the tombstone and be stale by the item, which a look shows too.
