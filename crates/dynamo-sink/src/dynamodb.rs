@@ -622,9 +622,19 @@ mod tests {
             "The parameter cannot be converted to a numeric value",
             "A value provided cannot be converted into a number",
             "Type mismatch for attribute to update",
-            "attempted to update a secondary index key to a value that is not supported",
+            "Invalid attribute value type",
+            "An operand in the update expression has an incorrect data type",
+            "Size of hashkey has exceeded the maximum size limit",
+            "Aggregated size of all range keys has exceeded the size limit",
         ] {
             check(&format!("{told}: secret"), told, true);
+        }
+        for how in [
+            "a secondary index key to a value that is not supported",
+            "the secondary index key to unsupported type",
+        ] {
+            let message = format!("The update expression attempted to update {how}");
+            check(&message, "secondary index key", true);
         }
 
         for told in [
