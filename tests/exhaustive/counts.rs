@@ -79,21 +79,9 @@ fn assert_counts(
         let is_raised = |it: &Decided| (it.conflict, it.fate == Fate::Landed(Landed::Regression));
         let (raised, may_be_raised) = (is_raised(decided), is_raised(expected));
         let is_no_more = raised.0 <= may_be_raised.0 && raised.1 <= may_be_raised.1;
-        let is_kept = if is_late || is_spared(&world.log, store, expected) {
-            is_no_more
-        } else {
-            decided == expected
-        };
+        let is_kept = if is_late { is_no_more } else { decided == expected };
         assert!(is_kept, "{:#?}\n{store:#?}\n{look:?}\n{decided:?} {expected:?}", world.log);
     }
-}
-
-/// A delete meets the tombstone before the item; but where a look shows an item that makes it stale, it need not.
-fn is_spared(log: &Log, store: &Store, decided: &Decided) -> bool {
-    let record = &log.records[decided.record];
-    let tombstone = store.tombstone.as_ref().and_then(|stamp| log.find(stamp));
-    let is_counted = |it: &Record| log.conflicts(it, record) || log.regresses(it, record);
-    record.attributes.is_none() && tombstone.is_some_and(is_counted)
 }
 
 fn at(partition: i32, offset: i64, timestamp: i64) -> Place {

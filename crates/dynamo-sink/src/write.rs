@@ -245,6 +245,8 @@ impl Write {
             return Step::Ask(self.kind.usual_first());
         };
         let needless = match (&item, &tombstone) {
+            // A delete meets the tombstone first, and what would be counted there has to be told from what stands now.
+            (_, Some(tombstone)) if self.is_counted_after(tombstone) => None,
             (Some(Seen::Stamped(sink)), _) => self.needless_after(&sink.stamp),
             // The delete of an equal tombstone may have been killed before it removed the item.
             (None, Some(tombstone)) => {
@@ -270,6 +272,11 @@ impl Write {
             Comparison { verdict: Verdict::Stale, conflict: false } => Some(Landed::Stale),
             _ => None,
         }
+    }
+
+    fn is_counted_after(&self, shown: &Stamp) -> bool {
+        let Comparison { verdict, conflict } = compare(self.order, shown, &self.stamp);
+        conflict || verdict == Verdict::Regression
     }
 
     fn after_put(&mut self, answer: Answer) -> Step {
