@@ -272,6 +272,7 @@ impl Landing<'_> {
                 self.report.decided.extend(decided);
             }
             Work::Quarantine { record, rejection, position, requests, .. } => {
+                self.is_probing = false;
                 *position += 1;
                 if position == requests {
                     self.report.quarantined.push((*record, rejection.clone()));
@@ -381,6 +382,7 @@ impl Landing<'_> {
     /// A job's present write, or its way into the quarantine, has failed; `at` is the table that was in the way, if one
     /// was.
     pub(super) fn fail(&mut self, id: JobId, at: Option<Table>, why: &str) {
+        self.is_probing = false;
         let job = &mut self.jobs[id];
         job.begin_anew();
         match &mut job.work {
