@@ -10,7 +10,7 @@ use dynamo_sink::{
 use super::{
     World, all_states,
     machine::{Turn, batches, chain},
-    model::{Ask, Log, Place, Record, Store, Transport},
+    model::{Ask, Log, Place, Store, Transport},
 };
 
 /// Delivers a batch alone; with a look if one is given, else without.

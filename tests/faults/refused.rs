@@ -1,5 +1,7 @@
 //! Refusals of single records, which go to the quarantine.
 
+use std::time::{Duration, Instant};
+
 use dynamo_sink::{
     handler::{Handled, Handler},
     outcome::Outcome::{self, Failed, Quarantined, Superseded, Written},
@@ -129,6 +131,31 @@ async fn what_only_a_statement_cannot_do_goes_by_a_call_of_its_own() {
     assert_eq!(run.dynamodb.items(QUARANTINE), Vec::<Value>::new());
 }
 
+/// What refuses records in words that are not known, whichever they are, may pass: nothing is quarantined for it, though
+/// the same call was taken of others before.
+#[tokio::test]
+async fn refusals_in_doubt_that_pass_quarantine_nothing() {
+    let refuse = |code| move || Act::Refuse(Refusal { code, message: "VALUE" });
+    let p = async |act: Box<dyn Fn() -> Act + Send>| {
+        let batch = Batch::replacements(30);
+        let changes = [("DYNAMODB_STATEMENTS_PER_REQUEST", "1")];
+        let mut end = None;
+        let rule = move |request: &Request| {
+            let end = *end.get_or_insert_with(|| Instant::now() + Duration::from_secs(2));
+            if request.number < 3 || Instant::now() >= end { Act::Pass } else { act() }
+        };
+        let run = run(&batch, &changes, Some(TIME), rule).await;
+        run.landed.answer.unwrap();
+        assert_eq!(run.landed.summary.outcomes, [Written; 30]);
+        assert_eq!(run.dynamodb.items(QUARANTINE), Vec::<Value>::new());
+    };
+    tokio::join!(
+        p(Box::new(refuse("ValidationException"))),
+        p(Box::new(refuse("SerializationException"))),
+        p(Box::new(|| Act::Status(413))),
+    );
+}
+
 #[tokio::test]
 async fn a_refused_record_that_the_quarantine_refuses_too_has_failed() {
     let rule = || {
@@ -235,36 +262,47 @@ async fn a_refusal_is_known_by_any_part_of_its_message() {
 /// What is refused of one record and taken of another is due to the record.
 #[tokio::test]
 async fn a_refusal_in_doubt_is_the_records_where_others_are_taken() {
-    for batch in [Batch::replacements(5), Batch::inserts(5)] {
-        check_quarantined(&batch, IN_DOUBT, "One or more parameter values were invalid").await;
-        let told = "in words that are not known and may quote data";
-        check_quarantined(&batch, "KEY-0002 is no VALUE", told).await;
-    }
+    let (replacements, inserts) = (Batch::replacements(5), Batch::inserts(5));
+    let known = "One or more parameter values were invalid";
+    let (unknown, told) =
+        ("KEY-0002 is no VALUE", "in words that are not known and may quote data");
+    tokio::join!(
+        check_quarantined(&replacements, IN_DOUBT, known),
+        check_quarantined(&replacements, unknown, told),
+        check_quarantined(&inserts, IN_DOUBT, known),
+        check_quarantined(&inserts, unknown, told),
+    );
 }
 
 /// A refusal that may be due to the record or to the table fails its record, and never quarantines it.
 #[tokio::test]
 async fn a_refusal_in_doubt_fails_its_record_where_no_other_is_taken() {
-    for batch in [Batch::replacements(5), Batch::inserts(5)] {
-        for statements in TRANSPORTS {
-            let p = async |mode: &str| {
-                let changes =
-                    [("DYNAMODB_STATEMENTS_PER_REQUEST", statements), ("RESPONSE_MODE", mode)];
-                let run = run(&batch, &changes, Some(TIME), invalid("KEY-", IN_DOUBT)).await;
-                assert_eq!(run.landed.summary.outcomes, [Failed; 5]);
-                assert_eq!(run.dynamodb.items(QUARANTINE), Vec::<Value>::new());
-                run.landed
-            };
-            let offsets: Vec<i64> = (10_000..10_005).collect();
-            assert_eq!(failed_offsets(&p("partial").await), offsets);
-            // What follows the colon quotes data.
-            assert_eq!(
-                failure(&p("batch").await),
-                "5 of 5 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-0 offset 10000: \
-                 DynamoDB refused the request: One or more parameter values were invalid"
-            );
-        }
-    }
+    let check = async |batch: Batch, statements: &str| {
+        let p = async |mode: &str| {
+            let changes =
+                [("DYNAMODB_STATEMENTS_PER_REQUEST", statements), ("RESPONSE_MODE", mode)];
+            let run = run(&batch, &changes, Some(TIME), invalid("KEY-", IN_DOUBT)).await;
+            assert_eq!(run.landed.summary.outcomes, [Failed; 5]);
+            assert_eq!(run.dynamodb.items(QUARANTINE), Vec::<Value>::new());
+            run.landed
+        };
+        let (partial, whole) = tokio::join!(p("partial"), p("batch"));
+        let offsets: Vec<i64> = (10_000..10_005).collect();
+        assert_eq!(failed_offsets(&partial), offsets);
+        // What follows the colon quotes data.
+        assert_eq!(
+            failure(&whole),
+            "5 of 5 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-0 offset 10000: \
+             DynamoDB refused the request: One or more parameter values were invalid"
+        );
+    };
+    let [one, other] = TRANSPORTS;
+    tokio::join!(
+        check(Batch::replacements(5), one),
+        check(Batch::replacements(5), other),
+        check(Batch::inserts(5), one),
+        check(Batch::inserts(5), other),
+    );
 }
 
 /// What was taken once in an environment counts for all later batches.

@@ -6,7 +6,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     pin::pin,
     task::Poll,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use aws_config::{BehaviorVersion, retry::RetryConfig};
@@ -128,10 +128,7 @@ async fn invoke(
     context: Context,
 ) -> Result<Response, InvocationError> {
     let mut handler = handler.lock().await;
-    let now = handler.now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    // A deadline in the past is that of an emulator, and says nothing.
-    let time_left = Duration::from_millis(context.deadline).checked_sub(now);
-    let time_left = time_left.filter(|left| !left.is_zero()).map(|left| left.min(LONGEST_TIME));
+    let time_left = time_left(Duration::from_millis(context.deadline), handler.now());
     let span = tracing::info_span!("invocation", requestId = context.request_id);
     let batch = tracer.and_then(|tracer| tracer.begin(context.xray_trace_id.as_deref()));
     let landing = handler.land(payload.as_ref(), time_left).instrument(span);
@@ -140,6 +137,14 @@ async fn invoke(
         batch.end(&result);
     }
     result?.answer
+}
+
+/// The time until a deadline, which is given since 1970 and by a clock that is right. One in the past is that of an
+/// emulator, and says nothing.
+fn time_left(deadline: Duration, now: SystemTime) -> Option<Duration> {
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let time_left = deadline.checked_sub(now).filter(|left| !left.is_zero());
+    time_left.map(|left| left.min(LONGEST_TIME))
 }
 
 /// `None` where `future` panics. The runtime would catch it too, but report the panic's message.
@@ -227,5 +232,28 @@ async fn report_init_error(error: &StartError) {
         (lambda_runtime_api_client::Client::builder().build(), request)
     {
         let _ = client.call(request).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_left_until_a_deadline_ahead_and_for_15_minutes_at_most() {
+        #[track_caller]
+        fn check(deadline: u64, expected: Option<u64>) {
+            let now = UNIX_EPOCH + Duration::from_secs(1000);
+            let found = time_left(Duration::from_millis(deadline), now);
+            assert_eq!(found, expected.map(Duration::from_millis), "{deadline}");
+        }
+
+        check(1_060_000, Some(60_000));
+        check(1_000_001, Some(1));
+        check(1_000_000, None);
+        check(0, None);
+        check(1_900_000, Some(900_000));
+        check(1_900_001, Some(900_000));
+        check(u64::MAX, Some(900_000));
     }
 }
