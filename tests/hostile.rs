@@ -1,6 +1,6 @@
 //! How far someone comes who may write to a topic, or invoke a function, and means harm.
 //!
-//! The README's table of threats says what stops them, and where nothing does.
+//! The table of threats in `dynamo-sink`'s README says what stops them, and where nothing does.
 
 use dynamo_sink::outcome::Outcome;
 use serde_json::{Value, json};

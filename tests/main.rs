@@ -70,5 +70,5 @@ mod declared;
 /// What the documents say of the settings, and where their links lead.
 mod readme;
 
-/// The README's recipe of a third sink.
+/// The recipe of a third sink.
 mod third_sink;

@@ -16,7 +16,7 @@ use crate::support::{function::root, settings, try_settings};
 const SINKS: [Sink; 2] = [sink_appian_data::SINK, sink_seatool_data::SINK];
 
 #[test]
-fn the_readme_names_each_setting_with_its_default() {
+fn each_setting_is_named_with_its_default() {
     let source = include_str!("../crates/dynamo-sink/src/settings.rs");
     let constants = source.lines().filter_map(|line| {
         let (name, value) = line.strip_prefix("pub const ")?.split_once(": &str = ")?;
@@ -35,7 +35,7 @@ fn the_readme_names_each_setting_with_its_default() {
     }
 }
 
-/// Checks that a variable has the default that the README's row names.
+/// Checks that a variable has the default that its row names.
 #[track_caller]
 fn check(sink: &Sink, name: &str, default: &str) {
     let text = match default {
@@ -87,9 +87,9 @@ fn missing_without(sink: &Sink, name: &str) -> Option<&'static str> {
     }
 }
 
-/// The README's variables and defaults, in its order.
+/// The variables and defaults that the document names, in its order.
 fn settings_table() -> Vec<(String, String)> {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let readme = fs::read_to_string(root().join("crates/dynamo-sink/README.md")).unwrap();
     let (_, section) = readme.split_once("\n## Settings\n").unwrap();
     let lines = section.lines().take_while(|line| !line.starts_with("## "));
     let rows = lines.filter_map(|line| {
@@ -103,10 +103,21 @@ fn settings_table() -> Vec<(String, String)> {
     rows
 }
 
+const DOCUMENTS: [&str; 8] = [
+    "README.md",
+    "crates/dynamo-sink/README.md",
+    "crates/naive-sink/README.md",
+    "crates/sinkctl/README.md",
+    "crates/sinkctl/OPERATIONS.md",
+    "tests/README.md",
+    "tests/third-sink/README.md",
+    ".github/CONTRIBUTING.md",
+];
+
 #[test]
 fn links_lead_somewhere() {
     let mut links = 0;
-    for name in ["README.md", "crates/sinkctl/README.md", "crates/sinkctl/OPERATIONS.md"] {
+    for name in DOCUMENTS {
         let path = root().join(name);
         for link in fs::read_to_string(&path).unwrap().split("](").skip(1) {
             let (link, _) = link.split_once(')').unwrap();

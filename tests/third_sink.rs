@@ -1,4 +1,4 @@
-//! The README's recipe of a third sink: its text is the crate in `third-sink`, and that crate works.
+//! The recipe of a third sink: its text is the crate in `third-sink`, and that crate works.
 
 use std::{
     fmt::Write as _,
@@ -28,7 +28,7 @@ const QUARANTINE: &str = "compare-connector-local-quarantine";
 
 #[test]
 fn the_recipe_is_the_crate() {
-    let section = section();
+    let section = recipe();
     let mut blocks = section.split("\n```toml\n").nth(1).unwrap().split("\n```rust\n");
     let mut next_block = || blocks.next().unwrap().split_once("```").unwrap().0;
     let mut n_lines = 0;
@@ -87,11 +87,9 @@ fn the_template_declares_it() {
     assert_eq!([template.functions.len(), template.mappings.len()], [3, 3]);
 }
 
-/// The README's section.
-fn section() -> String {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, rest) = readme.split_once("\n## A third sink\n").unwrap();
-    rest.split("\n## ").next().unwrap().to_owned()
+/// The recipe's text.
+fn recipe() -> String {
+    fs::read_to_string(directory().join("README.md")).unwrap()
 }
 
 /// The crate that the recipe's files stand in.
