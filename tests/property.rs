@@ -134,7 +134,7 @@ async fn check_one(
         let mut environment =
             Environment::new(&world, &[("DYNAMODB_STATEMENTS_PER_REQUEST", statements)]);
         let mut n_before = 0;
-        for _ in 0..2 {
+        for _ in 0..4 {
             n_before = world.proxy.requests().len();
             replays.push(world.replay(&mut environment).await);
             let again = world.check_tables();
@@ -145,7 +145,7 @@ async fn check_one(
                 "a write changed nothing, or something that was final"
             );
         }
-        // The first replay was there to learn from.
+        // The first replays were there to learn from.
         for request in world.proxy.requests().split_off(n_before) {
             if request.operation == "BatchGetItem" {
                 world.count(looks, 1);

@@ -48,6 +48,9 @@ const INSERTS_PER_TRANSACTION: usize = 50;
 const ANSWER_TIME: Duration = Duration::from_millis(200);
 const ANSWER_TIME_PER_RECORD: Duration = Duration::from_micros(100);
 
+/// The time for a look: nothing depends on it, so it is not waited for longer than the write that it may save takes.
+const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// The least time for a request.
 const LEAST_REQUEST_TIME: Duration = Duration::from_millis(300);
 
@@ -113,7 +116,8 @@ pub(crate) struct Report {
 /// A fault of the system is asked about until then: it may pass, and records of other tables go on meanwhile.
 pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
     let mut landing = Landing {
-        is_probing: context.is_redelivered && context.learnt.expected(0) != Expected::NothingToDo,
+        is_probing: context.is_redelivered
+            && context.learnt.expected(0, Instant::now()) != Expected::NothingToDo,
         health: context.learnt.concurrency.clone().map(Health::new),
         context,
         items: batch.items,
@@ -391,9 +395,17 @@ impl Landing<'_> {
     }
 
     fn start_look(&mut self) {
-        let lane = &mut self.lanes[Route::Looks as usize];
-        let size = self.context.wire.keys_per_look().min(lane.groups.len());
-        let jobs: Vec<JobId> = lane.groups.drain(..size).collect();
+        let mut jobs = Vec::new();
+        while jobs.len() < self.context.wire.keys_per_look() {
+            let Some(id) = self.lanes[Route::Looks as usize].groups.pop_front() else { break };
+            // Since it was put here a look may have failed.
+            self.expect(id);
+            if self.way(id) == Some((Route::Looks, Transport::Look)) {
+                jobs.push(id);
+            } else {
+                self.ready(id);
+            }
+        }
         let keys = jobs.iter().filter_map(|&id| match &self.jobs[id].work {
             Work::Write { key, .. } => Some(key.as_str()),
             Work::Quarantine { .. } => None,
@@ -456,7 +468,12 @@ impl Landing<'_> {
         };
         let Some((candidate, _)) = chain.request() else { return };
         let item = self.items.get(candidate.record).and_then(Option::as_ref);
-        chain.expect(self.context.learnt.expected(item.map_or(0, Item::size)));
+        let Some(item) = item else { return };
+        chain.expect(match self.context.learnt.expected(item.size(), Instant::now()) {
+            // What came before is known.
+            Expected::Nothing if self.is_probing => Expected::Item,
+            expected => expected,
+        });
     }
 
     /// The start of a body, with room for what most such jobs add.
@@ -500,8 +517,11 @@ impl Landing<'_> {
         }
         self.report.requests += 1;
         let connection = self.context.connection.clone();
-        let timeout = dynamodb::timeout(self.attempts(&jobs))
-            .min(self.time_left().saturating_sub(self.answer_time));
+        let longest = match transport {
+            Transport::Look => LOOK_TIMEOUT,
+            _ => dynamodb::timeout(self.attempts(&jobs)),
+        };
+        let timeout = longest.min(self.time_left().saturating_sub(self.answer_time));
         let operation = call.operation;
         let span = self.context.is_traced.then(|| self.span(&jobs, route, operation));
         self.flights.spawn(async move {

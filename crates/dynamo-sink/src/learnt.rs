@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     mem::Discriminant,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -29,14 +30,20 @@ const READ_UNIT: f64 = 0.2;
 /// As many as a request brings.
 const LEAST_OBSERVED: f64 = 25.0;
 
-/// How much more a look must save than it costs: it takes a request and its time, too.
-const LEAST_GAIN: f64 = 2.0;
+/// How much more a look must save than it costs: it takes a request and its time, too. Not so much that one request of
+/// duplicates does not tell of the rest, where an item has 1 KB and a tombstone.
+const LEAST_GAIN: f64 = 1.5;
+
+/// How long there are no looks after one that did not come about.
+const BLIND_TIME: Duration = Duration::from_mins(1);
 
 /// What an environment has learnt.
 #[derive(Debug)]
 pub(crate) struct Learnt {
     has_deletes: bool,
     may_look: bool,
+    /// Until when there are no looks, since one did not come about.
+    blind_until: Option<Instant>,
     /// The share of keys that are new to the table.
     new: Share,
     /// The share of records that change nothing, as a look can tell: lately, and over as many as a large batch has. The
@@ -60,6 +67,7 @@ impl Learnt {
         Self {
             has_deletes,
             may_look,
+            blind_until: None,
             new: Share::new(if has_deletes { 128.0 } else { 64.0 }),
             needless: [Share::new(64.0), Share::new(256.0)],
             accepted: HashSet::new(),
@@ -79,11 +87,13 @@ impl Learnt {
         is_any
     }
 
-    /// What the next write is expected to find, where its item has so many bytes; none for a delete.
-    pub(crate) fn expected(&self, item_size: usize) -> Expected {
+    /// What the next put is expected to find, where its item has so many bytes. There are no looks for deletes: by the
+    /// equal tombstone of one that comes again a look decides nothing.
+    pub(crate) fn expected(&self, item_size: usize, now: Instant) -> Expected {
         let least_new = if self.has_deletes { NEW_BY_TRANSACTIONS } else { NEW_BY_STATEMENTS };
-        if self.may_look && self.needless() * refusal(item_size) > LEAST_GAIN * self.look(item_size)
-        {
+        let is_blind = !self.may_look || self.blind_until.is_some_and(|until| now < until);
+        let saved = self.needless() * refusal(item_size);
+        if !is_blind && saved > LEAST_GAIN * self.look(item_size) {
             Expected::NothingToDo
         } else if self.new.get() >= least_new {
             Expected::Nothing
@@ -116,12 +126,11 @@ impl Learnt {
         self.new.observe(is_new);
     }
 
-    /// Takes how a write ended.
-    pub(crate) fn observe_end(&mut self, decided: &Decided, is_delete: bool) {
+    /// Takes how a put ended.
+    pub(crate) fn observe_end(&mut self, decided: &Decided) {
         let is_needless = match decided.fate {
-            // A duplicate delete has an equal tombstone, by which a look decides nothing.
-            Fate::Landed(Landed::Duplicate) => !is_delete,
-            // Nor does it by a state of another lineage.
+            Fate::Landed(Landed::Duplicate) => true,
+            // By a state of another lineage a look decides nothing.
             Fate::Landed(Landed::Stale) => !decided.conflict,
             Fate::Landed(_) => false,
             Fate::Superseded | Fate::Unwritable | Fate::Failed => return,
@@ -131,13 +140,13 @@ impl Learnt {
         }
     }
 
-    /// A look did not come about. Where that lasts, as without the permission, there is none again; else it is to be
-    /// learnt once more that looking pays.
-    pub(crate) fn look_failed(&mut self, is_lasting: bool) {
-        for share in &mut self.needless {
-            share.of_one = 0.0;
-        }
+    /// A look did not come about. There are none for a while then, or never again where what is wrong lasts, as without
+    /// the permission; says whether that is news.
+    pub(crate) fn look_failed(&mut self, is_lasting: bool, now: Instant) -> bool {
+        self.blind_until = Some(now + BLIND_TIME);
+        let is_news = self.may_look && is_lasting;
         self.may_look &= !is_lasting;
+        is_news
     }
 
     /// All of it, as it is logged; `tables` are the tables' names in the order of their widths.
@@ -219,7 +228,7 @@ mod tests {
                     learnt.observe(&INSERT, &answer);
                 }
             }
-            assert_eq!(learnt.expected(0), expected, "{keys:?} {learnt:?}");
+            assert_eq!(learnt.expected(0, Instant::now()), expected, "{keys:?} {learnt:?}");
         }
 
         check(false, &[], Expected::Item);
@@ -237,18 +246,22 @@ mod tests {
     }
 
     #[test]
-    fn it_is_looked_where_that_costs_less_than_half_of_what_it_saves() {
+    fn it_is_looked_where_that_costs_less_than_it_saves() {
         /// After so many records of a hundred that change nothing.
         #[track_caller]
         fn check(has_deletes: bool, needless: usize, item_size: usize, is_looked: bool) {
             let mut learnt = learnt(has_deletes);
             for record in 0..100 {
                 let fate = if record < needless { Landed::Duplicate } else { Landed::Written };
-                learnt.observe_end(&decided(Fate::Landed(fate), false), false);
+                learnt.observe_end(&decided(Fate::Landed(fate), false));
                 learnt.observe(&Request::ReplaceIfOlder, &Answer::Applied);
             }
             let expected = if is_looked { Expected::NothingToDo } else { Expected::Item };
-            assert_eq!(learnt.expected(item_size), expected, "{needless} {item_size} {learnt:?}");
+            assert_eq!(
+                learnt.expected(item_size, Instant::now()),
+                expected,
+                "{needless} {item_size} {learnt:?}"
+            );
         }
 
         check(false, 0, 4096, false);
@@ -256,13 +269,26 @@ mod tests {
         check(false, 60, 1024, true);
         check(false, 60, 0, true);
         check(true, 60, 0, true);
+        check(true, 10, 0, false);
         check(true, 100, 400 * 1024, true);
 
         let mut unable = Learnt::new(false, false, 8);
         for _ in 0..100 {
-            unable.observe_end(&decided(Fate::Landed(Landed::Duplicate), false), false);
+            unable.observe_end(&decided(Fate::Landed(Landed::Duplicate), false));
         }
-        assert_eq!(unable.expected(1024), Expected::Item);
+        assert_eq!(unable.expected(1024, Instant::now()), Expected::Item);
+    }
+
+    #[test]
+    fn one_request_of_duplicates_is_enough_to_look() {
+        for has_deletes in [false, true] {
+            let mut learnt = learnt(has_deletes);
+            for record in 0..1025 {
+                let fate = if record < 1000 { Landed::Written } else { Landed::Duplicate };
+                learnt.observe_end(&decided(Fate::Landed(fate), false));
+            }
+            assert_eq!(learnt.expected(1024, Instant::now()), Expected::NothingToDo);
+        }
     }
 
     #[test]
@@ -287,9 +313,9 @@ mod tests {
         let mut learnt = learnt(false);
         let mut land = |records: usize, fate: Landed| {
             for _ in 0..records {
-                learnt.observe_end(&decided(Fate::Landed(fate), false), false);
+                learnt.observe_end(&decided(Fate::Landed(fate), false));
             }
-            learnt.expected(2048) == Expected::NothingToDo
+            learnt.expected(2048, Instant::now()) == Expected::NothingToDo
         };
         assert!(!land(5000, Landed::Written));
         assert!(land(25, Landed::Duplicate));
@@ -309,19 +335,20 @@ mod tests {
     }
 
     #[test]
-    fn a_look_that_fails_is_learnt_again_or_never() {
+    fn after_a_look_that_fails_there_is_none_for_a_while_or_never() {
+        let now = Instant::now();
         let mut learnt = learnt(false);
-        let duplicate = decided(Fate::Landed(Landed::Duplicate), false);
-        let mut expected_after = |is_lasting| {
-            (0..100).for_each(|_| learnt.observe_end(&duplicate, false));
-            assert_eq!(learnt.expected(1024), Expected::NothingToDo);
-            learnt.look_failed(is_lasting);
-            let forgotten = learnt.expected(1024);
-            (0..100).for_each(|_| learnt.observe_end(&duplicate, false));
-            (forgotten, learnt.expected(1024))
-        };
-        assert_eq!(expected_after(false), (Expected::Item, Expected::NothingToDo));
-        assert_eq!(expected_after(true), (Expected::Item, Expected::Item));
+        for _ in 0..100 {
+            learnt.observe_end(&decided(Fate::Landed(Landed::Duplicate), false));
+        }
+        let expected =
+            |learnt: &Learnt, seconds| learnt.expected(1024, now + Duration::from_secs(seconds));
+        assert_eq!(expected(&learnt, 0), Expected::NothingToDo);
+        assert!(!learnt.look_failed(false, now));
+        assert_eq!(expected(&learnt, 59), Expected::Item);
+        assert_eq!(expected(&learnt, 60), Expected::NothingToDo);
+        assert_eq!([true, true].map(|it| learnt.look_failed(it, now)), [true, false]);
+        assert_eq!(expected(&learnt, 60), Expected::Item);
     }
 
     fn decided(fate: Fate, conflict: bool) -> Decided {
@@ -331,22 +358,21 @@ mod tests {
     #[test]
     fn each_end_says_whether_a_look_would_have_saved_it() {
         #[track_caller]
-        fn check(fate: Fate, conflict: bool, is_delete: bool, is_needless: Option<bool>) {
+        fn check(fate: Fate, conflict: bool, is_needless: Option<bool>) {
             let mut learnt = learnt(true);
             learnt.needless[0] = Share { of_one: 0.5, observed: 9.0, memory: 64.0 };
-            learnt.observe_end(&decided(fate, conflict), is_delete);
-            assert_eq!(moved(&learnt.needless[0]), is_needless, "{fate:?} {conflict} {is_delete}");
+            learnt.observe_end(&decided(fate, conflict));
+            assert_eq!(moved(&learnt.needless[0]), is_needless, "{fate:?} {conflict}");
         }
 
-        check(Fate::Landed(Landed::Duplicate), false, false, Some(true));
-        check(Fate::Landed(Landed::Duplicate), false, true, Some(false));
-        check(Fate::Landed(Landed::Stale), false, true, Some(true));
-        check(Fate::Landed(Landed::Stale), true, false, Some(false));
-        check(Fate::Landed(Landed::Regression), false, false, Some(false));
-        check(Fate::Landed(Landed::Written), false, false, Some(false));
-        check(Fate::Superseded, false, false, None);
-        check(Fate::Failed, false, false, None);
-        check(Fate::Unwritable, false, false, None);
+        check(Fate::Landed(Landed::Duplicate), false, Some(true));
+        check(Fate::Landed(Landed::Stale), false, Some(true));
+        check(Fate::Landed(Landed::Stale), true, Some(false));
+        check(Fate::Landed(Landed::Regression), false, Some(false));
+        check(Fate::Landed(Landed::Written), false, Some(false));
+        check(Fate::Superseded, false, None);
+        check(Fate::Failed, false, None);
+        check(Fate::Unwritable, false, None);
     }
 
     #[test]

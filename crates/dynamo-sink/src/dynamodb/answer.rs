@@ -84,7 +84,8 @@ pub(super) fn found(body: &[u8]) -> Option<Found> {
         "ConsumedCapacity" if !answer.is_null() => answer.elements(|answer| {
             answer.members(|name, answer| match name {
                 "CapacityUnits" => {
-                    found.read_units += answer.number()?;
+                    found.read_units +=
+                        answer.number().filter(|units| (0.0..1e6).contains(units))?;
                     Some(())
                 }
                 _ => answer.skip(),

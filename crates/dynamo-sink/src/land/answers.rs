@@ -44,7 +44,7 @@ impl Landing<'_> {
         }
         for &table in route.tables() {
             self.health[table as usize].ended(took, result.is_ok());
-            if result.is_err() && took > TOO_LATE {
+            if result.is_err() && took > TOO_LATE && route != Route::Looks {
                 self.health[table as usize].throttled(self.answered_at);
             }
         }
@@ -89,13 +89,12 @@ impl Landing<'_> {
             Ok(_) => Found::default(),
             Err(trouble) => {
                 let is_lasting = matches!(trouble, Trouble::Fault { .. } | Trouble::Invalid { .. });
-                if is_lasting {
+                if self.context.learnt.look_failed(is_lasting, self.answered_at) {
                     let cause = chain_of_causes(&trouble);
                     tracing::warn!(cause, "what a replay would change is not looked at first");
                 }
                 self.report.retries += 1;
                 self.report.throttles += u64::from(matches!(trouble, Trouble::Throttled(_)));
-                self.context.learnt.look_failed(is_lasting);
                 Found::default()
             }
         };
@@ -262,7 +261,9 @@ impl Landing<'_> {
                 job.is_alone &= decided.is_empty();
                 self.is_probing &= decided.is_empty();
                 for decided in &decided {
-                    self.context.learnt.observe_end(decided, is_delete);
+                    if !is_delete {
+                        self.context.learnt.observe_end(decided);
+                    }
                     if decided.fate == Fate::Failed {
                         self.report
                             .failures

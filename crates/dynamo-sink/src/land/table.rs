@@ -22,19 +22,20 @@ impl Table {
 /// A way that requests go; those of different ways don't wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    /// What reads, and changes nothing.
-    Looks,
     /// Inserts that check a tombstone too.
     Inserts,
     Items,
+    /// What reads, and changes nothing.
+    Looks,
     Tombstones,
     Quarantine,
 }
 
 impl Route {
-    /// All of them, in the order in which they are served: what tells of other records first.
+    /// All of them, in the order in which they are served: what tells of other records first, and looks when all are
+    /// known that are looked at.
     pub(super) const ALL: [Self; 5] =
-        [Self::Looks, Self::Inserts, Self::Items, Self::Tombstones, Self::Quarantine];
+        [Self::Inserts, Self::Items, Self::Looks, Self::Tombstones, Self::Quarantine];
 
     pub(super) fn of(request: &Request) -> Self {
         match request {
