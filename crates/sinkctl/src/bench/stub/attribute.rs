@@ -141,8 +141,11 @@ impl<'de> Deserialize<'de> for Members {
 fn number_size(text: &str) -> Option<usize> {
     text.parse::<f64>().ok().filter(|number| number.is_finite())?;
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
-    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-    let significant = digits.trim_start_matches('0').trim_end_matches('0').len();
+    let is_significant = |digit: char| matches!(digit, '1'..='9');
+    let (first, last) = (mantissa.find(is_significant), mantissa.rfind(is_significant));
+    let significant = first.zip(last).map_or(0, |(first, last)| {
+        mantissa[first..=last].bytes().filter(u8::is_ascii_digit).count()
+    });
     Some(significant.div_ceil(2) + 1 + usize::from(text.starts_with('-')))
 }
 

@@ -43,6 +43,7 @@ pub struct Faults {
 pub(super) struct Operations {
     tables: Tables,
     described: Vec<template::Table>,
+    /// By their JSON.
     statements: HashMap<String, Arc<Statement>>,
     faults: Faults,
     rng: Rng,
@@ -196,18 +197,19 @@ impl Operations {
     }
 
     fn statement(&mut self, request: &StatementRequest<'_>) -> Result<Arc<Statement>, String> {
-        let text = request.statement.as_ref();
-        let known = self.statements.get(text).map(Arc::clone);
-        let statement = match known {
-            Some(known) => known,
-            None if text.chars().count() > MAX_STATEMENT_CHARS => {
+        let json = request.statement.get();
+        let statement = if let Some(known) = self.statements.get(json) {
+            Arc::clone(known)
+        } else {
+            let text: String =
+                serde_json::from_str(json).map_err(|_| "a statement is no string".to_owned())?;
+            if text.chars().count() > MAX_STATEMENT_CHARS {
                 return Err("a statement is too long".to_owned());
             }
-            None => Arc::new(Statement::read(text)?),
+            let statement = Arc::new(Statement::read(&text)?);
+            self.statements.insert(json.to_owned(), Arc::clone(&statement));
+            statement
         };
-        if !self.statements.contains_key(text) {
-            self.statements.insert(text.to_owned(), Arc::clone(&statement));
-        }
         if statement.parameters == request.parameters.len() {
             return Ok(statement);
         }
@@ -226,10 +228,10 @@ impl Operations {
         let StatementRequest { parameters, return_values_on_condition_check_failure, .. } = request;
         let table = &statement.table;
         let stored = self.tables.find(table, &key);
-        let item = |members: &[(String, usize)]| {
+        let item = |members: &[(Arc<str>, usize)]| {
             let mut item = Item::default();
             for (name, parameter) in members {
-                item.push(name, parameters[*parameter])?;
+                item.push(Arc::clone(name), parameters[*parameter])?;
             }
             Ok::<_, String>(item)
         };
@@ -453,7 +455,7 @@ impl Operations {
 fn item_of(attributes: &Attributes<'_>) -> Result<Item, String> {
     let mut item = Item::default();
     for (name, value) in attributes {
-        item.push(name, value)?;
+        item.push(name.as_ref().into(), value)?;
     }
     Ok(item)
 }

@@ -28,8 +28,9 @@ pub(super) struct Batch<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct StatementRequest<'a> {
+    /// As it stands in the body, with its quotes and escapes.
     #[serde(borrow)]
-    pub(super) statement: Cow<'a, str>,
+    pub(super) statement: &'a RawValue,
     #[serde(borrow, default)]
     pub(super) parameters: Vec<&'a RawValue>,
     #[serde(borrow, default)]

@@ -1,5 +1,7 @@
 //! The `PartiQL` statements that write.
 
+use std::sync::Arc;
+
 use super::condition::{Condition, Operand, Operator, Token, tokens};
 
 /// A statement that writes one item.
@@ -14,10 +16,13 @@ pub(super) struct Statement {
 /// What a statement does. Numbers are positions of parameters.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verb {
-    Insert { members: Vec<(String, usize)> },
-    Update { set: Vec<(String, usize)>, remove: Vec<String>, condition: Condition },
+    Insert { members: Members },
+    Update { set: Members, remove: Vec<String>, condition: Condition },
     Delete { condition: Condition },
 }
+
+/// Names of attributes, and which parameters they get.
+type Members = Vec<(Arc<str>, usize)>;
 
 impl Statement {
     /// Reads a statement's text.
@@ -55,7 +60,7 @@ impl Statement {
     pub(super) fn key(&self, name: &str) -> Option<usize> {
         let condition = match &self.verb {
             Verb::Insert { members } => {
-                return members.iter().find(|(member, _)| member == name).map(|(_, it)| *it);
+                return members.iter().find(|(member, _)| **member == *name).map(|(_, it)| *it);
             }
             Verb::Update { condition, .. } | Verb::Delete { condition } => condition,
         };
@@ -75,7 +80,7 @@ impl Statement {
 }
 
 /// `{'name':?,…}`
-fn members(tokens: &[Token]) -> Result<Vec<(String, usize)>, String> {
+fn members(tokens: &[Token]) -> Result<Members, String> {
     let [Token::Sign("{"), inner @ .., Token::Sign("}")] = tokens else {
         return Err("an insert must spell out its members in braces".to_owned());
     };
@@ -84,13 +89,13 @@ fn members(tokens: &[Token]) -> Result<Vec<(String, usize)>, String> {
         let [Token::Text(name), Token::Sign(":"), Token::Parameter] = member else {
             return Err("a member must be a name in single quotes, `:` and `?`".to_owned());
         };
-        members.push((name.clone(), members.len()));
+        members.push((name.as_str().into(), members.len()));
     }
     Ok(members)
 }
 
 /// What is set to which parameter, and what is removed.
-type Assignments = (Vec<(String, usize)>, Vec<String>);
+type Assignments = (Members, Vec<String>);
 
 /// `SET "name"=? … REMOVE "name" …`
 fn assignments(mut tokens: &[Token]) -> Result<Assignments, String> {
@@ -105,7 +110,7 @@ fn assignments(mut tokens: &[Token]) -> Result<Assignments, String> {
                 Token::Parameter,
                 rest @ ..,
             ] if word.eq_ignore_ascii_case("SET") => {
-                set.push((name.clone(), set.len()));
+                set.push((name.as_str().into(), set.len()));
                 tokens = rest;
             }
             [Token::Word(word), Token::Name(name), rest @ ..]

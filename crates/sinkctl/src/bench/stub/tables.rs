@@ -1,6 +1,6 @@
 //! What stands in the stub's tables, and what writing and reading cost.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::value::RawValue;
 
@@ -62,7 +62,7 @@ pub(super) struct Item {
 
 #[derive(Clone, Debug)]
 struct Member {
-    name: String,
+    name: Arc<str>,
     value: Box<RawValue>,
     size: usize,
 }
@@ -144,12 +144,9 @@ impl Tables {
             Change::Put(item) => Some(item),
             Change::Update { set, remove } => {
                 let mut item = table.items.remove(&key).unwrap_or_default();
-                item.members.retain(|member| !remove.contains(&member.name));
-                for member in set.members {
-                    match item.members.iter_mut().find(|it| it.name == member.name) {
-                        Some(place) => *place = member,
-                        None => item.members.push(member),
-                    }
+                item.members.retain(|member| !remove.iter().any(|name| **name == *member.name));
+                for (position, member) in set.members.into_iter().enumerate() {
+                    item.set(position, member);
                 }
                 Some(item)
             }
@@ -210,16 +207,26 @@ impl Counts {
 
 impl Item {
     /// Adds an attribute, after a look at its shape.
-    pub(super) fn push(&mut self, name: &str, value: &RawValue) -> Result<(), String> {
+    pub(super) fn push(&mut self, name: Arc<str>, value: &RawValue) -> Result<(), String> {
         let size: Size = serde_json::from_str(value.get())
             .map_err(|_| "an attribute's value is malformed".to_owned())?;
         let size = name.len() + size.0;
-        self.members.push(Member { name: name.to_owned(), value: value.to_owned(), size });
+        self.members.push(Member { name, value: value.to_owned(), size });
         Ok(())
     }
 
+    /// Replaces the member of that name, which usually stands at that position, or adds it.
+    fn set(&mut self, position: usize, member: Member) {
+        let is_it = |it: &Member| it.name == member.name;
+        let usual = self.members.get(position).filter(|it| is_it(it)).map(|_| position);
+        match usual.or_else(|| self.members.iter().position(is_it)) {
+            Some(position) => self.members[position] = member,
+            None => self.members.push(member),
+        }
+    }
+
     pub(super) fn attribute(&self, name: &str) -> Option<&RawValue> {
-        self.members.iter().find(|member| member.name == name).map(|member| &*member.value)
+        self.members.iter().find(|member| *member.name == *name).map(|member| &*member.value)
     }
 
     /// What stands at a path, for a condition.
@@ -245,7 +252,7 @@ impl Item {
             if position > 0 {
                 out.push(',');
             }
-            out.push_str(&serde_json::Value::from(member.name.as_str()).to_string());
+            out.push_str(&serde_json::Value::from(&*member.name).to_string());
             out.push(':');
             out.push_str(member.value.get());
         }
