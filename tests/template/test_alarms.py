@@ -5,6 +5,7 @@ Whether they are raised when they should be, `test_alarm_scenarios.py` tries.
 
 import itertools
 import json
+import re
 
 import pytest
 from combinations import ALL, THEIR_TABLES
@@ -145,6 +146,7 @@ def metrics_shown(stack):
     for widget in widgets(stack):
         for metric in widget["properties"].get("metrics", []):
             if isinstance(metric[0], dict):
+                yield from metrics_searched(metric[0]["expression"])
                 continue
             namespace, name, *rest = metric
             pairs, options = rest[:-1], rest[-1]
@@ -152,6 +154,20 @@ def metrics_shown(stack):
             is_price = name == "Duration" and not options.get("visible", True)
             statistic = "Maximum" if is_price and options["stat"] == "Sum" else options["stat"]
             yield namespace, name, dict(zip(pairs[::2], pairs[1::2])), statistic
+
+
+def metrics_searched(expression):
+    """Those that a search finds, if it is one."""
+    if not expression.startswith("SEARCH("):
+        return
+    search, statistic = re.fullmatch(r"SEARCH\('(.*)', '(\w+)'\)", expression).groups()
+    schema, terms = re.fullmatch(r"\{([^}]*)\} (.*)", search).groups()
+    namespace, *dimensions = schema.split(",")
+    found = re.findall(r'(\w+)=\(?("[^")]*(?:" OR "[^")]*)*")\)?', terms)
+    wanted = {name: values.strip('"').split('" OR "') for name, values in found}
+    assert set(wanted) == {"MetricName", *dimensions}
+    for name, *values in itertools.product(wanted["MetricName"], *(wanted[it] for it in dimensions)):
+        yield namespace.strip('"'), name, dict(zip(dimensions, values)), statistic
 
 
 def test_each_widget_shows_metrics_that_exist(combination):
