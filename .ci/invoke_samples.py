@@ -8,8 +8,6 @@ import time
 import urllib.error
 import urllib.request
 
-FUNCTIONS = {"appian": "sinkAppianData", "seatool": "sinkSeatoolData"}
-TABLES = ["appian", "seatool", "seatool-tombstones", "quarantine"]
 WAIT_SECONDS = 120
 
 
@@ -37,20 +35,20 @@ def invoke(function, sample):
     return json.loads(run.stdout)
 
 
-def items(table):
+def dynamodb(operation, **body):
     request = urllib.request.Request(
         "http://127.0.0.1:8000/",
-        data=json.dumps({"TableName": f"compare-connector-local-{table}"}).encode(),
+        data=json.dumps(body).encode(),
         headers={
             "Content-Type": "application/x-amz-json-1.0",
-            "X-Amz-Target": "DynamoDB_20120810.Scan",
+            "X-Amz-Target": f"DynamoDB_20120810.{operation}",
             "Authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, "
             "SignedHeaders=host, Signature=0",
             "X-Amz-Date": "20260101T000000Z",
         },
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)["Count"]
+        return json.load(answer)
 
 
 def main():
@@ -60,11 +58,13 @@ def main():
     if not samples:
         sys.exit("there are no sample events")
     for sample in samples:
-        answer = invoke(FUNCTIONS[sample.name.split("-")[0].removesuffix(".json")], sample)
+        # A sample is named after its sink, as `appian.json` and `appian-poison.json` are.
+        answer = invoke(f"sink{sample.stem.split('-')[0].capitalize()}Data", sample)
         print(f"{sample}: {json.dumps(answer)}")
         if answer != {"batchItemFailures": []}:
             sys.exit(f"{sample} was not answered as a success")
-    counts = {table: items(table) for table in TABLES}
+    tables = dynamodb("ListTables")["TableNames"]
+    counts = {table: dynamodb("Scan", TableName=table)["Count"] for table in tables}
     print(f"items: {counts}")
     if not all(counts.values()):
         sys.exit("a table is empty, although the samples write to each")

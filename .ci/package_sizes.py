@@ -14,5 +14,5 @@ for bootstrap in sorted(pathlib.Path(sys.argv[1]).glob("*/bootstrap")):
         archive.write(bootstrap, "bootstrap")
     sizes[bootstrap.parent.name] = package.tell()
     print(f"{bootstrap.parent.name}: {bootstrap.stat().st_size} bytes, {package.tell()} zipped")
-if len(sizes) != 2 or max(sizes.values()) > LIMIT:
-    sys.exit(f"expected two packages of at most {LIMIT} bytes")
+if not sizes or max(sizes.values()) > LIMIT:
+    sys.exit(f"expected packages of at most {LIMIT} bytes")

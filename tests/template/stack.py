@@ -29,12 +29,19 @@ yaml.FullLoader = yaml.CFullLoader
 NO_VALUE = "the property is absent"
 Template.NoValue = NO_VALUE
 
-SINKS = {"Appian": "SinkAppianDataFunction", "Seatool": "SinkSeatoolDataFunction"}
-
-
 def source():
     """The template as it is written."""
     return yaml_parse((ROOT / "template.yaml").read_text())
+
+
+def sinks():
+    """What the template calls each sink, with its function's logical id."""
+    resources = source()["Resources"]
+    functions = [name for name, it in resources.items() if it["Type"] == "AWS::Serverless::Function"]
+    return {re.fullmatch("Sink(.+)DataFunction", name)[1]: name for name in functions}
+
+
+SINKS = sinks()
 
 
 def transform(parameters):
