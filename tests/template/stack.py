@@ -22,7 +22,7 @@ SSM = {
 }
 TWO_SUBNETS = SSM | {"/compare/default/kafkaSubnets": ["subnet-1", "subnet-2"]}
 
-# Cloud Radar reads the template's text anew for each stack; the loader in C does it ten times as fast.
+# Cloud Radar reads the template's text again for each stack; the loader in C does it ten times as fast.
 yaml.FullLoader = yaml.CFullLoader
 
 # Cloud Radar's own value is the empty string, which properties may hold.

@@ -50,7 +50,7 @@ SCENARIOS = {
     "a busy week": Scenario(7, busy, {}),
     "a busy week in provisioned mode": Scenario(7, busy, {}, parameters=PROVISIONED),
     "a weekend of three days": Scenario(9, quiet, {}, Course(holiday=(at(7, 0), at(8, 0)))),
-    # It can't be told from a mapping that is broken: who knows such holidays raises SilentHours.
+    # It cannot be told from a mapping that is broken: who knows such holidays raises SilentHours.
     "a weekend of four days": Scenario(
         9,
         quiet,
@@ -69,7 +69,7 @@ SCENARIOS = {
     "a new stage before a weekend": Scenario(
         8, quiet, {"silent": Raised(at(4, 18), 49 * HOUR)}, Course(holiday=(0, at(7, 0))), created=at(4, 18)
     ),
-    "a new stage that can't poll": Scenario(
+    "a new stage that cannot poll": Scenario(
         7, busy, {"silent": Raised(at(0, 9), 49 * HOUR, is_over=False)}, Course(unreachable=(0, at(7, 0))), created=at(0, 9)
     ),
     "a new stage whose mapping is switched on later": Scenario(
@@ -82,7 +82,7 @@ SCENARIOS = {
         updated=at(7, 9),
         update={"SeatoolEnabled": "true"},
     ),
-    "a mapping that was absent and can't poll": Scenario(
+    "a mapping that was absent and cannot poll": Scenario(
         7,
         busy,
         {"silent": Raised(at(2, 9), 49 * HOUR, is_over=False)},
@@ -125,19 +125,19 @@ SCENARIOS = {
         1, busy, {"throttles": Raised(at(0, 12), 10)}, Course(throttled=(at(0, 12), at(0, 12, 30)))
     ),
     "the function is too slow": Scenario(1, busy, {"lag": Raised(at(0, 8), 3 * HOUR)}, Course(capacity=120)),
-    "rejected records can't be set aside": Scenario(
+    "rejected records cannot be set aside": Scenario(
         1,
         busy,
         {"errors": Raised(at(0, 12), 10), "quarantine-failed": Raised(at(0, 12), 5), "lag": Raised(at(0, 12), 75)},
         Course(refused=(at(0, 12), at(0, 14)), shares={"quarantineFailed": (0.01, at(0, 12), at(0, 14))}),
     ),
-    "a rejected record of a quiet topic can't be set aside": Scenario(
+    "a rejected record of a quiet topic cannot be set aside": Scenario(
         1,
         quiet,
         {"errors": Raised(at(0, 9), 10), "quarantine-failed": Raised(at(0, 9), 5)},
         Course(refused=(at(0, 9), at(0, 9, 20)), shares={"quarantineFailed": (1, at(0, 9), at(0, 9, 20))}),
     ),
-    "tombstones can't be written": Scenario(
+    "tombstones cannot be written": Scenario(
         1,
         busy,
         {"errors": Raised(at(0, 12), 10), "tombstone-failed": Raised(at(0, 12), 5), "lag": Raised(at(0, 12), 75)},

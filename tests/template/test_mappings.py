@@ -59,7 +59,7 @@ def test_a_mapping_has_exactly_these_properties(combination):
     assert mappings == {f"{sink}Mapping": expected_mapping(sink, combination) for sink in SINKS}
 
 
-def test_the_function_names_failed_records_exactly_where_the_mapping_heeds_them(combination):
+def test_the_function_names_failed_records_exactly_where_the_mapping_reads_them(combination):
     for sink in SINKS:
         mode = combination.stack.variables(sink)["RESPONSE_MODE"]
         types = combination.stack.properties(f"{sink}Mapping").get("FunctionResponseTypes")

@@ -31,7 +31,7 @@ POLLER_ACTIONS = {
     "ec2:DescribeSubnets",
     "ec2:DescribeVpcs",
 }
-# Calls of the functions' code carry the condition's key, those of the pollers don't.
+# Calls of the functions' code carry the condition's key, those of the pollers do not.
 DENIAL = {
     "Effect": "Deny",
     "Action": sorted(POLLER_ACTIONS),

@@ -49,7 +49,7 @@ class Course:
     off: tuple = NEVER
     # No record arrives.
     holiday: tuple = NEVER
-    # The pollers can't reach the brokers.
+    # The pollers cannot reach the brokers.
     unreachable: tuple = NEVER
     # DynamoDB does not answer: a batch fails when its time is nearly over, and is tried again after a while.
     stuck: tuple = NEVER
