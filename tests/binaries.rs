@@ -9,9 +9,6 @@ mod answers;
 /// The line of each batch, which is its metrics too.
 mod metrics;
 
-/// What X-Ray is told of a batch.
-mod traces;
-
 /// What makes a line one that metrics are taken from.
 mod embedded_metrics;
 

@@ -54,15 +54,13 @@ fn check(sink: &Sink, name: &str, default: &str) {
     let is_read = match name {
         "TOMBSTONE_RETENTION_DAYS" => sink.deletes,
         "KEEP_CONNECT_SCHEMA" => sink.has_connect_schema,
-        // Only where batches are traced.
-        "AWS_XRAY_DAEMON_ADDRESS" => false,
         _ => true,
     };
     assert_eq!(settings(sink, &[]) != settings(sink, &[(name, other)]), is_read, "{name}");
 }
 
 /// A value of each variable that is not its default.
-const OTHERS: [(&str, &str); 13] = [
+const OTHERS: [(&str, &str); 11] = [
     ("KAFKA_TOPIC", "other"),
     ("EPOCH", "1"),
     ("RESPONSE_MODE", "partial"),
@@ -71,11 +69,9 @@ const OTHERS: [(&str, &str); 13] = [
     ("TOMBSTONE_RETENTION_DAYS", "unlimited"),
     ("QUARANTINE_RETENTION_DAYS", "1"),
     ("KEEP_CONNECT_SCHEMA", "true"),
-    ("TRACE_BATCHES", "true"),
     ("STAGE", "other"),
     ("AWS_LAMBDA_LOG_LEVEL", "WARN"),
     ("AWS_LAMBDA_FUNCTION_NAME", "other"),
-    ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2001"),
 ];
 
 /// The variable that a function misses whose `name` is empty.

@@ -231,7 +231,7 @@ impl<'a> Environment<'a> {
             return Some(delivery);
         };
 
-        let Handled { summary, answer, .. } = handled.unwrap();
+        let Handled { summary, answer } = handled.unwrap();
         for (&place, outcome) in delivery.batch.iter().zip(&summary.outcomes) {
             self.world.count(outcome.name(), 1);
             // Stale is also what is older than a tombstone, and its delete may have been killed before it was done.

@@ -60,7 +60,6 @@ def test_the_functions_follow_their_parameters():
         assert (properties["MemorySize"], properties["Timeout"]) == ("512", "90")
         assert properties["ReservedConcurrentExecutions"] == "5"
         assert properties["TracingConfig"] == {"Mode": "Active"}
-        assert properties["Environment"]["Variables"]["TRACE_BATCHES"] == "true"
         group_id = f"{function.removesuffix('Function')}LogGroup"
         assert properties["LoggingConfig"] == {
             "LogFormat": "JSON",
@@ -79,7 +78,6 @@ def test_the_defaults_are_what_the_readme_says():
         assert properties["Runtime"] == "provided.al2023"
         assert properties["Architectures"] == ["arm64"]
         assert properties["TracingConfig"] == {"Mode": "PassThrough"}
-        assert properties["Environment"]["Variables"]["TRACE_BATCHES"] == "false"
         assert "ReservedConcurrentExecutions" not in properties
         assert "VpcConfig" not in properties
 

@@ -3,7 +3,6 @@
 use std::{
     cell::OnceCell,
     collections::{BTreeSet, HashMap},
-    mem,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -24,7 +23,6 @@ use crate::{
     quarantine::Quarantine,
     settings::{ResponseMode, Settings},
     sink::{Rejection, Sink},
-    trace::RequestSpan,
     wire::Wire,
     write::Landed,
 };
@@ -49,8 +47,6 @@ pub struct Handled {
     pub summary: Summary,
     /// What Lambda is answered.
     pub answer: Result<Response, InvocationError>,
-    /// The requests to DynamoDB, where batches are traced.
-    pub(crate) spans: Vec<RequestSpan>,
 }
 
 /// What Lambda is answered when an invocation succeeds.
@@ -214,14 +210,13 @@ impl Handler {
                 .tombstone_retention
                 .map(|retention| now.as_secs() + retention.as_secs()),
             deadline,
-            is_traced: self.settings.xray_daemon.is_some(),
         };
         let batch = Batch {
             items: &items,
             chains: chains(self.sink.order, self.sink.deletes, writes),
             rejections,
         };
-        let mut report = land(batch, context).await;
+        let report = land(batch, context).await;
 
         let summary = summary(records.len(), &report);
         let batch_report = BatchReport {
@@ -235,9 +230,8 @@ impl Handler {
             duration: start.elapsed(),
         };
         batch_report.log();
-        let spans = mem::take(&mut report.spans);
         let answer = self.respond(&event, &records, &summary.outcomes, report);
-        Ok(Handled { summary, answer, spans })
+        Ok(Handled { summary, answer })
     }
 
     fn describe_learnt(&self) -> Value {

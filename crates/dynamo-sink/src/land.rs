@@ -25,7 +25,6 @@ use crate::{
     learnt::Learnt,
     quarantine::Quarantine,
     sink::Rejection,
-    trace::RequestSpan,
     version::Stamp,
     wire::{Call, LIST_END, Op, Operation, STATEMENTS_START, TRANSACTION_START, Transport, Wire},
     write::{Expected, Request},
@@ -78,8 +77,6 @@ pub(crate) struct Context<'a> {
     /// When a tombstone that is written now expires, in seconds since 1970.
     pub(crate) tombstone_expires_at: Option<u64>,
     pub(crate) deadline: Instant,
-    /// Whether the report is to tell of each request.
-    pub(crate) is_traced: bool,
 }
 
 /// What became of a batch.
@@ -107,8 +104,6 @@ pub(crate) struct Report {
     pub(crate) looked: usize,
     /// The read units that the looks took.
     pub(crate) read_units: f64,
-    /// The requests that were answered, where batches are traced.
-    pub(crate) spans: Vec<RequestSpan>,
 }
 
 /// Sends everything that `batch` needs until all is decided or the deadline is near.
@@ -523,24 +518,12 @@ impl Landing<'_> {
         };
         let timeout = longest.min(self.time_left().saturating_sub(self.answer_time));
         let operation = call.operation;
-        let span = self.context.is_traced.then(|| self.span(&jobs, route, operation));
         self.flights.spawn(async move {
             let start = Instant::now();
             let result = dynamodb::send(connection, call, timeout).await;
             let took = start.elapsed();
-            let span = span.map(|span| span.ended(&result));
-            Flight { jobs, route, operation, transport, took, result, span }
+            Flight { jobs, route, operation, transport, took, result }
         });
-    }
-
-    fn span(&self, jobs: &[JobId], route: Route, operation: Operation) -> RequestSpan {
-        let name = |table| match table {
-            Table::Items => self.context.wire.table(),
-            Table::Tombstones => self.context.wire.tombstone_table(),
-            Table::Quarantine => self.context.quarantine.table,
-        };
-        let tables = route.tables().iter().map(|&table| name(table).to_owned()).collect();
-        RequestSpan::begin(operation.name(), tables, jobs.len(), self.attempts(jobs))
     }
 
     fn attempts(&self, jobs: &[JobId]) -> u32 {

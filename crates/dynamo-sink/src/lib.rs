@@ -23,6 +23,5 @@ mod wire;
 pub mod handler;
 pub mod outcome;
 mod run;
-mod trace;
 
 pub use run::{StartError, run};

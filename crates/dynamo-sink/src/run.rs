@@ -23,7 +23,6 @@ use crate::{
     handler::{Handler, InvocationError, Response},
     settings::{Settings, SettingsError},
     sink::Sink,
-    trace::Tracer,
 };
 
 /// What Lambda gives an invocation at most. A deadline beyond it is due to a clock that is wrong.
@@ -73,7 +72,7 @@ pub enum StartError {
 /// API, to standard error, and back to the caller.
 pub async fn run(sink: Sink) -> Result<(), lambda_runtime::Error> {
     match start(sink).await {
-        Ok((handler, tracer)) => {
+        Ok(handler) => {
             let handler = Mutex::new(handler);
             // The payload is set aside before the runtime sees it, which would check and copy it to hand over a value
             // of serde's; the event reads it itself, and once.
@@ -83,7 +82,7 @@ pub async fn run(sink: Sink) -> Result<(), lambda_runtime::Error> {
                 invocation
             };
             let service = service_fn(|event: LambdaEvent<()>| {
-                invoke(&handler, tracer.as_ref(), payload.take(), event.context)
+                invoke(&handler, payload.take(), event.context)
             });
             Runtime::new(service).layer(MapRequestLayer::new(set_aside)).run().await
         }
@@ -94,7 +93,7 @@ pub async fn run(sink: Sink) -> Result<(), lambda_runtime::Error> {
     }
 }
 
-async fn start(sink: Sink) -> Result<(Handler, Option<Tracer>), StartError> {
+async fn start(sink: Sink) -> Result<Handler, StartError> {
     let settings = Settings::from_env(&sink)?;
     start_logging(settings.log_level);
     panic::set_hook(Box::new(log_panic));
@@ -106,13 +105,7 @@ async fn start(sink: Sink) -> Result<(Handler, Option<Tracer>), StartError> {
     if !has_runtime_api() {
         return Err(StartError::NoRuntimeApi);
     }
-    let tracer = settings.xray_daemon.and_then(|daemon| {
-        // Records matter more than traces.
-        let warn =
-            |error| tracing::warn!(%error, "no way to X-Ray's daemon: batches are not traced");
-        Tracer::connect(daemon).map_err(warn).ok()
-    });
-    Ok((Handler::new(sink, settings, connection), tracer))
+    Ok(Handler::new(sink, settings, connection))
 }
 
 /// The runtime itself and its client panic without one.
@@ -123,20 +116,14 @@ fn has_runtime_api() -> bool {
 
 async fn invoke(
     handler: &Mutex<Handler>,
-    tracer: Option<&Tracer>,
     payload: impl AsRef<[u8]>,
     context: Context,
 ) -> Result<Response, InvocationError> {
     let mut handler = handler.lock().await;
     let time_left = time_left(Duration::from_millis(context.deadline), handler.now());
     let span = tracing::info_span!("invocation", requestId = context.request_id);
-    let batch = tracer.and_then(|tracer| tracer.begin(context.xray_trace_id.as_deref()));
     let landing = handler.land(payload.as_ref(), time_left).instrument(span);
-    let result = catch_panic(landing).await.unwrap_or(Err(InvocationError::Panicked));
-    if let Some(batch) = batch {
-        batch.end(&result);
-    }
-    result?.answer
+    catch_panic(landing).await.unwrap_or(Err(InvocationError::Panicked))?.answer
 }
 
 /// The time until a deadline, which is given since 1970 and by a clock that is right. One in the past is that of an

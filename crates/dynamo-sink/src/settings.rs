@@ -1,6 +1,6 @@
 //! What a function reads from its environment, once, at start.
 
-use std::{net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 
 use tracing::level_filters::LevelFilter;
 
@@ -33,17 +33,12 @@ pub const QUARANTINE_RETENTION_DAYS: &str = "QUARANTINE_RETENTION_DAYS";
 /// `true` keeps the `schema` member that Kafka Connect's JSON converter adds to each value. Default: `false`.
 /// Read where [`Sink::has_connect_schema`] is set, unknown elsewhere.
 pub const KEEP_CONNECT_SCHEMA: &str = "KEEP_CONNECT_SCHEMA";
-/// `true` sends a trace of each batch to X-Ray, where Lambda samples its invocation. Default: `false`.
-pub const TRACE_BATCHES: &str = "TRACE_BATCHES";
 /// The deployment's stage, a dimension of the metrics. Default: `local`.
 pub const STAGE: &str = "STAGE";
 /// Lambda's own variable for the level of structured logs: TRACE, DEBUG, INFO, WARN, ERROR or FATAL. Default: INFO.
 pub const AWS_LAMBDA_LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
 /// Lambda's own variable for the function's name, a dimension of the metrics. Default: the sink's name.
 pub const AWS_LAMBDA_FUNCTION_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
-/// Lambda's own variable for the address of X-Ray's daemon. Default: 127.0.0.1:2000, where the daemon listens elsewhere.
-/// Read where [`TRACE_BATCHES`] is `true`.
-pub const AWS_XRAY_DAEMON_ADDRESS: &str = "AWS_XRAY_DAEMON_ADDRESS";
 
 /// A function's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +65,6 @@ pub struct Settings {
     pub quarantine_retention: Option<Duration>,
     /// See [`KEEP_CONNECT_SCHEMA`]; `false` where there is none.
     pub keep_connect_schema: bool,
-    /// See [`TRACE_BATCHES`] and [`AWS_XRAY_DAEMON_ADDRESS`]: where traces go, if they go anywhere.
-    pub xray_daemon: Option<SocketAddr>,
     /// See [`STAGE`].
     pub stage: String,
     /// See [`AWS_LAMBDA_LOG_LEVEL`].
@@ -196,7 +189,6 @@ impl Settings {
                     &[("true", true), ("false", false)],
                     "`true` or `false`",
                 )?,
-            xray_daemon: variables.xray_daemon()?,
             stage: variables.text(STAGE, "local")?,
             log_level: variables.choice(
                 AWS_LAMBDA_LOG_LEVEL,
@@ -333,20 +325,6 @@ impl<F: Fn(&'static str) -> Result<Option<String>, SettingsError>> Variables<F> 
         match choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(&found)) {
             Some(&(_, choice)) => Ok(choice),
             None => Err(SettingsError::Malformed { variable, found, accepted }),
-        }
-    }
-
-    fn xray_daemon(&self) -> Result<Option<SocketAddr>, SettingsError> {
-        let choices = [("true", true), ("false", false)];
-        if !self.choice(TRACE_BATCHES, false, &choices, "`true` or `false`")? {
-            return Ok(None);
-        }
-        let variable = AWS_XRAY_DAEMON_ADDRESS;
-        let found = self.text(variable, "127.0.0.1:2000")?;
-        let accepted = "an address and a port, such as `127.0.0.1:2000`";
-        match found.parse() {
-            Ok(address) => Ok(Some(address)),
-            Err(_) => Err(SettingsError::Malformed { variable, found, accepted }),
         }
     }
 

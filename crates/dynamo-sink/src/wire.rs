@@ -94,16 +94,6 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// The table of the items.
-    pub(crate) fn table(&self) -> &str {
-        &self.table
-    }
-
-    /// The table of the tombstones.
-    pub(crate) fn tombstone_table(&self) -> &str {
-        &self.tombstone_table
-    }
-
     /// `may_batch`: whether statements may be used at all.
     pub(crate) fn new(
         order: Order,

@@ -255,7 +255,7 @@ async fn next(State(slot): State<Arc<Slot>>) -> Result<impl IntoResponse, Refusa
         Deadline::Real => (now + limits.timeout).as_millis().to_string(),
         Deadline::At(milliseconds) => milliseconds.to_string(),
     };
-    // Sampled, so that a function which traces its batches does.
+    // As of an invocation that Lambda samples for X-Ray.
     let trace =
         format!("Root=1-{:08x}-{number:024x};Parent={number:016x};Sampled=1", now.as_secs());
     let headers = [

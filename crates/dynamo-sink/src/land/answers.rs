@@ -35,8 +35,7 @@ const LAST_CALL: Duration = Duration::from_millis(50);
 impl Landing<'_> {
     /// Gives each job its part of an answer.
     pub(super) fn take(&mut self, flight: Flight) {
-        let Flight { jobs, route, operation, transport, took, result, span } = flight;
-        self.report.spans.extend(span);
+        let Flight { jobs, route, operation, transport, took, result } = flight;
         self.jitter = fastrand::f64();
         self.answered_at = Instant::now();
         if transport != Transport::Single {

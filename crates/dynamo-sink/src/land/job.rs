@@ -10,7 +10,6 @@ use crate::{
     chain::Chain,
     dynamodb::{Reply, Trouble},
     sink::Rejection,
-    trace::RequestSpan,
     wire::{Operation, Transport},
 };
 
@@ -109,7 +108,6 @@ pub(super) struct Flight {
     pub(super) transport: Transport,
     pub(super) took: Duration,
     pub(super) result: Result<Reply, Trouble>,
-    pub(super) span: Option<RequestSpan>,
 }
 
 #[cfg(test)]

@@ -68,7 +68,6 @@ fn defaults_serve_where_nothing_is_required() {
         tombstone_retention: Some(days(365)),
         quarantine_retention: Some(days(90)),
         keep_connect_schema: false,
-        xray_daemon: None,
         stage: "local".to_owned(),
         log_level: LevelFilter::INFO,
         function_name: "sinkOfTests".to_owned(),
@@ -142,25 +141,6 @@ fn statements_take_no_arn() {
     assert!(!p(&[(TOMBSTONE_TABLE_NAME, ARN)]));
     // Its entries go by calls of their own in any case.
     assert!(p(&[(QUARANTINE_TABLE_NAME, ARN)]));
-}
-
-#[test]
-fn traces_go_to_the_daemon_only_where_they_are_asked_for() {
-    let daemon = |settings: Settings| settings.xray_daemon;
-    let default = Some("127.0.0.1:2000".parse().unwrap());
-    let accepted = [("true", default), ("false", None), ("", None)];
-    check(TRACE_BATCHES, daemon, &accepted, &["yes", "1"], "`true` or `false`");
-
-    let traced = |address| {
-        read(&WITH_DELETES, &[(TRACE_BATCHES, "true"), (AWS_XRAY_DAEMON_ADDRESS, address)])
-    };
-    let address = "169.254.79.129:2000";
-    assert_eq!(traced(address).unwrap().xray_daemon, Some(address.parse().unwrap()));
-    let expected = "environment variable `AWS_XRAY_DAEMON_ADDRESS` is `daemon`: expected an address and a port, such as \
-                    `127.0.0.1:2000`";
-    assert_eq!(traced("daemon").unwrap_err().to_string(), expected);
-    // Whatever stands there is of no use otherwise.
-    assert!(read(&WITH_DELETES, &[(AWS_XRAY_DAEMON_ADDRESS, "daemon")]).is_ok());
 }
 
 #[test]

@@ -68,7 +68,6 @@ fn the_workspace_template_declares_the_functions() {
             ("RESPONSE_MODE", "batch"),
             ("STAGE", "local"),
             ("TABLE_NAME", "compare-connector-local-appian"),
-            ("TRACE_BATCHES", "false"),
         ],
     );
     check(
@@ -87,7 +86,6 @@ fn the_workspace_template_declares_the_functions() {
             ("TABLE_NAME", "compare-connector-local-seatool"),
             ("TOMBSTONE_RETENTION_DAYS", "365"),
             ("TOMBSTONE_TABLE_NAME", "compare-connector-local-seatool-tombstones"),
-            ("TRACE_BATCHES", "false"),
         ],
     );
 }
