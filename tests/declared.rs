@@ -1,8 +1,12 @@
 //! What the template declares for the functions is what they read, and what its own tests take for granted is so.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use dynamo_sink::{
+    outcome::{METRICS_NAMESPACE, metrics},
     settings::{AWS_LAMBDA_FUNCTION_NAME, AWS_LAMBDA_LOG_LEVEL, Settings},
     sink::Sink,
 };
@@ -16,6 +20,18 @@ const SET_BY_LAMBDA: [&str; 2] = [AWS_LAMBDA_FUNCTION_NAME, AWS_LAMBDA_LOG_LEVEL
 fn the_template_declares_each_variable_that_a_function_reads_and_no_other() {
     check(&sink_appian_data::SINK);
     check(&sink_seatool_data::SINK);
+}
+
+#[test]
+fn the_templates_tests_know_each_metric_and_its_unit() {
+    let contract = contract();
+    let unit = |name: String| {
+        let is_time = contract.milliseconds.contains(&name);
+        (name, if is_time { "Milliseconds" } else { "Count" })
+    };
+    let known: BTreeMap<_, _> = contract.metrics.iter().cloned().map(unit).collect();
+    assert_eq!(known, metrics().map(|it| (it.name.to_owned(), it.unit())).collect());
+    assert_eq!(contract.namespace, METRICS_NAMESPACE);
 }
 
 #[track_caller]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dynamo_sink::outcome::{Metric, Outcome, metrics};
 use serde_json::Value;
 
 use super::embedded_metrics::violations;
@@ -11,18 +12,6 @@ use crate::support::{
     dynamodb,
     function::{batch_lines, counts, function, samples},
 };
-
-/// The outcomes of which each record has one.
-const OUTCOMES: [&str; 8] = [
-    "written",
-    "deleted",
-    "superseded",
-    "duplicate",
-    "stale",
-    "regression",
-    "quarantined",
-    "failed",
-];
 
 #[tokio::test]
 async fn each_batch_has_one_line_that_is_embedded_metrics() {
@@ -39,12 +28,8 @@ async fn each_batch_has_one_line_that_is_embedded_metrics() {
             assert!((begin..=now()).contains(&timestamp), "{timestamp}");
             assert_eq!(violations(line), Vec::<String>::new(), "{line}");
             let contract = contract();
-            let unit = |name: &String| {
-                let is_time = contract.milliseconds.contains(name);
-                let unit = if is_time { "Milliseconds" } else { "Count" };
-                (name.clone(), unit.to_owned())
-            };
-            assert_eq!(units(line), contract.metrics.iter().map(unit).collect());
+            let unit = |it: Metric| (it.name.to_owned(), it.unit().to_owned());
+            assert_eq!(units(line), metrics().map(unit).collect());
             let directive = &line["_aws"]["CloudWatchMetrics"][0];
             assert_eq!(directive["Namespace"], contract.namespace.as_str());
             assert_eq!(directive["Dimensions"], serde_json::json!([contract.dimensions]));
@@ -53,7 +38,11 @@ async fn each_batch_has_one_line_that_is_embedded_metrics() {
 
             let count = |name: &str| line[name].as_u64().unwrap();
             assert_eq!(count("received"), sample.records().unwrap() as u64, "{}", sample.file);
-            assert_eq!(OUTCOMES.map(count).iter().sum::<u64>(), count("received"), "{line}");
+            assert_eq!(
+                Outcome::ALL.map(|it| count(it.name())).iter().sum::<u64>(),
+                count("received"),
+                "{line}"
+            );
             assert_eq!(partition_counts(line), count("received"), "{line}");
             let troubles = ["failed", "quarantineFailed", "tombstoneFailed", "throttles"];
             assert_eq!(troubles.map(count), [0; 4]);
@@ -85,7 +74,7 @@ fn partition_counts(line: &Value) -> u64 {
     let counts = partitions.flat_map(|partition| partition.as_object().unwrap());
     counts
         .map(|(outcome, count)| {
-            assert!(OUTCOMES.contains(&outcome.as_str()), "{outcome}");
+            assert!(Outcome::ALL.iter().any(|it| it.name() == outcome), "{outcome}");
             count.as_u64().unwrap()
         })
         .sum()

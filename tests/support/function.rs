@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use dynamo_sink::sink::Sink;
+use dynamo_sink::{
+    outcome::{Metric, metrics},
+    sink::Sink,
+};
 use serde_json::Value;
 use sinkctl::{
     build::{Profile, Programs},
@@ -109,25 +112,12 @@ pub(crate) fn batch_lines(invocation: &Invocation) -> Vec<Value> {
 /// The counts of an invocation's one batch that are not zero, such as `received 3, written 2, duplicate 1`.
 #[track_caller]
 pub(crate) fn counts(invocation: &Invocation) -> String {
-    const NAMES: [&str; 12] = [
-        "received",
-        "written",
-        "deleted",
-        "superseded",
-        "duplicate",
-        "stale",
-        "conflict",
-        "regression",
-        "quarantined",
-        "failed",
-        "quarantineFailed",
-        "tombstoneFailed",
-    ];
     let lines = batch_lines(invocation);
     let [line] = lines.as_slice() else {
         panic!("{} batch lines in {:#?}: {:?}", lines.len(), invocation.log, invocation.answer)
     };
-    let counts = NAMES.iter().map(|name| (name, line[*name].as_u64().unwrap()));
+    let names = metrics().filter(Metric::counts_records).map(|metric| metric.name);
+    let counts = names.map(|name| (name, line[name].as_u64().unwrap()));
     let counts = counts.filter(|(_, count)| *count > 0);
     counts.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }

@@ -3,6 +3,7 @@
 use std::{
     cell::OnceCell,
     collections::{BTreeSet, HashMap},
+    mem,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -12,19 +13,19 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    chain::{Candidate, Fate, chains},
+    chain::{Candidate, chains},
     connection::Connection,
     dynamodb::chain as chain_of_causes,
     item::Item,
     land::{Batch, Context, land},
     learnt::Learnt,
+    log::BatchReport,
     mutation::Mutation,
-    outcome::{BatchReport, Outcome, Summary},
+    outcome::{Outcome, Summary},
     quarantine::Quarantine,
     settings::{ResponseMode, Settings},
     sink::{Rejection, Sink},
     wire::Wire,
-    write::Landed,
 };
 
 /// How long a batch may take where Lambda's deadline is not known.
@@ -216,9 +217,15 @@ impl Handler {
             chains: chains(self.sink.order, self.sink.deletes, writes),
             rejections,
         };
-        let report = land(batch, context).await;
+        let mut report = land(batch, context).await;
 
-        let summary = summary(records.len(), &report);
+        let summary = Summary {
+            outcomes: outcomes(records.len(), &report),
+            conflicts: report.decided.iter().filter(|decided| decided.conflict).count(),
+            duration: start.elapsed(),
+            oldest_record_age: oldest_age(&records, now),
+            ..mem::take(&mut report.summary)
+        };
         let batch_report = BatchReport {
             settings: &self.settings,
             order: self.sink.order,
@@ -227,7 +234,6 @@ impl Handler {
             report: &report,
             learnt: tracing::enabled!(tracing::Level::DEBUG).then(|| self.describe_learnt()),
             now,
-            duration: start.elapsed(),
         };
         batch_report.log();
         let answer = self.respond(&event, &records, &summary.outcomes, report);
@@ -327,32 +333,24 @@ fn records_of<'a>(event: &'a Event<'a>) -> Vec<&'a EncodedRecord<'a>> {
     records
 }
 
-fn summary(received: usize, report: &crate::land::Report) -> Summary {
+/// Each record's outcome.
+fn outcomes(received: usize, report: &crate::land::Report) -> Vec<Outcome> {
     // What nobody decided has failed: nothing is ever dropped silently.
     let mut outcomes = vec![Outcome::Failed; received];
     for decided in &report.decided {
-        outcomes[decided.record] = match decided.fate {
-            Fate::Landed(Landed::Written) => Outcome::Written,
-            Fate::Landed(Landed::Deleted) => Outcome::Deleted,
-            Fate::Landed(Landed::Duplicate) => Outcome::Duplicate,
-            Fate::Landed(Landed::Stale) => Outcome::Stale,
-            Fate::Landed(Landed::Regression) => Outcome::Regression,
-            Fate::Superseded => Outcome::Superseded,
-            Fate::Unwritable | Fate::Failed => Outcome::Failed,
-        };
+        outcomes[decided.record] = Outcome::of(decided.fate);
     }
     for (record, _) in &report.quarantined {
         outcomes[*record] = Outcome::Quarantined;
     }
-    Summary {
-        outcomes,
-        conflicts: report.decided.iter().filter(|decided| decided.conflict).count(),
-        quarantine_failed: report.quarantine_failed,
-        tombstone_failed: report.tombstone_failed,
-        requests: report.requests,
-        retries: report.retries,
-        throttles: report.throttles,
-    }
+    outcomes
+}
+
+/// How long before `now`, both since 1970, the oldest record came to its topic.
+fn oldest_age(records: &[&EncodedRecord<'_>], now: Duration) -> Duration {
+    let times = records.iter().filter_map(|record| u64::try_from(record.timestamp()).ok());
+    let oldest = times.min().map(Duration::from_millis);
+    oldest.map_or(Duration::ZERO, |oldest| now.saturating_sub(oldest))
 }
 
 /// Every failed record and every later one of its partition: if Lambda retried only the failed one, it would come after

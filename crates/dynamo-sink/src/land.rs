@@ -23,6 +23,7 @@ use crate::{
     dynamodb,
     item::Item,
     learnt::Learnt,
+    outcome::Summary,
     quarantine::Quarantine,
     sink::Rejection,
     version::Stamp,
@@ -88,22 +89,10 @@ pub(crate) struct Report {
     pub(crate) quarantined: Vec<(usize, Rejection)>,
     /// Why records failed.
     pub(crate) failures: Vec<(usize, String)>,
-    /// Failed records that the quarantine did not take, see [`crate::outcome::Summary::quarantine_failed`].
-    pub(crate) quarantine_failed: usize,
-    /// Records that failed by a tombstone, see [`crate::outcome::Summary::tombstone_failed`].
-    pub(crate) tombstone_failed: usize,
     /// What is wrong with the system around the sink, if that made records fail.
     pub(crate) fault: Option<String>,
-    /// Requests that were sent.
-    pub(crate) requests: u64,
-    /// Requests and parts of requests that were sent again.
-    pub(crate) retries: u64,
-    /// Requests and parts of requests that DynamoDB throttled.
-    pub(crate) throttles: u64,
-    /// Records at whose keys it was looked first.
-    pub(crate) looked: usize,
-    /// The read units that the looks took.
-    pub(crate) read_units: f64,
+    /// What was counted while it landed.
+    pub(crate) summary: Summary,
 }
 
 /// Sends everything that `batch` needs until all is decided or the deadline is near.
@@ -510,7 +499,7 @@ impl Landing<'_> {
                 *progress = Progress::Sent;
             }
         }
-        self.report.requests += 1;
+        self.report.summary.requests += 1;
         let connection = self.context.connection.clone();
         let longest = match transport {
             Transport::Look => LOOK_TIMEOUT,

@@ -21,6 +21,7 @@ mod quarantine;
 mod wire;
 
 pub mod handler;
+mod log;
 pub mod outcome;
 mod run;
 

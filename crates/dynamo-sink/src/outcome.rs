@@ -1,13 +1,10 @@
-//! What became of a batch, as it is seen from outside: one log line that is also the metrics, and one line for each
-//! record that someone may have to look at.
+//! What became of a batch, in numbers: its outcomes, and the one list of its metrics.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use kafka_event::EncodedRecord;
-use serde_json::{Map, Value, json};
-use tracing::level_filters::LevelFilter;
+use serde_json::Value;
 
-use crate::{dynamodb::common_cause, land::Report, settings::Settings, version::Order};
+use crate::{chain::Fate, write::Landed};
 
 /// The namespace of the metrics in CloudWatch.
 pub const METRICS_NAMESPACE: &str = "compare-connector";
@@ -59,10 +56,23 @@ impl Outcome {
             Self::Failed => "failed",
         }
     }
+
+    /// What a decided record's fate comes to. One that can't be stored has failed until the quarantine has it.
+    pub(crate) fn of(fate: Fate) -> Self {
+        match fate {
+            Fate::Landed(Landed::Written) => Self::Written,
+            Fate::Landed(Landed::Deleted) => Self::Deleted,
+            Fate::Landed(Landed::Duplicate) => Self::Duplicate,
+            Fate::Landed(Landed::Stale) => Self::Stale,
+            Fate::Landed(Landed::Regression) => Self::Regression,
+            Fate::Superseded => Self::Superseded,
+            Fate::Unwritable | Fate::Failed => Self::Failed,
+        }
+    }
 }
 
 /// What became of a batch's records, and what it cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     /// Each record's outcome, in the order of the event.
     pub outcomes: Vec<Outcome>,
@@ -79,12 +89,20 @@ pub struct Summary {
     /// table was found at fault before its turn came. An insert counts where DynamoDB names its check as what was wrong
     /// with the transaction; of a transaction that is refused as a whole that can't be told.
     pub tombstone_failed: usize,
+    /// Records at whose keys it was looked first.
+    pub looked: usize,
+    /// The read units that the looks took.
+    pub read_units: f64,
     /// Requests that were sent.
     pub requests: u64,
     /// Requests and parts of requests that were sent again.
     pub retries: u64,
     /// Requests and parts of requests that DynamoDB throttled.
     pub throttles: u64,
+    /// How long it took.
+    pub duration: Duration,
+    /// How long before it the oldest record came to its topic.
+    pub oldest_record_age: Duration,
 }
 
 impl Summary {
@@ -94,198 +112,72 @@ impl Summary {
     }
 }
 
-/// All that is reported of a batch.
-pub(crate) struct BatchReport<'a> {
-    pub(crate) settings: &'a Settings,
-    pub(crate) order: Order,
-    pub(crate) records: &'a [&'a EncodedRecord<'a>],
-    pub(crate) summary: &'a Summary,
-    pub(crate) report: &'a Report,
-    /// What the environment has learnt, for a log that tells details.
-    pub(crate) learnt: Option<Value>,
-    /// Time since 1970.
-    pub(crate) now: Duration,
-    pub(crate) duration: Duration,
+/// A number of a batch: a member of its log line, and a metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name in both.
+    pub name: &'static str,
+    number: Number,
 }
 
-impl BatchReport<'_> {
-    /// The counts come first, so that they are told whatever time the rest takes.
-    pub(crate) fn log(&self) {
-        #[expect(
-            clippy::print_stdout,
-            reason = "the line is the metrics too: no log level may silence it"
-        )]
-        {
-            println!("{}", self.batch_line());
-        }
-        self.log_records();
+/// Where a metric's number comes from.
+#[derive(Clone, Copy, Debug)]
+enum Number {
+    Outcome(Outcome),
+    Records(fn(&Summary) -> usize),
+    Cost(fn(&Summary) -> Value),
+    Time(fn(&Summary) -> Duration),
+}
+
+/// All metrics, in the order in which they are reported: first those that count records.
+pub fn metrics() -> impl Iterator<Item = Metric> {
+    let outcome = |outcome: Outcome| Metric::new(outcome.name(), Number::Outcome(outcome));
+    let received = Metric::new("received", Number::Records(|it| it.outcomes.len()));
+    let others = [
+        Metric::new("quarantineFailed", Number::Records(|it| it.quarantine_failed)),
+        Metric::new("tombstoneFailed", Number::Records(|it| it.tombstone_failed)),
+        Metric::new("conflict", Number::Records(|it| it.conflicts)),
+        Metric::new("looked", Number::Cost(|it| it.looked.into())),
+        Metric::new("readUnits", Number::Cost(|it| it.read_units.into())),
+        Metric::new("requests", Number::Cost(|it| it.requests.into())),
+        Metric::new("retries", Number::Cost(|it| it.retries.into())),
+        Metric::new("throttles", Number::Cost(|it| it.throttles.into())),
+        Metric::new("batchDuration", Number::Time(|it| it.duration)),
+        Metric::new("oldestRecordAge", Number::Time(|it| it.oldest_record_age)),
+    ];
+    [received].into_iter().chain(Outcome::ALL.map(outcome)).chain(others)
+}
+
+impl Metric {
+    fn new(name: &'static str, number: Number) -> Self {
+        Self { name, number }
     }
 
-    /// One line for each record that was rejected, failed or regressed: its coordinates and the reason, never its data.
-    /// What failed in one partition for one reason shares a line.
-    fn log_records(&self) {
-        for (record, rejection) in &self.report.quarantined {
-            let record = self.records[*record];
-            tracing::warn!(
-                topic = record.topic(),
-                partition = record.partition(),
-                offset = record.offset(),
-                reason = rejection.code,
-                "record quarantined: {rejection}"
-            );
-        }
-        for ((topic, partition, _), Offsets { first, last, count, reason }) in self.failures() {
-            if count == 1 {
-                tracing::error!(topic, partition, offset = first, reason, "record failed");
-            } else {
-                tracing::error!(
-                    topic,
-                    partition,
-                    offset = first,
-                    lastOffset = last,
-                    count,
-                    reason,
-                    "records failed"
-                );
-            }
-        }
-        let outcomes = || self.records.iter().zip(&self.summary.outcomes);
-        if self.order == Order::SourceClock {
-            // A clock that was wrong once makes all later rows stale: each can be found.
-            for (record, _) in outcomes().filter(|(_, it)| **it == Outcome::Stale) {
-                tracing::debug!(
-                    topic = record.topic(),
-                    partition = record.partition(),
-                    offset = record.offset(),
-                    timestamp = record.timestamp(),
-                    "record stale"
-                );
-            }
-        }
-        for (record, _) in outcomes().filter(|(_, it)| **it == Outcome::Regression) {
-            // The coordinates stand nowhere else, so that no level may silence them.
-            tracing::error!(
-                topic = record.topic(),
-                partition = record.partition(),
-                offset = record.offset(),
-                timestamp = record.timestamp(),
-                reason = "its offset was passed before, but its timestamp is newer: was the topic created anew without \
-                          a new epoch?",
-                "record not applied"
-            );
+    /// Whether it counts records, those that came or those that ended in a way.
+    pub fn counts_records(&self) -> bool {
+        matches!(self.number, Number::Outcome(_) | Number::Records(_))
+    }
+
+    /// Its unit, as CloudWatch names it.
+    pub fn unit(&self) -> &'static str {
+        match self.number {
+            Number::Outcome(_) | Number::Records(_) | Number::Cost(_) => "Count",
+            Number::Time(_) => "Milliseconds",
         }
     }
 
-    /// Where records failed, by topic, partition and common cause.
-    fn failures(&self) -> BTreeMap<(&str, i32, &str), Offsets<'_>> {
-        let mut failures = BTreeMap::new();
-        for (record, reason) in &self.report.failures {
-            let record = self.records[*record];
-            let place = (record.topic(), record.partition(), common_cause(reason));
-            let offset = record.offset();
-            let offsets = failures.entry(place).or_insert(Offsets {
-                first: offset,
-                last: offset,
-                count: 0,
-                reason,
-            });
-            offsets.first = offsets.first.min(offset);
-            offsets.last = offsets.last.max(offset);
-            offsets.count += 1;
+    /// Its number of a batch.
+    pub fn of(&self, summary: &Summary) -> Value {
+        match self.number {
+            Number::Outcome(outcome) => summary.count(outcome).into(),
+            Number::Records(number) => number(summary).into(),
+            Number::Cost(number) => number(summary),
+            Number::Time(time) => millis(time(summary)).into(),
         }
-        failures
-    }
-
-    /// The batch's line, in CloudWatch's embedded metric format: see
-    /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
-    fn batch_line(&self) -> Value {
-        let count = |name, number: usize| (name, COUNT, number.into());
-        let mut metrics: Vec<(&str, &str, Value)> = vec![count("received", self.records.len())];
-        for outcome in Outcome::ALL {
-            metrics.push(count(outcome.name(), self.summary.count(outcome)));
-        }
-        metrics.extend([
-            count("conflict", self.summary.conflicts),
-            count("quarantineFailed", self.summary.quarantine_failed),
-            count("tombstoneFailed", self.summary.tombstone_failed),
-            count("looked", self.report.looked),
-            ("readUnits", COUNT, self.report.read_units.into()),
-            ("requests", COUNT, self.summary.requests.into()),
-            ("retries", COUNT, self.summary.retries.into()),
-            ("throttles", COUNT, self.summary.throttles.into()),
-            ("batchDuration", MILLISECONDS, millis(self.duration).into()),
-            ("oldestRecordAge", MILLISECONDS, millis(self.oldest_age()).into()),
-        ]);
-
-        let definitions: Vec<Value> =
-            metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
-        let mut line = json!({
-            "_aws": {
-                "Timestamp": millis(self.now),
-                "CloudWatchMetrics": [{
-                    "Namespace": METRICS_NAMESPACE,
-                    "Dimensions": [["function", "stage"]],
-                    "Metrics": definitions,
-                }],
-            },
-            "level": LevelFilter::INFO.to_string().to_uppercase(),
-            "message": "batch",
-            "function": self.settings.function_name,
-            "stage": self.settings.stage,
-            "partitions": self.partitions(),
-        });
-        if let Value::Object(members) = &mut line {
-            members.extend(metrics.into_iter().map(|(name, _, number)| (name.to_owned(), number)));
-            members.extend(self.learnt.clone().map(|learnt| ("learnt".to_owned(), learnt)));
-        }
-        line
-    }
-
-    /// The outcomes of each partition that are not zero.
-    fn partitions(&self) -> Map<String, Value> {
-        let mut counts: BTreeMap<(&str, i32), BTreeMap<Outcome, u64>> = BTreeMap::new();
-        for (record, &outcome) in self.records.iter().zip(&self.summary.outcomes) {
-            *counts
-                .entry((record.topic(), record.partition()))
-                .or_default()
-                .entry(outcome)
-                .or_default() += 1;
-        }
-        let partition = |((topic, partition), counts): ((&str, i32), BTreeMap<Outcome, u64>)| {
-            let counts: Map<String, Value> = counts
-                .into_iter()
-                .map(|(outcome, count)| (outcome.name().to_owned(), count.into()))
-                .collect();
-            (format!("{topic}-{partition}"), counts.into())
-        };
-        counts.into_iter().map(partition).collect()
-    }
-
-    fn oldest_age(&self) -> Duration {
-        let oldest = self
-            .records
-            .iter()
-            .map(|record| record.timestamp())
-            .filter(|&timestamp| timestamp >= 0)
-            .min();
-        let oldest =
-            oldest.and_then(|oldest| u64::try_from(oldest).ok()).map(Duration::from_millis);
-        oldest.map_or(Duration::ZERO, |oldest| self.now.saturating_sub(oldest))
     }
 }
 
-/// Where several records of a partition are.
-struct Offsets<'a> {
-    first: i64,
-    last: i64,
-    count: usize,
-    /// The first one's.
-    reason: &'a str,
-}
-
-const COUNT: &str = "Count";
-const MILLISECONDS: &str = "Milliseconds";
-
-fn millis(duration: Duration) -> u64 {
-    duration.as_millis().try_into().unwrap_or(u64::MAX)
+/// A time in whole milliseconds.
+pub(crate) fn millis(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
 }

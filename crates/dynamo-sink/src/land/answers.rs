@@ -92,16 +92,17 @@ impl Landing<'_> {
                     let cause = chain_of_causes(&trouble);
                     tracing::warn!(cause, "what a replay would change is not looked at first");
                 }
-                self.report.retries += 1;
-                self.report.throttles += u64::from(matches!(trouble, Trouble::Throttled(_)));
+                self.report.summary.retries += 1;
+                self.report.summary.throttles +=
+                    u64::from(matches!(trouble, Trouble::Throttled(_)));
                 Found::default()
             }
         };
-        self.report.read_units += found.read_units;
+        self.report.summary.read_units += found.read_units;
         for &id in jobs {
             let Work::Write { key, .. } = &self.jobs[id].work else { continue };
             let shown = self.context.wire.shown(&found, key);
-            self.report.looked += usize::from(shown.is_some());
+            self.report.summary.looked += usize::from(shown.is_some());
             self.answer(id, Answer::Looked(shown));
         }
     }
@@ -154,7 +155,7 @@ impl Landing<'_> {
                         }
                         (Some(PartReply::Applied), Some(PartReply::Applied)) => {
                             // Not this one's fault: it goes again at once, without those whose fault it was.
-                            self.report.retries += 1;
+                            self.report.summary.retries += 1;
                             self.ready(id);
                         }
                         (Some(PartReply::Applied), Some(part)) => {
@@ -284,7 +285,7 @@ impl Landing<'_> {
 
     fn send_alone(&mut self, jobs: &[JobId]) {
         for &id in jobs {
-            self.report.retries += 1;
+            self.report.summary.retries += 1;
             self.jobs[id].is_alone = true;
             self.ready(id);
         }
@@ -301,7 +302,7 @@ impl Landing<'_> {
         match trouble {
             Trouble::Throttled(_) | Trouble::Transient(_) | Trouble::Unreadable(_) => {
                 if matches!(trouble, Trouble::Throttled(_)) {
-                    self.report.throttles += 1;
+                    self.report.summary.throttles += 1;
                     self.health[at as usize].throttled(self.answered_at);
                 }
                 self.retry(id, at, trouble, in_time(self.answered_at, delay, self.last_start()));
@@ -332,7 +333,7 @@ impl Landing<'_> {
     }
 
     fn retry(&mut self, id: JobId, at: Table, trouble: Trouble, again_at: Instant) {
-        self.report.retries += 1;
+        self.report.summary.retries += 1;
         let job = &mut self.jobs[id];
         job.attempts += 1;
         job.last_trouble = Some((at, trouble));
@@ -389,7 +390,7 @@ impl Landing<'_> {
             Work::Write { chain, .. } => {
                 let decided = chain.fail();
                 if at == Some(Table::Tombstones) {
-                    self.report.tombstone_failed += decided.len();
+                    self.report.summary.tombstone_failed += decided.len();
                 }
                 self.report
                     .failures
@@ -399,7 +400,7 @@ impl Landing<'_> {
             Work::Quarantine { record, position, requests, .. } => {
                 *position = *requests;
                 if at == Some(Table::Quarantine) {
-                    self.report.quarantine_failed += 1;
+                    self.report.summary.quarantine_failed += 1;
                 }
                 self.report.failures.push((*record, format!("not quarantined: {why}")));
             }
