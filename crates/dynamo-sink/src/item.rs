@@ -26,8 +26,8 @@ pub(crate) use self::shape::fingerprint;
 pub use self::{
     error::ItemError,
     number::{Number, number_size},
+    reader::{decode_json_string, json_string},
     shape::Shape,
-    string::{decode_json_string, json_string},
 };
 
 mod encoder;
@@ -35,7 +35,6 @@ mod error;
 mod number;
 mod reader;
 mod shape;
-mod string;
 #[cfg(test)]
 mod tests;
 

@@ -4,9 +4,9 @@ use kafka_event::Record;
 
 use crate::{
     item::{Item, MAX_ITEM_SIZE, map_size, number_size, string_size},
+    order::version::Stamp,
     settings::Settings,
     sink::{Mapped, Rejection, Sink},
-    version::Stamp,
 };
 
 /// The most bytes of a sort key; the key is partition key and sort key in one, and the former may have 2048.

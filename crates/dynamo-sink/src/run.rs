@@ -18,9 +18,12 @@ use tracing::{Instrument as _, level_filters::LevelFilter};
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _};
 
 use crate::{
-    connection::{Connection, ConnectionError},
-    dynamodb::{Description, chain, describe},
-    handler::{Handler, InvocationError, Response},
+    batch::handler::{Handler, InvocationError, Response},
+    edge::{
+        connection::{Connection, ConnectionError},
+        dynamodb::{Description, describe},
+        trouble::with_causes,
+    },
     settings::{Settings, SettingsError},
     sink::Sink,
 };
@@ -88,7 +91,7 @@ pub async fn run(sink: Sink) -> Result<(), lambda_runtime::Error> {
         }
         Err(error) => {
             report_init_error(&error).await;
-            Err(chain(&error).into())
+            Err(with_causes(&error).into())
         }
     }
 }
@@ -209,7 +212,7 @@ async fn report_init_error(error: &StartError) {
         StartError::KeySchema { .. } => "KeySchema",
         StartError::NoRuntimeApi => "NoRuntimeApi",
     };
-    let body = serde_json::json!({"errorType": error_type, "errorMessage": chain(error), "stackTrace": []});
+    let body = serde_json::json!({"errorType": error_type, "errorMessage": with_causes(error), "stackTrace": []});
     let request = lambda_runtime_api_client::build_request()
         .method("POST")
         .uri("/2018-06-01/runtime/init/error")

@@ -4,8 +4,8 @@ use kafka_event::{Record, RecordError};
 
 use crate::{
     item::{Item, ItemError},
+    order::version::Order,
     settings::Settings,
-    version::Order,
 };
 
 /// A sink: where its records come from, what orders them, and what each one writes.

@@ -1,24 +1,25 @@
 //! DynamoDB request bodies, written straight from the records' items.
 
 mod condition;
+pub(crate) mod look;
 
 use std::{collections::HashMap, rc::Rc};
 
 use condition::Condition;
 
 use crate::{
-    dynamodb::Found,
     item::{Item, json_string},
-    stored,
-    version::{Order, Stamp},
-    write::{Request, Shown, TombstoneCheck},
+    order::{
+        version::{Order, Stamp},
+        write::{Request, TombstoneCheck},
+    },
 };
 
 /// The most characters that a statement's text may have.
 const MAX_STATEMENT_CHARS: usize = 8192;
 
-/// DynamoDB's limit on the keys of one `BatchGetItem`.
-const MAX_KEYS: usize = 100;
+/// What a statement, or an insert of a transaction, takes beside the item: this much or a little less, most times.
+pub(crate) const PART_ROOM: usize = 1280;
 
 /// Statement texts kept at most, so that records with ever new attribute names don't fill the memory.
 const MAX_CACHED_STATEMENTS: usize = 1000;
@@ -130,51 +131,6 @@ impl Wire {
             }
         };
         if is_statement { Transport::Statement } else { Transport::Single }
-    }
-
-    /// How many records' keys a look has at most.
-    pub(crate) fn keys_per_look(&self) -> usize {
-        if self.tombstone_table.is_empty() { MAX_KEYS } else { MAX_KEYS / 2 }
-    }
-
-    /// A look at the items with these keys and at their tombstones. It need not be consistent, which costs half.
-    pub(crate) fn look<'k>(&self, keys: impl Iterator<Item = &'k str>) -> Call {
-        let mut list = Vec::new();
-        for key in keys {
-            list.extend_from_slice(if list.is_empty() { b"{" } else { b",{" });
-            key_attributes(key, &mut list);
-            list.push(b'}');
-        }
-        let mut body = Vec::with_capacity(2 * list.len() + 512);
-        body.extend_from_slice(b"{\"RequestItems\":{");
-        json_string(&self.table, &mut body);
-        body.extend_from_slice(b":{\"Keys\":[");
-        body.extend_from_slice(&list);
-        body.extend_from_slice(
-            b"],\"ProjectionExpression\":\"PK,SK,#sink\",\"ExpressionAttributeNames\":{\"#sink\":\"_sink\"}}",
-        );
-        if !self.tombstone_table.is_empty() {
-            body.push(b',');
-            json_string(&self.tombstone_table, &mut body);
-            body.extend_from_slice(b":{\"Keys\":[");
-            body.extend_from_slice(&list);
-            body.extend_from_slice(b"]}");
-        }
-        body.extend_from_slice(b"},\"ReturnConsumedCapacity\":\"TOTAL\"}");
-        Call { operation: Operation::BatchGetItem, body }
-    }
-
-    /// What a look found of a key; none where DynamoDB did not come to it, or it can't be read.
-    pub(crate) fn shown(&self, found: &Found, key: &str) -> Option<Shown> {
-        let item = found.of(&self.table, key).ok()?;
-        let tombstone = match self.tombstone_table.as_str() {
-            "" => None,
-            table => found.of(table, key).ok()?,
-        };
-        Some(Shown {
-            item: item.map(stored::item_state).transpose().ok()?,
-            tombstone: tombstone.map(stored::tombstone_stamp).transpose().ok()?,
-        })
     }
 
     /// Appends the request as an element of `BatchExecuteStatement`'s `Statements`.
@@ -557,40 +513,4 @@ pub(crate) fn number_value(number: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"N\":\"");
     out.extend_from_slice(number.to_string().as_bytes());
     out.extend_from_slice(b"\"}");
-}
-
-#[cfg(test)]
-mod tests {
-    use expect_test::{Expect, expect};
-
-    use super::*;
-
-    #[test]
-    #[expect(clippy::needless_pass_by_value, reason = "`expect!` is written in place")]
-    fn a_look_asks_for_stamps_only() {
-        #[track_caller]
-        fn check(tombstones: Option<&str>, keys: &[&str], expected: Expect) {
-            let tombstones = tombstones.map(str::to_owned);
-            let wire = Wire::new(Order::Offset, "items".to_owned(), tombstones, true);
-            let Call { operation, body } = wire.look(keys.iter().copied());
-            assert_eq!(operation, Operation::BatchGetItem);
-            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            expected.assert_eq(&body.to_string());
-        }
-
-        check(
-            None,
-            &["a", "\""],
-            expect![[
-                r##"{"RequestItems":{"items":{"ExpressionAttributeNames":{"#sink":"_sink"},"Keys":[{"PK":{"S":"a"},"SK":{"S":"a"}},{"PK":{"S":"\""},"SK":{"S":"\""}}],"ProjectionExpression":"PK,SK,#sink"}},"ReturnConsumedCapacity":"TOTAL"}"##
-            ]],
-        );
-        check(
-            Some("tombstones"),
-            &["a"],
-            expect![[
-                r##"{"RequestItems":{"items":{"ExpressionAttributeNames":{"#sink":"_sink"},"Keys":[{"PK":{"S":"a"},"SK":{"S":"a"}}],"ProjectionExpression":"PK,SK,#sink"},"tombstones":{"Keys":[{"PK":{"S":"a"},"SK":{"S":"a"}}]}},"ReturnConsumedCapacity":"TOTAL"}"##
-            ]],
-        );
-    }
 }

@@ -6,8 +6,7 @@ use super::{
     COMPOSITE_OVERHEAD, ELEMENT_OVERHEAD, Encoded, Item, ItemError, MAX_ITEM_SIZE, MAX_LEVELS,
     MAX_NAME_SIZE, MAX_STATEMENT_MEMBERS, MemberSpans, Number, Outline, Scalar, Shape,
     number::write_number,
-    reader::{JsonString, Reader},
-    string::escape,
+    reader::{JsonString, Reader, escape},
 };
 
 pub(super) fn encode(json: &[u8], outline: &Outline<'_>) -> Result<Encoded, ItemError> {

@@ -3,7 +3,10 @@
 use std::fmt::Debug;
 
 use super::*;
-use crate::{sink::Rejection, version::Order};
+use crate::{
+    order::version::Order,
+    sink::{Rejection, Sink},
+};
 
 const WITHOUT_DELETES: Sink = Sink {
     name: "sinkOfTests",

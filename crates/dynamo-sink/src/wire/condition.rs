@@ -1,7 +1,10 @@
 //! The conditions of single-item calls and of transactions' actions. Statements say theirs in their own text.
 
 use super::{List, number_value, string_value};
-use crate::{item::json_string, version::Stamp, write::Seen};
+use crate::{
+    item::json_string,
+    order::{version::Stamp, write::Seen},
+};
 
 /// A condition expression with its names and values.
 #[derive(Default)]

@@ -12,17 +12,18 @@ use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    chain::{Candidate, chains},
-    connection::Connection,
-    dynamodb::chain as chain_of_causes,
-    item::Item,
-    land::{Batch, Context, land},
-    learnt::Learnt,
+use super::{
+    experience::Experience,
+    land::{Batch, Context, Report, land},
     log::BatchReport,
-    mutation::Mutation,
     outcome::{Outcome, Summary},
     quarantine::Quarantine,
+};
+use crate::{
+    edge::{connection::Connection, trouble::with_causes},
+    item::Item,
+    mutation::Mutation,
+    order::chain::{Candidate, chains},
     settings::{ResponseMode, Settings},
     sink::{Rejection, Sink},
     wire::Wire,
@@ -38,7 +39,7 @@ pub struct Handler {
     settings: Settings,
     connection: Connection,
     wire: Wire,
-    learnt: Learnt,
+    experience: Experience,
 }
 
 /// What [`Handler::land`] did.
@@ -139,7 +140,7 @@ impl From<InvocationError> for Diagnostic {
             InvocationError::Panicked => "Panicked",
         };
         // The runtime's own conversions report an error's first line only.
-        Self { error_type: error_type.to_owned(), error_message: chain_of_causes(&error) }
+        Self { error_type: error_type.to_owned(), error_message: with_causes(&error) }
     }
 }
 
@@ -153,8 +154,8 @@ impl Handler {
             settings.may_use_statements(),
         );
         let may_look = settings.may_use_statements();
-        let learnt = Learnt::new(sink.deletes, may_look, settings.max_concurrency);
-        Self { sink, settings, connection, wire, learnt }
+        let experience = Experience::new(sink.deletes, may_look, settings.max_concurrency);
+        Self { sink, settings, connection, wire, experience }
     }
 
     /// The time, by DynamoDB's clock where the system's is far from it.
@@ -198,11 +199,11 @@ impl Handler {
             texts: OnceCell::new(),
         };
         let offsets = records.iter().map(|record| (record.partition(), record.offset()));
-        let is_redelivered = self.learnt.is_redelivered(offsets);
+        let is_redelivered = self.experience.learnt.is_redelivered(offsets);
         let context = Context {
             connection: &self.connection,
             wire: &mut self.wire,
-            learnt: &mut self.learnt,
+            experience: &mut self.experience,
             is_redelivered,
             statements_per_request: self.settings.statements_per_request,
             quarantine: &quarantine,
@@ -242,7 +243,7 @@ impl Handler {
 
     fn describe_learnt(&self) -> Value {
         let Settings { table, tombstone_table, quarantine_table, .. } = &self.settings;
-        self.learnt.describe([
+        self.experience.describe([
             table,
             tombstone_table.as_deref().unwrap_or("none"),
             quarantine_table,
@@ -291,7 +292,7 @@ impl Handler {
         event: &Event<'_>,
         records: &[&EncodedRecord<'_>],
         outcomes: &[Outcome],
-        report: crate::land::Report,
+        report: Report,
     ) -> Result<Response, InvocationError> {
         let failed = outcomes.iter().filter(|&&outcome| outcome == Outcome::Failed).count();
         let Some(first) = outcomes.iter().position(|&outcome| outcome == Outcome::Failed) else {
@@ -334,7 +335,7 @@ fn records_of<'a>(event: &'a Event<'a>) -> Vec<&'a EncodedRecord<'a>> {
 }
 
 /// Each record's outcome.
-fn outcomes(received: usize, report: &crate::land::Report) -> Vec<Outcome> {
+fn outcomes(received: usize, report: &Report) -> Vec<Outcome> {
     // What nobody decided has failed: nothing is ever dropped silently.
     let mut outcomes = vec![Outcome::Failed; received];
     for decided in &report.decided {

@@ -1,17 +1,14 @@
 //! What an environment learns from DynamoDB's answers and keeps between invocations. A wrong guess costs a request.
 
 use std::{
-    collections::{HashMap, HashSet},
-    mem::Discriminant,
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
-use crate::{
-    backoff::Concurrency,
+use super::{
     chain::{Decided, Fate},
-    wire::Operation,
     write::{Answer, Expected, Landed, Request, Shown},
 };
 
@@ -50,29 +47,20 @@ pub(crate) struct Learnt {
     /// higher one counts, so that looking is soon begun and slowly given up: the records of a batch that change nothing
     /// end before the others.
     needless: [Share; 2],
-    /// What DynamoDB has taken of some record. What it then refuses of another is that record's fault.
-    pub(crate) accepted: HashSet<(Asked, Operation)>,
     /// The newest offset that came, by partition.
     newest: HashMap<i32, i64>,
-    /// How many requests each table takes at once.
-    pub(crate) concurrency: [Concurrency; 3],
 }
-
-/// The kind of a request, and with it the table.
-pub(crate) type Asked = Discriminant<Request>;
 
 impl Learnt {
     /// What an environment takes its records for at its start: new states of known keys, as in normal operation.
-    pub(crate) fn new(has_deletes: bool, may_look: bool, max_concurrency: usize) -> Self {
+    pub(crate) fn new(has_deletes: bool, may_look: bool) -> Self {
         Self {
             has_deletes,
             may_look,
             blind_until: None,
             new: Share::new(if has_deletes { 128.0 } else { 64.0 }),
             needless: [Share::new(64.0), Share::new(256.0)],
-            accepted: HashSet::new(),
             newest: HashMap::new(),
-            concurrency: [(); 3].map(|()| Concurrency::new(max_concurrency)),
         }
     }
 
@@ -149,18 +137,12 @@ impl Learnt {
         is_news
     }
 
-    /// All of it, as it is logged; `tables` are the tables' names in the order of their widths.
-    pub(crate) fn describe(&self, tables: [&str; 3]) -> Value {
-        let widths: Vec<Value> = tables
-            .iter()
-            .zip(&self.concurrency)
-            .map(|(table, concurrency)| json!({"table": table, "concurrency": concurrency.width()}))
-            .collect();
+    /// All of it but the offsets, as it is logged.
+    pub(crate) fn describe(&self) -> Value {
         json!({
             "newKeys": percent(self.new.of_one),
             "needless": percent(self.needless()),
             "mayLook": self.may_look,
-            "tables": widths,
         })
     }
 }
@@ -208,12 +190,12 @@ impl Share {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::write::{Seen, TombstoneCheck};
+    use crate::order::write::{Seen, TombstoneCheck};
 
     const INSERT: Request = Request::Insert(TombstoneCheck::None);
 
     fn learnt(has_deletes: bool) -> Learnt {
-        Learnt::new(has_deletes, true, 8)
+        Learnt::new(has_deletes, true)
     }
 
     #[test]
@@ -272,7 +254,7 @@ mod tests {
         check(true, 10, 0, false);
         check(true, 100, 400 * 1024, true);
 
-        let mut unable = Learnt::new(false, false, 8);
+        let mut unable = Learnt::new(false, false);
         for _ in 0..100 {
             unable.observe_end(&decided(Fate::Landed(Landed::Duplicate), false));
         }

@@ -1,6 +1,6 @@
 //! One write of one key as a pure state machine: answers in, requests out, no clock and no SDK.
 
-use crate::version::{Comparison, Order, Stamp, Verdict, compare};
+use super::version::{Comparison, Order, Stamp, Verdict, compare};
 
 /// How often one write may be beaten by others before it gives up and fails, to be retried with its batch.
 const MAX_ROUNDS: u8 = 20;

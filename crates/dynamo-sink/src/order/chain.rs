@@ -5,7 +5,7 @@ use std::{
     mem,
 };
 
-use crate::{
+use super::{
     version::{Comparison, Order, Stamp, Verdict, compare},
     write::{Answer, Expected, Landed, Request, Step, Write},
 };

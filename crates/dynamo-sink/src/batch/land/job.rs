@@ -7,8 +7,8 @@ use std::{
 
 use super::table::{Route, Table};
 use crate::{
-    chain::Chain,
-    dynamodb::{Reply, Trouble},
+    edge::{dynamodb::Reply, trouble::Trouble},
+    order::chain::Chain,
     sink::Rejection,
     wire::{Operation, Transport},
 };

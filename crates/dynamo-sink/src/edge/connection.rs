@@ -47,7 +47,7 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use aws_types::service_config::ServiceConfigKey;
 
-use crate::dynamodb::{Trouble, chain};
+use super::trouble::{Trouble, with_causes};
 
 /// The longest time for a connection to be made, as in the SDK.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(3100);
@@ -348,7 +348,7 @@ fn fault(source: Box<dyn std::error::Error + Send + Sync>) -> Trouble {
 }
 
 fn unusable(error: &(dyn std::error::Error + 'static)) -> Trouble {
-    Trouble::Transient(format!("no usable answer from DynamoDB: {}", chain(error)))
+    Trouble::Transient(format!("no usable answer from DynamoDB: {}", with_causes(error)))
 }
 
 #[cfg(test)]

@@ -9,8 +9,10 @@ use std::borrow::Cow;
 use aws_sdk_dynamodb::types::AttributeValue;
 use memchr::memchr2;
 
-use super::Found;
-use crate::stored::{Attributes, STATE_ATTRIBUTES};
+use crate::{
+    order::stored::{Attributes, STATE_ATTRIBUTES},
+    wire::look::Found,
+};
 
 /// More than any code has: it goes into logs and answers.
 const MAX_CODE_CHARS: usize = 100;
@@ -327,7 +329,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use crate::dynamodb::Unprocessed;
+    use crate::wire::look::Unprocessed;
 
     /// Attributes in the order of their names.
     fn show(item: Option<&Attributes>) -> String {

@@ -3,13 +3,12 @@
 use kafka_event::Event;
 
 use crate::{
-    chain::{Candidate, chains},
     item::Item,
-    land::PART_ROOM,
     mutation::Mutation,
+    order::chain::{Candidate, chains},
     settings::Settings,
     sink::Sink,
-    wire::{LIST_END, Op, STATEMENTS_START, Wire},
+    wire::{LIST_END, Op, PART_ROOM, STATEMENTS_START, Wire},
 };
 
 /// Renders the first requests for events whose items all stand in the table.

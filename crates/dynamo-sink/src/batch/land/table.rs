@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    backoff::Concurrency,
-    write::{Request, TombstoneCheck},
+    edge::backoff::Concurrency,
+    order::write::{Request, TombstoneCheck},
 };
 
 /// One of the sink's tables.

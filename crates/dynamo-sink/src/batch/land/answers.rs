@@ -12,14 +12,19 @@ use super::{
     table::{Route, Table},
 };
 use crate::{
-    backoff::delay,
-    chain::Fate,
-    dynamodb::{Found, PartReply, Reply, Trouble, chain as chain_of_causes},
-    learnt::Asked,
+    batch::experience::Asked,
+    edge::{
+        backoff::delay,
+        dynamodb::{PartReply, Reply},
+        trouble::{Trouble, with_causes},
+    },
+    order::{
+        chain::Fate,
+        stored::{self, Attributes, Foreign},
+        write::{Answer, Request},
+    },
     sink::Rejection,
-    stored::{self, Attributes, Foreign},
-    wire::{Operation, Transport},
-    write::{Answer, Request},
+    wire::{Operation, Transport, look::Found},
 };
 
 /// How long a record is asked about again which is refused alone in words that don't say whose fault it is, or for half
@@ -88,8 +93,8 @@ impl Landing<'_> {
             Ok(_) => Found::default(),
             Err(trouble) => {
                 let is_lasting = matches!(trouble, Trouble::Fault { .. } | Trouble::Invalid { .. });
-                if self.context.learnt.look_failed(is_lasting, self.answered_at) {
-                    let cause = chain_of_causes(&trouble);
+                if self.context.experience.learnt.look_failed(is_lasting, self.answered_at) {
+                    let cause = with_causes(&trouble);
                     tracing::warn!(cause, "what a replay would change is not looked at first");
                 }
                 self.report.summary.retries += 1;
@@ -188,7 +193,7 @@ impl Landing<'_> {
     /// Remembers that DynamoDB took a job's present request, whatever its condition came to.
     fn accepted(&mut self, id: JobId, operation: Operation) {
         if let Some(request) = self.asked(id) {
-            self.context.learnt.accepted.insert((request, operation));
+            self.context.experience.accepted.insert((request, operation));
         }
     }
 
@@ -246,7 +251,7 @@ impl Landing<'_> {
                 if let Some((candidate, request)) = chain.request() {
                     is_delete = candidate.is_delete;
                     if mem::replace(&mut job.progress, Progress::Answered) != Progress::Answered {
-                        self.context.learnt.observe(request, &answer);
+                        self.context.experience.learnt.observe(request, &answer);
                     }
                     let shows_nothing =
                         matches!(answer, Answer::Refused(None) | Answer::TombstoneRefused(None));
@@ -262,7 +267,7 @@ impl Landing<'_> {
                 self.is_probing &= decided.is_empty();
                 for decided in &decided {
                     if !is_delete {
-                        self.context.learnt.observe_end(decided);
+                        self.context.experience.learnt.observe_end(decided);
                     }
                     if decided.fate == Fate::Failed {
                         self.report
@@ -344,7 +349,7 @@ impl Landing<'_> {
     fn blame(&mut self, at: Table, fault: &Trouble) {
         let (answered_at, jitter, last_start) = (self.answered_at, self.jitter, self.last_start());
         let ask_at = |question| in_time(answered_at, delay(question, jitter), last_start);
-        self.health[at as usize].blame(answered_at, ask_at, || chain_of_causes(fault));
+        self.health[at as usize].blame(answered_at, ask_at, || with_causes(fault));
     }
 
     /// Decides whose fault the refusals in doubt are, once there is nothing else to learn from; says whether there were
@@ -363,7 +368,10 @@ impl Landing<'_> {
     fn is_taken_of_others(&self, id: JobId, operation: Operation) -> bool {
         let Some(asked) = self.asked(id) else { return false };
         let operations = [Some(operation), self.jobs[id].refused_by];
-        operations.iter().flatten().any(|it| self.context.learnt.accepted.contains(&(asked, *it)))
+        operations
+            .iter()
+            .flatten()
+            .any(|it| self.context.experience.accepted.contains(&(asked, *it)))
     }
 
     fn invalid(&mut self, id: JobId, at: Table, message: String, is_records_fault: bool) {

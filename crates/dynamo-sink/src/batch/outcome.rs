@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{chain::Fate, write::Landed};
+use crate::order::{chain::Fate, write::Landed};
 
 /// The namespace of the metrics in CloudWatch.
 pub const METRICS_NAMESPACE: &str = "compare-connector";

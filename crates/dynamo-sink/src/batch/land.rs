@@ -16,19 +16,20 @@ use self::{
     job::{Doubt, Flight, Job, JobId, Lane, Progress, Work},
     table::{Health, Route, Table},
 };
+use super::{experience::Experience, outcome::Summary, quarantine::Quarantine};
 use crate::{
-    backoff::FIRST_WIDTH,
-    chain::{Candidate, Chain, Decided},
-    connection::Connection,
-    dynamodb,
+    edge::{backoff::FIRST_WIDTH, connection::Connection, dynamodb},
     item::Item,
-    learnt::Learnt,
-    outcome::Summary,
-    quarantine::Quarantine,
+    order::{
+        chain::{Candidate, Chain, Decided},
+        version::Stamp,
+        write::{Expected, Request},
+    },
     sink::Rejection,
-    version::Stamp,
-    wire::{Call, LIST_END, Op, Operation, STATEMENTS_START, TRANSACTION_START, Transport, Wire},
-    write::{Expected, Request},
+    wire::{
+        Call, LIST_END, Op, Operation, PART_ROOM, STATEMENTS_START, TRANSACTION_START, Transport,
+        Wire,
+    },
 };
 
 /// DynamoDB's limit on one transaction.
@@ -36,9 +37,6 @@ const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
 
 /// What statements may have together: what DynamoDB allows of them is not documented.
 const MAX_STATEMENTS_BYTES: usize = 1024 * 1024;
-
-/// What a statement, or an insert of a transaction, takes beside the item: this much or a little less, most times.
-pub(crate) const PART_ROOM: usize = 1280;
 
 /// Inserts in one transaction: each takes two of the hundred actions that DynamoDB allows.
 const INSERTS_PER_TRANSACTION: usize = 50;
@@ -70,7 +68,7 @@ pub(crate) struct Batch<'a> {
 pub(crate) struct Context<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) wire: &'a mut Wire,
-    pub(crate) learnt: &'a mut Learnt,
+    pub(crate) experience: &'a mut Experience,
     /// Whether some of the records came before.
     pub(crate) is_redelivered: bool,
     pub(crate) statements_per_request: usize,
@@ -101,8 +99,8 @@ pub(crate) struct Report {
 pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
     let mut landing = Landing {
         is_probing: context.is_redelivered
-            && context.learnt.expected(0, Instant::now()) != Expected::NothingToDo,
-        health: context.learnt.concurrency.clone().map(Health::new),
+            && context.experience.learnt.expected(0, Instant::now()) != Expected::NothingToDo,
+        health: context.experience.concurrency.clone().map(Health::new),
         context,
         items: batch.items,
         jobs: Vec::new(),
@@ -122,7 +120,7 @@ pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
         landing.add(Work::Write { key, chain });
     }
     landing.run().await;
-    landing.context.learnt.concurrency = landing.health.map(|health| health.concurrency);
+    landing.context.experience.concurrency = landing.health.map(|health| health.concurrency);
     landing.report
 }
 
@@ -453,7 +451,7 @@ impl Landing<'_> {
         let Some((candidate, _)) = chain.request() else { return };
         let item = self.items.get(candidate.record).and_then(Option::as_ref);
         let Some(item) = item else { return };
-        chain.expect(match self.context.learnt.expected(item.size(), Instant::now()) {
+        chain.expect(match self.context.experience.learnt.expected(item.size(), Instant::now()) {
             // What came before is known.
             Expected::Nothing if self.is_probing => Expected::Item,
             expected => expected,

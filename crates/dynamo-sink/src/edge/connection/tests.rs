@@ -327,7 +327,7 @@ async fn without_credentials_the_provider_is_what_is_wrong() {
     let server = Server::start([]);
     let connection = server.connection(TestProvider::new([None])).await;
     let trouble = connection.call("PutItem", BODY.into(), TIMEOUT).await.unwrap_err();
-    let text = chain(&trouble);
+    let text = with_causes(&trouble);
     assert!(matches!(trouble, Trouble::Fault { .. }), "{text}");
     assert!(text.ends_with("out of order"), "{text}");
 }

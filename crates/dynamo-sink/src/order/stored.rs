@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::{
+use super::{
     version::Stamp,
     write::{Seen, Sink},
 };

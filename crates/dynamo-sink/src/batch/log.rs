@@ -7,13 +7,11 @@ use kafka_event::EncodedRecord;
 use serde_json::{Map, Value, json};
 use tracing::level_filters::LevelFilter;
 
-use crate::{
-    dynamodb::common_cause,
+use super::{
     land::Report,
     outcome::{METRICS_NAMESPACE, Outcome, Summary, metrics, millis},
-    settings::Settings,
-    version::Order,
 };
+use crate::{edge::trouble::common_cause, order::version::Order, settings::Settings};
 
 /// All that is reported of a batch.
 pub(crate) struct BatchReport<'a> {
