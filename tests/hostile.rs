@@ -3,8 +3,8 @@
 //! The table of threats in `dynamo-sink`'s README says what stops them, and where nothing does.
 
 use dynamo_sink::outcome::Outcome;
+use local::function::Invocation;
 use serde_json::{Value, json};
-use sinkctl::function::Invocation;
 
 use crate::support::{
     APPIAN, Event, QUARANTINE, Record, SEATOOL, dynamodb,

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dynamo_sink::sink::Sink;
-use serde_json::{Value, json};
-use sinkctl::{
+use local::{
     function::{Invocation, LocalFunction},
     runtime_api::Answer,
 };
+use serde_json::{Value, json};
 
 use crate::support::{
     Act, Applied, Event, Proxy, Record, Refusal, Request, SEATOOL, dynamodb,

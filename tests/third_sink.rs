@@ -7,13 +7,13 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::{Value, json};
-use sinkctl::{
+use local::{
     build::{Profile, Programs},
     dynamodb::without_streams,
     function::{FunctionSettings, LocalFunction},
     template::{LOCAL_STAGE, Template},
 };
+use serde_json::{Value, json};
 
 use crate::support::{
     TestDynamoDb,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use sinkctl::{
+use local::{
     function::{FunctionSettings, LocalFunction},
     runtime_api::{Answer, Deadline},
 };
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::support::{

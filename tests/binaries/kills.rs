@@ -1,8 +1,8 @@
 //! Environments that end in the middle of a batch.
 
 use dynamo_sink::sink::Sink;
+use local::runtime_api::Answer;
 use serde_json::{Value, json};
-use sinkctl::runtime_api::Answer;
 
 use crate::support::{
     APPIAN, Act, Applied, Event, Proxy, QUARANTINE, Record, SEATOOL, TOMBSTONES, TestDynamoDb,

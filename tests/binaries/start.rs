@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use dynamo_sink::sink::Sink;
-use sinkctl::{
+use local::{
     function::{FunctionSettings, LocalFunction},
     runtime_api::Answer,
     template::{AttributeType, Table},

@@ -9,8 +9,8 @@ use std::{
 };
 
 use aws_sdk_dynamodb::Client;
+use local::template::Template;
 use serde_json::Value;
-use sinkctl::template::Template;
 
 use crate::{
     arguments::Arguments,

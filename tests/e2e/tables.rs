@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::{
         TimeToLiveSpecification,
     },
 };
-use sinkctl::template::{self, LOCAL_STAGE, Table, Template};
+use local::template::{self, LOCAL_STAGE, Table, Template};
 
 use crate::compare::Item;
 

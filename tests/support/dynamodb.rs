@@ -11,11 +11,11 @@ mod front;
 
 use std::sync::LazyLock;
 
-use serde_json::{Value, json};
-use sinkctl::{
+use local::{
     dynamodb::{LocalDynamoDb, Storage, without_streams},
     template::Table,
 };
+use serde_json::{Value, json};
 
 use self::aws_local::AwsLocal;
 use super::template;
@@ -55,7 +55,7 @@ pub(crate) struct Change {
     pub(crate) new: Option<Value>,
 }
 
-/// A DynamoDB with the template's tables, as `sinkctl` creates them.
+/// A DynamoDB with the template's tables, as `local` creates them.
 pub(crate) async fn dynamodb() -> TestDynamoDb {
     TestDynamoDb::start(&without_streams(&template().tables)).await
 }

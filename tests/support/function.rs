@@ -11,13 +11,13 @@ use dynamo_sink::{
     outcome::{Metric, metrics},
     sink::Sink,
 };
-use serde_json::Value;
-use sinkctl::{
+use local::{
     build::{Profile, Programs},
     events::{self, SampleEvent},
     function::{FunctionSettings, Invocation, LocalFunction},
     runtime_api::Answer,
 };
+use serde_json::Value;
 
 use super::template;
 

@@ -17,7 +17,7 @@ use dynamo_sink::{
     settings::{Settings, SettingsError},
     sink::Sink,
 };
-use sinkctl::template::{LOCAL_STAGE, Template};
+use local::template::{LOCAL_STAGE, Template};
 
 pub(crate) use attributes::dynamo_members;
 pub(crate) use dynamodb::{Change, TestDynamoDb, dynamodb, dynamodb_with_streams, is_aws_local};
@@ -30,7 +30,7 @@ pub(crate) const SEATOOL: &str = "compare-connector-local-seatool";
 pub(crate) const TOMBSTONES: &str = "compare-connector-local-seatool-tombstones";
 pub(crate) const QUARANTINE: &str = "compare-connector-local-quarantine";
 
-/// The template as `sinkctl` reads it.
+/// The template of the local stage.
 pub(crate) fn template() -> Template {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
     Template::read(&path, &[("Stage", LOCAL_STAGE)]).unwrap()

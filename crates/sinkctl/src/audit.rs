@@ -21,11 +21,9 @@ use dynamo_sink::{
     sink::Sink,
     stored::Attributes,
 };
+use local::samconfig::{self, SamConfigError};
 
-use crate::{
-    samconfig::{self, SamConfigError},
-    tables::{self, TableError},
-};
+use crate::tables::{self, TableError};
 
 use expected::Expected;
 use fingerprint::{attributes_of, differing_names};

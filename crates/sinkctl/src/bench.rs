@@ -24,14 +24,13 @@ pub use report::{EndpointMeasurement, Measurement, Report, Spread};
 pub use targets::Target;
 
 use lane::{Lane, LaneSettings};
-use stub::{Faults, Stub, StubSettings};
-use workload::{Kind, Mix, State, Workload};
-
-use crate::{
+use local::{
     build::{self, BuildError, Profile, Programs},
     function::{FunctionSettings, LocalFunctionError},
     template::{Function, LOCAL_STAGE, Template, TemplateError},
 };
+use stub::{Faults, Stub, StubSettings};
+use workload::{Kind, Mix, State, Workload};
 
 /// The binary that everything is compared with.
 const BASELINE_BINARY: &str = "naiveSink";

@@ -8,13 +8,11 @@ use std::{
 };
 
 use clap::Args;
-use sinkctl::{
-    bench::{
-        self, Bench,
-        stub::Faults,
-        workload::{Kind, Mix, State},
-    },
-    build::{Profile, Programs},
+use local::build::{Profile, Programs};
+use sinkctl::bench::{
+    self, Bench,
+    stub::Faults,
+    workload::{Kind, Mix, State},
 };
 
 pub(crate) const EXAMPLES: &str = "\

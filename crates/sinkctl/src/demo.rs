@@ -13,16 +13,15 @@ use std::{
 
 use tokio::task::{JoinError, JoinSet};
 
-use outcome::Outcome;
-use snapshot::{Change, Snapshot};
-
-use crate::{
+use local::{
     build::{BuildError, Programs},
     dynamodb::{DynamoDbError, LocalDynamoDb, Storage, without_streams},
     events::{self, EventsError, SampleEvent},
     function::{FunctionSettings, Invocation, LocalFunction, LocalFunctionError},
     template::{LOCAL_STAGE, Template, TemplateError},
 };
+use outcome::Outcome;
+use snapshot::{Change, Snapshot};
 
 /// The variable by which functions are told the quarantine's table.
 const QUARANTINE_TABLE_NAME: &str = "QUARANTINE_TABLE_NAME";

@@ -31,19 +31,19 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use local::{
+    build::{BuildError, Programs},
+    function::{FunctionSettings, LocalFunction},
+    invoke::{AddressError, Invoker, RemoteFunction},
+    template::{self, Function, LOCAL_STAGE, StartingPosition, Template, TemplateError},
+};
 use rdkafka::error::KafkaError;
 use tokio::{
     sync::watch,
     task::{JoinError, JoinSet},
 };
 
-use crate::{
-    build::{BuildError, Programs},
-    function::{FunctionSettings, LocalFunction},
-    invoke::{AddressError, Invoker, RemoteFunction},
-    kafka,
-    template::{self, Function, LOCAL_STAGE, StartingPosition, Template, TemplateError},
-};
+use crate::kafka;
 use event::Envelope;
 use report::Report;
 use settings::{MappingSettings, Overrides, SettingsError};

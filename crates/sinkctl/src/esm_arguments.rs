@@ -9,16 +9,11 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use sinkctl::{
-    dynamodb::DEFAULT_PORT,
-    esm::{self, Esm, EsmError, Runner, attempt::PartialRetry, settings::Overrides},
-    template::StartingPosition,
-};
+use local::stop::{stop, stop_twice};
+use local::{dynamodb::DEFAULT_PORT, template::StartingPosition};
+use sinkctl::esm::{self, Esm, EsmError, Runner, attempt::PartialRetry, settings::Overrides};
 
-use crate::{
-    SourceArguments, at_least_one, programs,
-    stop::{stop, stop_twice},
-};
+use crate::{SourceArguments, at_least_one, programs};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

@@ -1,18 +1,4 @@
-//! What runs compare-connector without AWS: the template, an embedded `DynamoDB`, and Lambda's Runtime API.
-
-pub mod template;
-
-#[cfg(any(feature = "aws", feature = "kafka"))]
-pub mod samconfig;
-
-pub mod build;
-pub mod dynamodb;
-pub mod events;
-pub mod runtime_api;
-
-pub mod function;
-#[cfg(any(feature = "aws", feature = "kafka"))]
-pub mod invoke;
+//! The commands of `sinkctl`.
 
 #[cfg(feature = "kafka")]
 pub mod esm;
@@ -35,8 +21,5 @@ pub mod quarantine;
 pub mod status;
 pub mod tail;
 
-pub mod chain;
 pub mod terminal;
 pub mod visible;
-
-mod lock;

@@ -7,8 +7,6 @@ mod esm_arguments;
 mod quarantine_arguments;
 #[cfg(feature = "aws")]
 mod status_arguments;
-#[cfg(any(feature = "aws", feature = "kafka"))]
-mod stop;
 mod tail_arguments;
 
 use std::{
@@ -21,15 +19,17 @@ use std::{
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
+use local::{
+    build::{Profile, Programs},
+    chain::chain,
+    dynamodb::DEFAULT_PORT,
+    template::Template,
+};
 #[cfg(feature = "kafka")]
 use sinkctl::audit::{self, Audit};
 use sinkctl::{
-    build::{Profile, Programs},
-    chain::chain,
     demo::{self, Demo},
-    dynamodb::DEFAULT_PORT,
     serve::{self, Serve},
-    template::Template,
 };
 use tokio::runtime::Runtime;
 

@@ -27,14 +27,14 @@ use std::{
 };
 
 use dynamo_sink::settings::QUARANTINE_TABLE_NAME;
-
-use crate::{
+use local::{
     build::BuildError,
     invoke::{AddressError, lambda::SettingsError},
     samconfig::{self, SamConfigError},
-    tables::{self, TableError},
     template::Template,
 };
+
+use crate::tables::{self, TableError};
 use store::Store;
 
 /// Where a quarantine is.

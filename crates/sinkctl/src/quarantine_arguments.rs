@@ -12,6 +12,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use local::stop::{stop, stop_twice};
 use sinkctl::quarantine::{
     Place, drop,
     filter::{self, Filter},
@@ -25,10 +26,7 @@ use sinkctl::quarantine::{
     text::counted,
 };
 
-use crate::{
-    NOT_DONE, at_least_one, programs,
-    stop::{stop, stop_twice},
-};
+use crate::{NOT_DONE, at_least_one, programs};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -426,7 +424,7 @@ async fn drop(arguments: DropArguments, template: PathBuf) -> Result<ExitCode, B
         }
     }
     let copy = arguments.copy.unwrap_or_else(|| {
-        let stage = place.stage.as_deref().unwrap_or(sinkctl::template::LOCAL_STAGE);
+        let stage = place.stage.as_deref().unwrap_or(local::template::LOCAL_STAGE);
         format!("quarantine-{stage}-{now}.jsonl").into()
     });
     let dropped = drop::run(&store, found.entries, &copy).await?;

@@ -1,13 +1,12 @@
 //! The embedded `DynamoDB` for other programs, until someone stops it.
 
+use local::{
+    dynamodb::{DynamoDbError, LocalDynamoDb, Storage, without_streams},
+    template::{LOCAL_STAGE, Template, TemplateError},
+};
 use std::{
     io::{self, Write},
     path::PathBuf,
-};
-
-use crate::{
-    dynamodb::{DynamoDbError, LocalDynamoDb, Storage, without_streams},
-    template::{LOCAL_STAGE, Template, TemplateError},
 };
 
 /// What to serve.

@@ -8,9 +8,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use ::local::dynamodb::DEFAULT_PORT;
 use clap::Args;
 use sinkctl::{
-    dynamodb::DEFAULT_PORT,
     status::{
         aws::{self, Stage},
         judge::Verdict,

@@ -84,8 +84,8 @@ async fn follow(
     template: &std::path::Path,
     formatter: Formatter,
 ) -> Result<(), Box<dyn Error>> {
+    use local::samconfig;
     use sinkctl::{
-        samconfig,
         status::aws,
         tail::logs::{self, Follow},
     };

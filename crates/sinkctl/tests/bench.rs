@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
-use sinkctl::{
-    bench::{
-        self, Bench,
-        stub::Faults,
-        workload::{Kind, Mix, State, Workload},
-    },
-    build::{Profile, Programs},
+use local::build::{Profile, Programs};
+use sinkctl::bench::{
+    self, Bench,
+    stub::Faults,
+    workload::{Kind, Mix, State, Workload},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,11 +27,14 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use dynoxide::actions::put_item::PutItemRequest;
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
-use sinkctl::{
+use local::{
     build::{Profile, Programs},
     dynamodb::{LocalDynamoDb, Storage, without_streams},
     invoke::Outcome,
+    samconfig,
+};
+use serde_json::{Value, json};
+use sinkctl::{
     quarantine::{
         Place, drop,
         filter::Filter,
@@ -43,7 +46,7 @@ use sinkctl::{
         summary::{EndedBy, Summary, Why},
         target::{Functions, Target},
     },
-    samconfig, tables,
+    tables,
 };
 
 const TOPIC: &str = "aws.appian.cmcs.MCP_SPA_PCKG";

@@ -19,15 +19,15 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use ciborium::Value as Cbor;
-use serde_json::{Value, json};
-use sinkctl::{
+use local::{
     dynamodb::{LocalDynamoDb, Storage, without_streams},
     samconfig,
-    status::{
-        document::{Document, FunctionDocument},
-        series::Metrics,
-    },
     template::{LOCAL_STAGE, Template},
+};
+use serde_json::{Value, json};
+use sinkctl::status::{
+    document::{Document, FunctionDocument},
+    series::Metrics,
 };
 use tokio::net::TcpListener;
 

@@ -8,8 +8,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use local::template::{AttributeType, KeyType, Table};
 use serde_json::{Value, json};
-use sinkctl::template::{AttributeType, KeyType, Table};
 
 use super::{Change, front::Front};
 

@@ -4,8 +4,8 @@ use dynoxide::actions::{
     describe_table::DescribeTableRequest, get_item::GetItemRequest, get_records::GetRecordsRequest,
     get_shard_iterator::GetShardIteratorRequest, put_item::PutItemRequest,
 };
+use local::dynamodb::LocalDynamoDb;
 use serde_json::Value;
-use sinkctl::dynamodb::LocalDynamoDb;
 
 use super::Change;
 

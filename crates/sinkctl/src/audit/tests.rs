@@ -6,15 +6,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dynamo_sink::{connection::Connection, handler::Handler};
 use kafka_event::Record;
+use local::{
+    dynamodb::{LocalDynamoDb, Storage, without_streams},
+    template::{LOCAL_STAGE, Template},
+};
 use serde_json::{Value, json};
 
 use super::{
     judge::{Span, Spans},
     *,
-};
-use crate::{
-    dynamodb::{LocalDynamoDb, Storage, without_streams},
-    template::{LOCAL_STAGE, Template},
 };
 
 const SEATOOL: &str = "compare-connector-local-seatool";

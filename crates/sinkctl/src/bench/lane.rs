@@ -1,12 +1,13 @@
 //! One configuration under measurement: a program, its events, and the endpoint that it writes to.
 
+use local::function::FunctionSettings;
+
 use super::{
     BenchError,
     process::{Process, Spent},
     stub::{Counts, Punctuality, Stub},
     workload::{BenchEvent, State, Workload},
 };
-use crate::function::FunctionSettings;
 
 /// A program, and the endpoint where its items stand.
 #[derive(Debug)]

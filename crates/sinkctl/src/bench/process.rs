@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::BenchError;
-use crate::{
+use local::{
     function::{Environment, FunctionSettings},
     runtime_api::{Answer, Limits},
 };
+
+use super::BenchError;
 
 /// The time that a process may take to ask for its first invocation.
 const INIT_TIME: Duration = Duration::from_secs(30);

@@ -30,10 +30,9 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 pub use operation::Faults;
 pub use tables::Counts;
 
+use local::{function::local_variables, lock::lock, template};
 use operation::{Answer, Operations};
 use tls::{Identity, TlsListener};
-
-use crate::{function::local_variables, lock::lock, template};
 
 /// The largest request that DynamoDB takes.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;

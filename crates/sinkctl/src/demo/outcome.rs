@@ -1,9 +1,10 @@
 //! What an invocation's answer and log say of it.
 
+use local::{function::Invocation, runtime_api::Answer};
 use serde_json::Value;
 
 use super::show::{MAX_TEXT, shorten};
-use crate::{function::Invocation, runtime_api::Answer, status::RECORD_COUNTS};
+use crate::status::RECORD_COUNTS;
 
 /// An invocation's outcome.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,8 +52,9 @@ fn counts(line: &str) -> Option<Vec<(&'static str, u64)>> {
 mod tests {
     use std::time::Duration;
 
+    use local::runtime_api::FunctionError;
+
     use super::*;
-    use crate::runtime_api::FunctionError;
 
     fn invocation(answer: Answer, log: &[&str]) -> Invocation {
         Invocation {

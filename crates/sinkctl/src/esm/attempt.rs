@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use super::event::Record;
-use crate::invoke::{
+use local::invoke::{
     Outcome,
     response::{self, Response},
 };
+
+use super::event::Record;
 
 /// With a destination, Lambda ends retries without end after so many.
 pub const MAX_RETRIES_WITH_DESTINATION: u64 = 10;

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use local::{lock::lock, template::StartingPosition};
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, Offset, Timestamp, TopicPartitionList,
     config::RDKafkaLogLevel,
@@ -25,7 +26,6 @@ use super::{
     report::Report,
     settings::MappingSettings,
 };
-use crate::{lock::lock, template::StartingPosition};
 
 /// How long a question to the brokers may take.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);

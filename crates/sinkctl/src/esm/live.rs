@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use local::invoke::Outcome;
 use tokio::{sync::watch, time::sleep};
 
 use super::{
@@ -11,7 +12,6 @@ use super::{
     failure::{self, Circumstances},
     poll::Mapping,
 };
-use crate::invoke::Outcome;
 
 /// How a batch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

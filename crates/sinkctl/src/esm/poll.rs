@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use local::{invoke::Invoker, lock::lock};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer as _},
@@ -31,7 +32,6 @@ use super::{
     summary::Counts,
     tally::Tally,
 };
-use crate::{invoke::Invoker, lock::lock};
 
 /// How often it is looked whether the end is reached.
 const LOOK_TIME: Duration = Duration::from_millis(500);

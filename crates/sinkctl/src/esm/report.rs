@@ -8,10 +8,10 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use local::lock::lock;
 use serde_json::Value;
 
 use super::summary::Counts;
-use crate::lock::lock;
 
 /// How often the same trouble is told.
 const QUIET_TIME: Duration = Duration::from_secs(10);

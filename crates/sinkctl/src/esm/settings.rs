@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use local::template::{Mapping, StartingPosition};
+
 use super::attempt::{PartialRetry, Policy};
-use crate::template::{Mapping, StartingPosition};
 
 /// A mapping's settings, within what Lambda accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::{
 };
 
 use axum::{Json, Router, extract::State, routing::get};
+use local::template::{Function, LOCAL_STAGE, StartingPosition};
 use rdkafka::{Offset, consumer::Consumer as _, error::KafkaError};
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -20,10 +21,7 @@ use super::{
     report::Report,
     tally::{Identity, Tally},
 };
-use crate::{
-    status::document::Document,
-    template::{Function, LOCAL_STAGE, StartingPosition},
-};
+use crate::status::document::Document;
 
 /// How often it is measured how many records the topic is ahead.
 const MEASURE_TIME: Duration = Duration::from_secs(2);

@@ -9,9 +9,8 @@ use std::{
     },
 };
 
+use local::lock::lock;
 use serde::Serialize;
-
-use crate::lock::lock;
 
 /// A function's numbers, while they grow.
 #[derive(Debug, Default)]

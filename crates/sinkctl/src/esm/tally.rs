@@ -9,13 +9,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use local::{invoke::Outcome, lock::lock};
 use serde_json::Value;
 
-use crate::{
-    invoke::Outcome,
-    lock::lock,
-    status::{document::FunctionDocument, series::Metrics},
-};
+use crate::status::{document::FunctionDocument, series::Metrics};
 
 const LAMBDA: &str = "AWS/Lambda";
 

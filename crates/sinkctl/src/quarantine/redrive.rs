@@ -9,6 +9,10 @@ use std::{
 };
 
 use indicatif::ProgressBar;
+use local::invoke::{
+    Outcome,
+    response::{self, Response},
+};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -18,14 +22,7 @@ use super::{
     target::Target,
     told::Told,
 };
-use crate::{
-    entry::Head,
-    invoke::{
-        Outcome,
-        response::{self, Response},
-    },
-    tables::TableError,
-};
+use crate::{entry::Head, tables::TableError};
 
 /// The most bytes of an event: Lambda's quota for the payload of a synchronous invocation.
 const MAX_EVENT_BYTES: usize = 6_291_456;
@@ -175,7 +172,7 @@ impl Run<'_> {
             self.settle(entry, has_failed, &told).await.map_err(|error| Fault {
                 cause: format!(
                     "{}; what the function accepted and still stands changes nothing when it is redriven again",
-                    crate::chain::chain(&error)
+                    local::chain::chain(&error)
                 ),
                 remaining: batch.len() - position,
             })?;
@@ -195,7 +192,7 @@ impl Run<'_> {
             let Some(head) = heads.front() else { break };
             let read = self.store.read(&head.key).await;
             let read = read.map_err(|error| Fault {
-                cause: crate::chain::chain(&error),
+                cause: local::chain::chain(&error),
                 remaining: batch.len(),
             })?;
             let Some(entry) = read else {
@@ -279,8 +276,9 @@ impl Run<'_> {
 
 #[cfg(test)]
 mod tests {
+    use local::invoke::{Invoker, RemoteFunction};
+
     use super::*;
-    use crate::invoke::{Invoker, RemoteFunction};
 
     #[test]
     fn entries_that_can_not_be_delivered_are_told_apart() {

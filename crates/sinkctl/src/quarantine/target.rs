@@ -7,15 +7,15 @@ use std::{
 };
 
 use dynamo_sink::settings::{EPOCH, KAFKA_TOPIC};
-
-use super::QuarantineError;
-use crate::{
+use local::{
     build::Programs,
     function::{FunctionSettings, LocalFunction},
     invoke::{Invoker, RemoteFunction, lambda::LambdaFunction},
-    tables,
     template::Function,
 };
+
+use super::QuarantineError;
+use crate::tables;
 
 /// How long an invocation elsewhere may take; the function may have to be built first.
 const REMOTE_TIMEOUT: Duration = Duration::from_mins(14);

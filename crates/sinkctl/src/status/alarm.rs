@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use local::template::{Alarm, AlarmMetric};
+
 use super::{
     AlarmState, AlarmStatus,
     document::{Document, FunctionDocument},
     math::Expression,
 };
-use crate::template::{Alarm, AlarmMetric};
 
 /// What an alarm would say of what was counted.
 pub fn judge(alarm: &Alarm, document: &Document) -> AlarmStatus {
@@ -98,11 +99,10 @@ fn is_of(metric: &AlarmMetric, function: &FunctionDocument) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use local::template::{LOCAL_STAGE, Template};
+
     use super::*;
-    use crate::{
-        status::{NAMESPACE, series::Metrics},
-        template::{LOCAL_STAGE, Template},
-    };
+    use crate::status::{NAMESPACE, series::Metrics};
 
     const WORKSPACE_TEMPLATE: &str = include_str!("../../../../template.yaml");
 

@@ -7,13 +7,13 @@ use std::{collections::BTreeMap, error::Error, path::PathBuf, time::Duration};
 use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::provider::ProvideCredentials as _;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-
-use super::{AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, Status, quarantine};
-use crate::{
+use local::{
     chain::chain,
     samconfig::{self, SamConfigError},
     template::{Function, Template},
 };
+
+use super::{AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, Status, quarantine};
 
 /// How long an answer may take, all attempts together: who waits is in a hurry.
 const ANSWER_TIME: Duration = Duration::from_secs(20);

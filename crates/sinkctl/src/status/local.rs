@@ -8,6 +8,10 @@ use axum::{
 };
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::{client::legacy, rt::TokioExecutor};
+use local::{
+    chain::chain,
+    template::{Alarm, Template, TemplateError},
+};
 use tokio::time::timeout;
 
 use super::{
@@ -17,11 +21,7 @@ use super::{
     quarantine,
     series::{Series, whole},
 };
-use crate::{
-    chain::chain,
-    tables,
-    template::{Alarm, Template, TemplateError},
-};
+use crate::tables;
 
 /// How long an answer may take.
 const ANSWER_TIME: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use fastrand::Rng;
+use local::template;
 use serde_json::json;
 
 use super::{
@@ -18,7 +19,6 @@ use super::{
     statement::{Statement, Verb},
     tables::{Change, Counts, Item, Tables, Write},
 };
-use crate::template;
 
 /// The most statements of a batch.
 const MAX_STATEMENTS: usize = 25;

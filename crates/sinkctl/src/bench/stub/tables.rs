@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use local::template;
 use serde_json::value::RawValue;
 
 use super::attribute::{Scalar, Size, member};
-use crate::template;
 
 /// The bytes that one write unit pays for.
 const WRITE_UNIT_BYTES: usize = 1024;

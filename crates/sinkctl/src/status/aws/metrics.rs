@@ -7,12 +7,10 @@ use aws_sdk_cloudwatch::{
     primitives::DateTime,
     types::{Dimension, Metric, MetricDataQuery, MetricStat, StatusCode},
 };
+use local::template::{Function, Template};
 
 use super::told;
-use crate::{
-    status::{Activity, NAMESPACE, OLDEST_RECORD_AGE, RECORD_COUNTS, series::whole},
-    template::{Function, Template},
-};
+use crate::status::{Activity, NAMESPACE, OLDEST_RECORD_AGE, RECORD_COUNTS, series::whole};
 
 /// The seconds of a period; a longer one would not begin with the first of the minutes that are asked for.
 const PERIOD: i32 = 60;

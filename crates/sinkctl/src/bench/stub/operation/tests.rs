@@ -1,7 +1,7 @@
+use local::template::Template;
 use serde_json::Value;
 
 use super::*;
-use crate::template::Template;
 
 const TABLE: &str = "compare-connector-local-seatool";
 const TOMBSTONES: &str = "compare-connector-local-seatool-tombstones";

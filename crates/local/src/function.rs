@@ -14,7 +14,7 @@ use std::{
 use axum::body::Bytes;
 use tokio::sync::{Notify, Semaphore};
 
-pub(crate) use environment::Environment;
+pub use environment::Environment;
 
 use crate::{
     lock::lock,
@@ -218,7 +218,7 @@ impl fmt::Debug for LocalFunction {
 
 /// The processes of a function's environments, by the addresses of their Runtime APIs.
 #[derive(Debug, Default)]
-pub(crate) struct Processes {
+pub struct Processes {
     by_address: Mutex<BTreeMap<SocketAddr, Process>>,
 }
 

@@ -1,6 +1,5 @@
 //! Invoking a function: its binary here, or a Lambda Invoke API elsewhere.
 
-#[cfg(feature = "aws")]
 pub mod lambda;
 pub mod response;
 
@@ -28,7 +27,6 @@ pub enum Invoker {
     /// Something else runs it.
     Remote(Box<RemoteFunction>),
     /// Lambda runs it.
-    #[cfg(feature = "aws")]
     Lambda(Box<lambda::LambdaFunction>),
 }
 
@@ -87,7 +85,6 @@ impl Invoker {
             Self::Remote(function) => {
                 Reply { outcome: function.invoke(event).await, log: Vec::new() }
             }
-            #[cfg(feature = "aws")]
             Self::Lambda(function) => function.invoke(event).await,
         }
     }

@@ -24,7 +24,7 @@ use crate::{
 
 /// A running environment; its process is killed when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Environment {
+pub struct Environment {
     child: Child,
     process: u32,
     api: RuntimeApi,
@@ -34,7 +34,8 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    pub(crate) async fn start(
+    /// Starts the process, whose Runtime API is its own.
+    pub async fn start(
         settings: &FunctionSettings,
         processes: Arc<Processes>,
     ) -> Result<Self, LocalFunctionError> {
@@ -75,7 +76,8 @@ impl Environment {
         Ok(Self { child, process, api, log, kill_switch, processes })
     }
 
-    pub(crate) fn process(&self) -> u32 {
+    /// The id of the process.
+    pub fn process(&self) -> u32 {
         self.process
     }
 
@@ -84,7 +86,7 @@ impl Environment {
     }
 
     /// Waits until the process has asked for an invocation so many times; `false` if it ended before.
-    pub(crate) async fn asked(&mut self, times: u64) -> bool {
+    pub async fn asked(&mut self, times: u64) -> bool {
         tokio::select! {
             biased;
             () = self.api.asked(times) => true,
@@ -92,7 +94,8 @@ impl Environment {
         }
     }
 
-    pub(crate) async fn invoke(&mut self, payload: Bytes, limits: Limits) -> Answer {
+    /// Has the process handle an event.
+    pub async fn invoke(&mut self, payload: Bytes, limits: Limits) -> Answer {
         tokio::select! {
             // An answer counts also when the process ended right after it.
             biased;
@@ -113,12 +116,12 @@ impl Environment {
     /// What the process wrote since the last call.
     ///
     /// All that was written before an answer is there when the answer is.
-    pub(crate) fn read_log(&mut self) -> io::Result<Vec<String>> {
+    pub fn read_log(&mut self) -> io::Result<Vec<String>> {
         self.log.read()
     }
 
     /// The most memory in bytes that the process held so far; `None` where the system does not say.
-    pub(crate) fn peak_memory(&self) -> Option<u64> {
+    pub fn peak_memory(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -103,7 +103,7 @@ fn built(
 /// Builds these binaries of the workspace at `root` and returns their programs by name.
 ///
 /// They are chosen by name from the whole workspace, as SAM's builder does, so features are unified as in a deployment.
-pub(crate) fn build(
+pub fn build(
     root: &Path,
     binaries: &[&str],
     profile: Profile,
@@ -199,7 +199,7 @@ mod tests {
         let template = include_str!("../../../template.yaml");
         let functions = Template::parse(template, &[]).unwrap().functions;
         let directory =
-            std::env::temp_dir().join(format!("sinkctl-sam-build-{}", std::process::id()));
+            std::env::temp_dir().join(format!("local-sam-build-{}", std::process::id()));
         let programs = ["SinkAppianDataFunction", "SinkSeatoolDataFunction"]
             .map(|logical_id| directory.join(logical_id).join("bootstrap"));
         let source = Programs::SamBuild(directory.clone());

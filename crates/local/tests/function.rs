@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use sinkctl::{
+use local::{
     function::{FunctionSettings, LocalFunction},
     runtime_api::{Answer, Deadline},
     template,

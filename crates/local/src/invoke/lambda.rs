@@ -66,6 +66,7 @@ impl LambdaFunction {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region};
     use axum::{
         Router,
         http::{HeaderMap, StatusCode},
@@ -75,7 +76,6 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::tables;
 
     /// A Lambda API whose functions answer what they are sent, and one that lacks a permission.
     async fn function(name: &str) -> LambdaFunction {
@@ -103,8 +103,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let config = tables::config(Some(&endpoint)).load().await;
-        LambdaFunction::new(Client::new(&config), name)
+        let config = aws_sdk_lambda::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(endpoint)
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "tests"));
+        LambdaFunction::new(Client::from_conf(config.build()), name)
     }
 
     #[tokio::test]

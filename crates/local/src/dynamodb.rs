@@ -385,8 +385,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_keeps_its_tables() {
-        let directory =
-            std::env::temp_dir().join(format!("sinkctl-dynamodb-{}", std::process::id()));
+        let directory = std::env::temp_dir().join(format!("local-dynamodb-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         let file = directory.join("data");
         let table = &tables()[1];

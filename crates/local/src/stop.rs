@@ -6,7 +6,7 @@ use std::time::Duration;
 const SAME_SIGNAL_TIME: Duration = Duration::from_secs(1);
 
 /// Waits for Ctrl-C, or on Unix for SIGTERM.
-pub(crate) async fn stop() {
+pub async fn stop() {
     let interrupt = async {
         // Without a handler the system's own way of stopping it remains.
         if tokio::signal::ctrl_c().await.is_err() {
@@ -32,7 +32,7 @@ pub(crate) async fn stop() {
 }
 
 /// Waits until that is wanted twice.
-pub(crate) async fn stop_twice() {
+pub async fn stop_twice() {
     stop().await;
     // Some programs that end others send the signal to the process and to its group.
     tokio::time::sleep(SAME_SIGNAL_TIME).await;

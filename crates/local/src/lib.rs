@@ -1,0 +1,20 @@
+//! What stands in for AWS on a developer's machine: on it stand the tests, the benchmark and `sinkctl`.
+//!
+//! The template says what there is, and [`build`] makes its functions' programs; [`function`] runs them behind a
+//! [`runtime_api`], beside an embedded [`dynamodb`]. [`invoke`] hands events also to functions that run elsewhere.
+
+pub mod samconfig;
+pub mod template;
+
+pub mod build;
+pub mod events;
+
+pub mod function;
+pub mod invoke;
+pub mod runtime_api;
+
+pub mod dynamodb;
+
+pub mod chain;
+pub mod lock;
+pub mod stop;
