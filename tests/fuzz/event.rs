@@ -13,45 +13,27 @@ pub(crate) fn check(payload: &[u8]) {
     let normal = value.to_string();
     let read = Event::read(normal.as_bytes());
     let coordinates = read.as_ref().ok().map(|event| {
-        let mut records: Vec<_> = event.partitions.iter().flat_map(|it| &it.records).collect();
-        records.sort_by_key(|record| record.index());
         let coordinates = |record: &kafka_event::EncodedRecord<'_>| {
             (record.topic().to_owned(), record.partition(), record.offset())
         };
-        records.into_iter().map(coordinates).collect::<Vec<_>>()
+        event.records.iter().map(coordinates).collect::<Vec<_>>()
     });
     assert_eq!(coordinates, reference(&value), "{read:?}");
 }
 
 fn check_contents(payload: &[u8], event: &Event<'_>) {
     let raw = raw_records(payload).unwrap();
-    assert_eq!(raw.len(), event.len());
-    assert_eq!(event.is_empty(), raw.is_empty());
-    let partitions: Vec<_> = event.partitions.iter().map(|it| (&*it.topic, it.partition)).collect();
-    assert!(partitions.is_sorted_by(|one, other| one < other));
+    assert_eq!(raw.len(), event.records.len());
+    for (record, text) in event.records.iter().zip(raw) {
+        assert!(record.partition() >= 0 && record.offset() >= 0);
+        assert!(payload.as_ptr_range().contains(&text.as_ptr()));
 
-    let mut is_seen = vec![false; raw.len()];
-    for partition in &event.partitions {
-        assert!(!partition.records.is_empty());
-        let indices = partition.records.iter().map(kafka_event::EncodedRecord::index);
-        assert!(indices.is_sorted_by(|one, other| one < other));
-        for record in &partition.records {
-            assert_eq!(
-                (record.topic(), record.partition()),
-                (&*partition.topic, partition.partition)
-            );
-            assert!(record.partition() >= 0 && record.offset() >= 0);
-            assert!(!std::mem::replace(&mut is_seen[record.index()], true));
-            let text = raw[record.index()];
-            assert!(payload.as_ptr_range().contains(&text.as_ptr()));
-
-            // A record says the same alone.
-            let alone = format!(r#"{{"eventSource":"aws:kafka","records":{{"":[{text}]}}}}"#);
-            let alone = Event::read(alone.as_bytes()).unwrap();
-            let again = &alone.partitions[0].records[0];
-            assert_eq!((again.topic(), again.offset()), (record.topic(), record.offset()));
-            assert_eq!(again.decode(), record.decode());
-        }
+        // A record says the same alone.
+        let alone = format!(r#"{{"eventSource":"aws:kafka","records":{{"":[{text}]}}}}"#);
+        let alone = Event::read(alone.as_bytes()).unwrap();
+        let again = &alone.records[0];
+        assert_eq!((again.topic(), again.offset()), (record.topic(), record.offset()));
+        assert_eq!(again.decode(), record.decode());
     }
 }
 

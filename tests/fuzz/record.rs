@@ -15,7 +15,7 @@ type Bytes = Option<Vec<u8>>;
 pub(crate) fn check(text: &[u8]) {
     let event = [br#"{"eventSource":"aws:kafka","records":{"t-0":["#, text, b"]}}"].concat();
     if let Ok(event) = Event::read(&event) {
-        for record in event.partitions.iter().flat_map(|partition| &partition.records) {
+        for record in &event.records {
             if let Ok(decoded) = record.decode() {
                 assert_eq!((decoded.offset, decoded.epoch), (record.offset(), record.epoch()));
                 let _ = (decoded.json_key(), decoded.json_value());
@@ -31,7 +31,7 @@ pub(crate) fn check(text: &[u8]) {
     let members = Value::Object(members);
     let event = format!(r#"{{"eventSource":"aws:kafka","records":{{"t-0":[{members}]}}}}"#);
     let event = Event::read(event.as_bytes()).unwrap();
-    let record = &event.partitions[0].records[0];
+    let record = &event.records[0];
     assert_eq!(record.timestamp(), timestamp(&members["timestamp"]));
     let decoded = record.decode();
     if let Ok(record) = &decoded {

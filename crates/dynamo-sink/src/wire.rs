@@ -1,6 +1,7 @@
 //! DynamoDB request bodies, written straight from the records' items.
 
 mod condition;
+pub(crate) mod list;
 pub(crate) mod look;
 
 use std::{collections::HashMap, rc::Rc};
@@ -19,7 +20,7 @@ use crate::{
 const MAX_STATEMENT_CHARS: usize = 8192;
 
 /// What a statement, or an insert of a transaction, takes beside the item: this much or a little less, most times.
-pub(crate) const PART_ROOM: usize = 1280;
+pub(crate) const ELEMENT_ROOM: usize = 1280;
 
 /// Statement texts kept at most, so that records with ever new attribute names don't fill the memory.
 const MAX_CACHED_STATEMENTS: usize = 1000;
@@ -69,9 +70,9 @@ pub(crate) enum Transport {
     Single,
 }
 
-/// A request with all that its body needs.
+/// A request about one key, with all that its body needs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Op<'a> {
+pub(crate) struct KeyRequest<'a> {
     pub(crate) request: &'a Request,
     pub(crate) key: &'a str,
     pub(crate) stamp: &'a Stamp,
@@ -113,15 +114,17 @@ impl Wire {
     }
 
     /// The best way to send this.
-    pub(crate) fn transport(&mut self, op: Op<'_>) -> Transport {
-        let is_statement = match op.request {
+    pub(crate) fn transport(&mut self, keyed: KeyRequest<'_>) -> Transport {
+        let is_statement = match keyed.request {
             Request::Look => return Transport::Look,
             Request::Insert(TombstoneCheck::AbsentOrOlder | TombstoneCheck::Exactly(_)) => {
                 return Transport::Transaction;
             }
             Request::ReplaceIfOlder | Request::Insert(TombstoneCheck::None) => {
                 self.may_batch
-                    && op.item.is_some_and(|item| self.item_statement(op.request, item).is_some())
+                    && keyed
+                        .item
+                        .is_some_and(|item| self.item_statement(keyed.request, item).is_some())
             }
             Request::InsertTombstone
             | Request::ReplaceTombstoneIfOlder
@@ -136,95 +139,95 @@ impl Wire {
     /// Appends the request as an element of `BatchExecuteStatement`'s `Statements`.
     ///
     /// Call it only for what [`Self::transport`] sends as a statement.
-    pub(crate) fn statement(&mut self, op: Op<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn statement(&mut self, keyed: KeyRequest<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"Statement\":");
-        match op.request {
-            Request::InsertTombstone => json_string(&self.insert_tombstone_statement(op), out),
+        match keyed.request {
+            Request::InsertTombstone => json_string(&self.insert_tombstone_statement(keyed), out),
             Request::ReplaceTombstoneIfOlder => {
-                json_string(&self.replace_tombstone_statement(op), out);
+                json_string(&self.replace_tombstone_statement(keyed), out);
             }
             Request::RemoveIfOlder => json_string(&self.remove_statement(), out),
             request => {
-                let literal = op.item.and_then(|item| self.item_statement(request, item));
+                let literal = keyed.item.and_then(|item| self.item_statement(request, item));
                 out.extend_from_slice(&literal.unwrap_or_default());
             }
         }
         out.extend_from_slice(b",\"Parameters\":[");
-        self.parameters(op, out);
+        self.parameters(keyed, out);
         out.extend_from_slice(b"],\"ReturnValuesOnConditionCheckFailure\":\"ALL_OLD\"}");
     }
 
     /// Appends an insert as two elements of `TransactWriteItems`'s `TransactItems`: the put, then the tombstone's check.
-    pub(crate) fn insert_actions(&self, op: Op<'_>, out: &mut Vec<u8>) {
+    pub(crate) fn insert_actions(&self, keyed: KeyRequest<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"Put\":");
-        self.put_item(op, &Condition::absent(), out);
+        self.put_item(keyed, &Condition::absent(), out);
         out.extend_from_slice(b"},{\"ConditionCheck\":{\"TableName\":");
         json_string(&self.tombstone_table, out);
         out.extend_from_slice(b",\"Key\":{");
-        key_attributes(op.key, out);
+        key_attributes(keyed.key, out);
         out.push(b'}');
-        match op.request {
+        match keyed.request {
             Request::Insert(TombstoneCheck::Exactly(seen)) => {
                 Condition::tombstone_is(seen).write(out);
             }
-            _ => self.older_condition(Place::Tombstone, op.stamp).or_absent().write(out),
+            _ => self.older_condition(Place::Tombstone, keyed.stamp).or_absent().write(out),
         }
         out.extend_from_slice(b"}}");
     }
 
     /// The request as a call of its own; for an insert with a tombstone's check, a transaction of one.
-    pub(crate) fn single(&self, op: Op<'_>) -> Call {
-        let mut body = Vec::with_capacity(1024 + op.item.map_or(0, |item| item.json().len()));
-        let operation = match op.request {
-            Request::Look => return self.look(std::iter::once(op.key)),
+    pub(crate) fn single(&self, keyed: KeyRequest<'_>) -> Call {
+        let mut body = Vec::with_capacity(1024 + keyed.item.map_or(0, |item| item.json().len()));
+        let operation = match keyed.request {
+            Request::Look => return self.look(std::iter::once(keyed.key)),
             Request::ReplaceIfOlder => {
-                let mut condition = self.older_condition(Place::Item, op.stamp);
+                let mut condition = self.older_condition(Place::Item, keyed.stamp);
                 // A statement compares the shape, and so refuses an item whose `_sink` has none.
                 condition.expression.push_str(" AND attribute_exists(#sink.#shape)");
                 condition.name("#shape", "shape");
-                self.put_item(op, &condition, &mut body);
+                self.put_item(keyed, &condition, &mut body);
                 Operation::PutItem
             }
             Request::Insert(TombstoneCheck::None) => {
-                self.put_item(op, &Condition::absent(), &mut body);
+                self.put_item(keyed, &Condition::absent(), &mut body);
                 Operation::PutItem
             }
             Request::ReplaceSeen(seen) => {
-                self.put_item(op, &Condition::item_is(seen), &mut body);
+                self.put_item(keyed, &Condition::item_is(seen), &mut body);
                 Operation::PutItem
             }
             Request::Insert(_) => {
                 body.extend_from_slice(TRANSACTION_START);
-                self.insert_actions(op, &mut body);
+                self.insert_actions(keyed, &mut body);
                 body.extend_from_slice(LIST_END);
                 Operation::TransactWriteItems
             }
             Request::InsertTombstone => {
-                self.put_tombstone(op, &Condition::absent(), &mut body);
+                self.put_tombstone(keyed, &Condition::absent(), &mut body);
                 Operation::PutItem
             }
             Request::ReplaceTombstoneIfOlder => {
                 self.put_tombstone(
-                    op,
-                    &self.older_condition(Place::Tombstone, op.stamp),
+                    keyed,
+                    &self.older_condition(Place::Tombstone, keyed.stamp),
                     &mut body,
                 );
                 Operation::PutItem
             }
             Request::ReplaceTombstoneSeen(seen) => {
-                self.put_tombstone(op, &Condition::tombstone_is(seen), &mut body);
+                self.put_tombstone(keyed, &Condition::tombstone_is(seen), &mut body);
                 Operation::PutItem
             }
             Request::RemoveIfOlder => {
                 self.delete_item(
-                    op,
-                    &self.older_condition(Place::Item, op.stamp).or_absent(),
+                    keyed,
+                    &self.older_condition(Place::Item, keyed.stamp).or_absent(),
                     &mut body,
                 );
                 Operation::DeleteItem
             }
             Request::RemoveSeen(seen) => {
-                self.delete_item(op, &Condition::item_is(seen), &mut body);
+                self.delete_item(keyed, &Condition::item_is(seen), &mut body);
                 Operation::DeleteItem
             }
         };
@@ -276,16 +279,16 @@ impl Wire {
         format!("DELETE FROM \"{}\" WHERE \"PK\"=? AND \"SK\"=?{older}", self.table)
     }
 
-    fn insert_tombstone_statement(&self, op: Op<'_>) -> String {
-        let expires_at = if op.tombstone_expires_at.is_some() { ",'expiresAt':?" } else { "" };
+    fn insert_tombstone_statement(&self, keyed: KeyRequest<'_>) -> String {
+        let expires_at = if keyed.tombstone_expires_at.is_some() { ",'expiresAt':?" } else { "" };
         format!(
             "INSERT INTO \"{}\" VALUE {{'PK':?,'SK':?,'version':?,'topic':?,'partition':?,'offset':?,'timestamp':?{expires_at}}}",
             self.tombstone_table
         )
     }
 
-    fn replace_tombstone_statement(&self, op: Op<'_>) -> String {
-        let expires_at = match op.tombstone_expires_at {
+    fn replace_tombstone_statement(&self, keyed: KeyRequest<'_>) -> String {
+        let expires_at = match keyed.tombstone_expires_at {
             Some(_) => "SET \"expiresAt\"=?",
             None => "REMOVE \"expiresAt\"",
         };
@@ -309,61 +312,70 @@ impl Wire {
     }
 
     /// The parameters of [`Self::statement`], in the order of the question marks in its text.
-    fn parameters(&self, op: Op<'_>, out: &mut Vec<u8>) {
+    fn parameters(&self, keyed: KeyRequest<'_>, out: &mut Vec<u8>) {
         let mut list = List::new(out);
-        match op.request {
+        match keyed.request {
             Request::InsertTombstone => {
-                list.push(|out| string_value(op.key, out));
-                list.push(|out| string_value(op.key, out));
-                tombstone_parameters(op, &mut list);
+                list.push(|out| string_value(keyed.key, out));
+                list.push(|out| string_value(keyed.key, out));
+                tombstone_parameters(keyed, &mut list);
             }
             Request::ReplaceTombstoneIfOlder => {
-                tombstone_parameters(op, &mut list);
-                self.condition_parameters(op, None, &mut list);
+                tombstone_parameters(keyed, &mut list);
+                self.condition_parameters(keyed, None, &mut list);
             }
-            Request::RemoveIfOlder => self.condition_parameters(op, None, &mut list),
+            Request::RemoveIfOlder => self.condition_parameters(keyed, None, &mut list),
             Request::Insert(_) => {
-                list.push(|out| string_value(op.key, out));
-                list.push(|out| string_value(op.key, out));
-                item_parameters(op, &mut list);
+                list.push(|out| string_value(keyed.key, out));
+                list.push(|out| string_value(keyed.key, out));
+                item_parameters(keyed, &mut list);
             }
             _ => {
-                item_parameters(op, &mut list);
-                self.condition_parameters(op, op.item.map(|item| item.shape().as_str()), &mut list);
+                item_parameters(keyed, &mut list);
+                self.condition_parameters(
+                    keyed,
+                    keyed.item.map(|item| item.shape().as_str()),
+                    &mut list,
+                );
             }
         }
     }
 
-    fn condition_parameters(&self, op: Op<'_>, shape: Option<&str>, list: &mut List<'_>) {
-        list.push(|out| string_value(op.key, out));
-        list.push(|out| string_value(op.key, out));
+    fn condition_parameters(
+        &self,
+        keyed: KeyRequest<'_>,
+        shape: Option<&str>,
+        list: &mut List<'_>,
+    ) {
+        list.push(|out| string_value(keyed.key, out));
+        list.push(|out| string_value(keyed.key, out));
         if let Some(shape) = shape {
             list.push(|out| string_value(shape, out));
         }
-        list.push(|out| string_value(&op.stamp.version, out));
+        list.push(|out| string_value(&keyed.stamp.version, out));
         if self.order == Order::Offset {
-            list.push(|out| string_value(&op.stamp.topic, out));
-            list.push(|out| number_value(op.stamp.partition.into(), out));
+            list.push(|out| string_value(&keyed.stamp.topic, out));
+            list.push(|out| number_value(keyed.stamp.partition.into(), out));
         }
     }
 
-    fn put_item(&self, op: Op<'_>, condition: &Condition, out: &mut Vec<u8>) {
-        put(&self.table, op.key, condition, out, |out| {
-            let Some(item) = op.item else { return };
+    fn put_item(&self, keyed: KeyRequest<'_>, condition: &Condition, out: &mut Vec<u8>) {
+        put(&self.table, keyed.key, condition, out, |out| {
+            let Some(item) = keyed.item else { return };
             if !item.json().is_empty() {
                 out.push(b',');
                 out.extend_from_slice(item.json().as_bytes());
             }
             out.extend_from_slice(b",\"_sink\":");
-            sink_value(op.stamp, item.shape().as_str(), out);
+            sink_value(keyed.stamp, item.shape().as_str(), out);
         });
     }
 
-    fn put_tombstone(&self, op: Op<'_>, condition: &Condition, out: &mut Vec<u8>) {
-        put(&self.tombstone_table, op.key, condition, out, |out| {
+    fn put_tombstone(&self, keyed: KeyRequest<'_>, condition: &Condition, out: &mut Vec<u8>) {
+        put(&self.tombstone_table, keyed.key, condition, out, |out| {
             out.push(b',');
-            stamp_attributes(op.stamp, out);
-            if let Some(expires_at) = op.tombstone_expires_at {
+            stamp_attributes(keyed.stamp, out);
+            if let Some(expires_at) = keyed.tombstone_expires_at {
                 out.extend_from_slice(
                     format!(",\"expiresAt\":{{\"N\":\"{expires_at}\"}}").as_bytes(),
                 );
@@ -371,11 +383,11 @@ impl Wire {
         });
     }
 
-    fn delete_item(&self, op: Op<'_>, condition: &Condition, out: &mut Vec<u8>) {
+    fn delete_item(&self, keyed: KeyRequest<'_>, condition: &Condition, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"TableName\":");
         json_string(&self.table, out);
         out.extend_from_slice(b",\"Key\":{");
-        key_attributes(op.key, out);
+        key_attributes(keyed.key, out);
         out.push(b'}');
         condition.write(out);
         out.push(b'}');
@@ -456,21 +468,21 @@ fn put(
     out.push(b'}');
 }
 
-fn item_parameters(op: Op<'_>, list: &mut List<'_>) {
-    let Some(item) = op.item else { return };
+fn item_parameters(keyed: KeyRequest<'_>, list: &mut List<'_>) {
+    let Some(item) = keyed.item else { return };
     for member in item.members() {
         list.push(|out| out.extend_from_slice(member.value_json.as_bytes()));
     }
-    list.push(|out| sink_value(op.stamp, item.shape().as_str(), out));
+    list.push(|out| sink_value(keyed.stamp, item.shape().as_str(), out));
 }
 
-fn tombstone_parameters(op: Op<'_>, list: &mut List<'_>) {
-    list.push(|out| string_value(&op.stamp.version, out));
-    list.push(|out| string_value(&op.stamp.topic, out));
-    list.push(|out| number_value(op.stamp.partition.into(), out));
-    list.push(|out| number_value(op.stamp.offset, out));
-    list.push(|out| number_value(op.stamp.timestamp, out));
-    if let Some(expires_at) = op.tombstone_expires_at {
+fn tombstone_parameters(keyed: KeyRequest<'_>, list: &mut List<'_>) {
+    list.push(|out| string_value(&keyed.stamp.version, out));
+    list.push(|out| string_value(&keyed.stamp.topic, out));
+    list.push(|out| number_value(keyed.stamp.partition.into(), out));
+    list.push(|out| number_value(keyed.stamp.offset, out));
+    list.push(|out| number_value(keyed.stamp.timestamp, out));
+    if let Some(expires_at) = keyed.tombstone_expires_at {
         list.push(|out| out.extend_from_slice(format!("{{\"N\":\"{expires_at}\"}}").as_bytes()));
     }
 }

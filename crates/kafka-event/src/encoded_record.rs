@@ -14,7 +14,6 @@ use crate::wire::{Fields, Headers, Member};
 
 /// One record of an event, borrowed from the payload and still encoded.
 pub struct EncodedRecord<'a> {
-    index: usize,
     topic: Cow<'a, str>,
     partition: i32,
     offset: i64,
@@ -29,11 +28,6 @@ pub struct EncodedRecord<'a> {
 }
 
 impl<'a> EncodedRecord<'a> {
-    /// The record's place in the event, counted from 0 in the order of the payload.
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
     /// The topic that the record came from.
     pub fn topic(&self) -> &str {
         &self.topic
@@ -101,7 +95,6 @@ impl<'a> EncodedRecord<'a> {
             offset.ok_or_else(|| unusable("offset", "an integer from 0 to 9223372036854775807"))?;
 
         Ok(Self {
-            index,
             topic,
             partition,
             offset,
@@ -114,11 +107,6 @@ impl<'a> EncodedRecord<'a> {
             value_schema: fields.value_schema.0,
             epoch: fields.epoch,
         })
-    }
-
-    /// The topic, borrowed from the payload wherever it can be.
-    pub(crate) fn shared_topic(&self) -> Cow<'a, str> {
-        self.topic.clone()
     }
 
     fn decode_fields(&self) -> Result<Record<'a>, RecordErrorKind> {
@@ -156,7 +144,6 @@ impl<'a> EncodedRecord<'a> {
 impl fmt::Debug for EncodedRecord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EncodedRecord")
-            .field("index", &self.index)
             .field("topic", &self.topic)
             .field("partition", &self.partition)
             .field("offset", &self.offset)

@@ -1,4 +1,4 @@
-//! A whole event: where it came from, and its records by topic and partition.
+//! A whole event: where it came from, and its records.
 
 use std::borrow::Cow;
 use std::mem;
@@ -16,8 +16,8 @@ pub struct Event<'a> {
     pub source: EventSource,
     /// Whether an `EventBridge` pipe sent it, which heeds no partial answer.
     pub is_from_pipe: bool,
-    /// The records, sorted by topic and partition; within one they stand as they came.
-    pub partitions: Vec<TopicPartition<'a>>,
+    /// The records in the order of the payload; those of one partition stand as they came.
+    pub records: Vec<EncodedRecord<'a>>,
 }
 
 /// The kind of cluster that an event came from, directly or through an `EventBridge` pipe.
@@ -27,17 +27,6 @@ pub enum EventSource {
     SelfManagedKafka,
     /// A cluster of Amazon MSK, known by its ARN.
     AmazonMsk,
-}
-
-/// The records of one partition in an event.
-#[derive(Debug)]
-pub struct TopicPartition<'a> {
-    /// The topic's name, from its records.
-    pub topic: Cow<'a, str>,
-    /// The partition's number, from its records.
-    pub partition: i32,
-    /// The records in the order in which they came.
-    pub records: Vec<EncodedRecord<'a>>,
 }
 
 impl<'a> Event<'a> {
@@ -54,16 +43,6 @@ impl<'a> Event<'a> {
         // `1e999`, half a surrogate pair). Taking the records apart member by member confines the
         // latter to its field.
         Self::new(read_raw(payload)?)
-    }
-
-    /// The number of records.
-    pub fn len(&self) -> usize {
-        self.partitions.iter().map(|partition| partition.records.len()).sum()
-    }
-
-    /// Whether the event holds no record at all.
-    pub fn is_empty(&self) -> bool {
-        self.partitions.iter().all(|partition| partition.records.is_empty())
     }
 
     fn new<R: Into<Fields<'a>>>(envelope: Envelope<'a, R>) -> Result<Self, EventError> {
@@ -95,12 +74,12 @@ impl<'a> Event<'a> {
         }
         let source = source.ok_or(EventError::EmptyArray)?;
 
-        Ok(Self { source, is_from_pipe: is_pipe, partitions: by_partition(records) })
+        Ok(Self { source, is_from_pipe: is_pipe, records })
     }
 }
 
 /// Takes out the exact JSON text of each record of an event that [`Event::read`] accepts, in the
-/// order of [`EncodedRecord::index`].
+/// order of [`Event::records`].
 ///
 /// This reads the whole payload a second time. It is meant for the rare record that has to be kept
 /// as it came.
@@ -140,26 +119,4 @@ impl EventSource {
             Member::Absent => Err(FoundSource::Absent),
         }
     }
-}
-
-fn by_partition(mut records: Vec<EncodedRecord<'_>>) -> Vec<TopicPartition<'_>> {
-    // The sort is stable, so it keeps the order within a partition.
-    records.sort_by(|one, other| {
-        (one.topic(), one.partition()).cmp(&(other.topic(), other.partition()))
-    });
-
-    let mut partitions: Vec<TopicPartition<'_>> = Vec::new();
-    for record in records {
-        match partitions.last_mut() {
-            Some(last) if last.topic == record.topic() && last.partition == record.partition() => {
-                last.records.push(record);
-            }
-            _ => partitions.push(TopicPartition {
-                topic: record.shared_topic(),
-                partition: record.partition(),
-                records: vec![record],
-            }),
-        }
-    }
-    partitions
 }

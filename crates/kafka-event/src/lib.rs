@@ -17,9 +17,9 @@
 //! }"#;
 //!
 //! let event = Event::read(payload)?;
-//! assert_eq!(event.len(), 3);
+//! assert_eq!(event.records.len(), 3);
 //!
-//! let records = &event.partitions[0].records;
+//! let records = &event.records;
 //! assert_eq!(records[0].decode()?.json_value()?, Some(br#"{"n":1}"#.as_slice()));
 //! assert_eq!(records[1].decode()?.value, None);
 //!
@@ -64,5 +64,5 @@ pub use encoded_record::EncodedRecord;
 pub use error::{
     EventError, FoundSource, JsonType, PayloadField, RecordError, RecordErrorKind, SchemaMark,
 };
-pub use event::{Event, EventSource, TopicPartition, raw_records};
+pub use event::{Event, EventSource, raw_records};
 pub use record::{Header, Record, SchemaMetadata};

@@ -25,33 +25,28 @@ mod reference;
 // The sample events of the workspace.
 mod samples;
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt::Write as _;
 
 use crate::{Event, EventError, Header, Record, RecordError};
 
-/// The whole event in a short notation, a line for each partition and record.
+/// The whole event in a short notation, a line for each partition and record; a record has its place in the event.
 fn show(payload: &str) -> String {
     let event = match Event::read(payload.as_bytes()) {
         Ok(event) => event,
         Err(error) => return show_event_error(&error),
     };
-    let mut text = format!("{:?}, {} records\n", event.source, event.len());
-    for partition in &event.partitions {
-        writeln!(text, "{} {}", partition.topic, partition.partition).unwrap();
-        for record in &partition.records {
-            assert_eq!(
-                (record.topic(), record.partition()),
-                (&*partition.topic, partition.partition)
-            );
-            writeln!(
-                text,
-                "  [{}] {}: {}",
-                record.index(),
-                record.offset(),
-                show_record(&record.decode())
-            )
-            .unwrap();
+    let mut text = format!("{:?}, {} records\n", event.source, event.records.len());
+    let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (index, record) in event.records.iter().enumerate() {
+        partitions.entry((record.topic(), record.partition())).or_default().push((index, record));
+    }
+    for ((topic, partition), records) in partitions {
+        writeln!(text, "{topic} {partition}").unwrap();
+        for (index, record) in records {
+            let (offset, shown) = (record.offset(), show_record(&record.decode()));
+            writeln!(text, "  [{index}] {offset}: {shown}").unwrap();
         }
     }
     text

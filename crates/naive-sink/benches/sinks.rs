@@ -22,7 +22,7 @@ fn main() {
 #[divan::bench(args = KINDS)]
 fn event(bencher: Bencher<'_, '_>, kind: Kind) {
     measure(bencher, kind, |payload| {
-        black_box(Event::read(payload).map(|event| event.len())).is_ok()
+        black_box(Event::read(payload).map(|event| event.records.len())).is_ok()
     });
 }
 
@@ -47,7 +47,7 @@ fn bodies(bencher: Bencher<'_, '_>, kind: Kind) {
 
 fn each_item(sink: &Sink, settings: &Settings, payload: &[u8], mut take: impl FnMut(&str)) -> bool {
     let Ok(event) = Event::read(payload) else { return false };
-    event.partitions.iter().flat_map(|partition| &partition.records).all(|record| {
+    event.records.iter().all(|record| {
         let Ok(record) = record.decode() else { return false };
         let Ok(mutation) = sink.mutation(&record, settings) else { return false };
         mutation.item.is_some_and(|item| {

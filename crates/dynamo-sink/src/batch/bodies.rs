@@ -8,7 +8,7 @@ use crate::{
     order::chain::{Candidate, chains},
     settings::Settings,
     sink::Sink,
-    wire::{LIST_END, Op, PART_ROOM, STATEMENTS_START, Wire},
+    wire::{ELEMENT_ROOM, KeyRequest, LIST_END, STATEMENTS_START, Wire},
 };
 
 /// Renders the first requests for events whose items all stand in the table.
@@ -34,10 +34,9 @@ impl Bodies {
     /// Hands `take` the body of each `BatchExecuteStatement` for an event; false if a record can't be written by one.
     pub fn write(&mut self, payload: &[u8], mut take: impl FnMut(&[u8])) -> bool {
         let Ok(event) = Event::read(payload) else { return false };
-        let records = event.partitions.iter().flat_map(|partition| &partition.records);
         let mut items: Vec<Option<Item>> = Vec::new();
         let mut writes = Vec::new();
-        for (record, encoded) in records.enumerate() {
+        for (record, encoded) in event.records.iter().enumerate() {
             let Ok(decoded) = encoded.decode() else { return false };
             let Ok(mutation) = self.sink.mutation(&decoded, &self.settings) else { return false };
             let Mutation { key, stamp, item, .. } = mutation;
@@ -45,20 +44,20 @@ impl Bodies {
             items.push(item);
         }
         let chains = chains(self.sink.order, self.sink.deletes, writes);
-        for part in chains.chunks(self.settings.statements_per_request) {
+        for chains in chains.chunks(self.settings.statements_per_request) {
             let room = |item: &Option<Item>| item.as_ref().map_or(0, |item| item.json().len());
-            let room: usize = items.iter().take(part.len()).map(room).sum();
-            let mut body = Vec::with_capacity(room + part.len() * PART_ROOM);
+            let room: usize = items.iter().take(chains.len()).map(room).sum();
+            let mut body = Vec::with_capacity(room + chains.len() * ELEMENT_ROOM);
             body.extend_from_slice(STATEMENTS_START);
-            for (position, (key, chain)) in part.iter().enumerate() {
+            for (position, (key, chain)) in chains.iter().enumerate() {
                 let Some((candidate, request)) = chain.request() else { return false };
                 if position > 0 {
                     body.push(b',');
                 }
                 let item = items.get(candidate.record).and_then(Option::as_ref);
                 let stamp = &candidate.stamp;
-                let op = Op { request, key, stamp, item, tombstone_expires_at: None };
-                self.wire.statement(op, &mut body);
+                let keyed = KeyRequest { request, key, stamp, item, tombstone_expires_at: None };
+                self.wire.statement(keyed, &mut body);
             }
             body.extend_from_slice(LIST_END);
             take(&body);

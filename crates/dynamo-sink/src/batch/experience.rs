@@ -16,13 +16,13 @@ pub(crate) struct Experience {
     /// Of the keys and the records.
     pub(crate) learnt: Learnt,
     /// What DynamoDB has taken of some record. What it then refuses of another is that record's fault.
-    pub(crate) accepted: HashSet<(Asked, Operation)>,
+    pub(crate) accepted: HashSet<(RequestKind, Operation)>,
     /// How many requests each table takes at once.
     pub(crate) concurrency: [Concurrency; 3],
 }
 
 /// The kind of a request, and with it the table.
-pub(crate) type Asked = Discriminant<Request>;
+pub(crate) type RequestKind = Discriminant<Request>;
 
 impl Experience {
     /// That of an environment at its start.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     experience::Experience,
     land::{Batch, Context, Report, land},
-    log::BatchReport,
+    log::BatchLog,
     outcome::{Outcome, Summary},
     quarantine::Quarantine,
 };
@@ -184,10 +184,10 @@ impl Handler {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
 
         let event = Event::read(payload).map_err(InvocationError::InvalidEvent)?;
-        let records = records_of(&event);
-        self.check_topic(&records)?;
+        let records = event.records.as_slice();
+        self.check_topic(records)?;
 
-        let Batched { items, writes, rejections } = self.map(&records);
+        let Batched { items, writes, rejections } = self.map(records);
         let quarantine = Quarantine {
             table: &self.settings.quarantine_table,
             sink: self.sink.name,
@@ -195,7 +195,7 @@ impl Handler {
             now: now.as_millis().try_into().unwrap_or(u64::MAX),
             retention: self.settings.quarantine_retention,
             payload,
-            records: &records,
+            records,
             texts: OnceCell::new(),
         };
         let offsets = records.iter().map(|record| (record.partition(), record.offset()));
@@ -224,20 +224,20 @@ impl Handler {
             outcomes: outcomes(records.len(), &report),
             conflicts: report.decided.iter().filter(|decided| decided.conflict).count(),
             duration: start.elapsed(),
-            oldest_record_age: oldest_age(&records, now),
+            oldest_record_age: oldest_age(records, now),
             ..mem::take(&mut report.summary)
         };
-        let batch_report = BatchReport {
+        let batch_log = BatchLog {
             settings: &self.settings,
             order: self.sink.order,
-            records: &records,
+            records,
             summary: &summary,
             report: &report,
             learnt: tracing::enabled!(tracing::Level::DEBUG).then(|| self.describe_learnt()),
             now,
         };
-        batch_report.log();
-        let answer = self.respond(&event, &records, &summary.outcomes, report);
+        batch_log.write();
+        let answer = self.respond(&event, &summary.outcomes, report);
         Ok(Handled { summary, answer })
     }
 
@@ -251,7 +251,7 @@ impl Handler {
     }
 
     /// A record of another topic is a fault of the mapping: rejecting it would empty that topic into the quarantine.
-    fn check_topic(&self, records: &[&EncodedRecord<'_>]) -> Result<(), InvocationError> {
+    fn check_topic(&self, records: &[EncodedRecord<'_>]) -> Result<(), InvocationError> {
         match records.iter().find(|record| record.topic() != self.settings.topic) {
             Some(record) => Err(InvocationError::WrongTopic {
                 found: record.topic().to_owned(),
@@ -261,10 +261,10 @@ impl Handler {
         }
     }
 
-    fn map(&self, records: &[&EncodedRecord<'_>]) -> Batched {
+    fn map(&self, records: &[EncodedRecord<'_>]) -> Batched {
         let mut batched = Batched::default();
         batched.items.resize_with(records.len(), || None);
-        for (index, &record) in records.iter().enumerate() {
+        for (index, record) in records.iter().enumerate() {
             match self.map_one(index, record) {
                 Ok((key, candidate, item)) => {
                     batched.items[index] = item;
@@ -290,10 +290,10 @@ impl Handler {
     fn respond(
         &self,
         event: &Event<'_>,
-        records: &[&EncodedRecord<'_>],
         outcomes: &[Outcome],
         report: Report,
     ) -> Result<Response, InvocationError> {
+        let records = event.records.as_slice();
         let failed = outcomes.iter().filter(|&&outcome| outcome == Outcome::Failed).count();
         let Some(first) = outcomes.iter().position(|&outcome| outcome == Outcome::Failed) else {
             return Ok(Response::default());
@@ -326,14 +326,6 @@ struct Batched {
     rejections: Vec<(usize, Rejection)>,
 }
 
-/// The records by their index in the event.
-fn records_of<'a>(event: &'a Event<'a>) -> Vec<&'a EncodedRecord<'a>> {
-    let mut records: Vec<_> =
-        event.partitions.iter().flat_map(|partition| &partition.records).collect();
-    records.sort_by_key(|record| record.index());
-    records
-}
-
 /// Each record's outcome.
 fn outcomes(received: usize, report: &Report) -> Vec<Outcome> {
     // What nobody decided has failed: nothing is ever dropped silently.
@@ -348,7 +340,7 @@ fn outcomes(received: usize, report: &Report) -> Vec<Outcome> {
 }
 
 /// How long before `now`, both since 1970, the oldest record came to its topic.
-fn oldest_age(records: &[&EncodedRecord<'_>], now: Duration) -> Duration {
+fn oldest_age(records: &[EncodedRecord<'_>], now: Duration) -> Duration {
     let times = records.iter().filter_map(|record| u64::try_from(record.timestamp()).ok());
     let oldest = times.min().map(Duration::from_millis);
     oldest.map_or(Duration::ZERO, |oldest| now.saturating_sub(oldest))
@@ -356,7 +348,7 @@ fn oldest_age(records: &[&EncodedRecord<'_>], now: Duration) -> Duration {
 
 /// Every failed record and every later one of its partition: if Lambda retried only the failed one, it would come after
 /// those that it precedes.
-fn failures(records: &[&EncodedRecord<'_>], outcomes: &[Outcome]) -> Vec<BatchItemFailure> {
+fn failures(records: &[EncodedRecord<'_>], outcomes: &[Outcome]) -> Vec<BatchItemFailure> {
     let mut first_failed: HashMap<(&str, i32), i64> = HashMap::new();
     for (record, _) in
         records.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Failed)

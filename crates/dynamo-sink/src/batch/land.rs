@@ -7,13 +7,14 @@ mod table;
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
+    mem,
     time::{Duration, Instant},
 };
 
 use tokio::task::JoinSet;
 
 use self::{
-    job::{Doubt, Flight, Job, JobId, Lane, Progress, Work},
+    job::{Doubt, Flight, Job, JobId, Lane, Progress, Way, Work},
     table::{Health, Route, Table},
 };
 use super::{experience::Experience, outcome::Summary, quarantine::Quarantine};
@@ -21,22 +22,12 @@ use crate::{
     edge::{backoff::FIRST_WIDTH, connection::Connection, dynamodb},
     item::Item,
     order::{
-        chain::{Candidate, Chain, Decided},
-        version::Stamp,
-        write::{Expected, Request},
+        chain::{Chain, Decided},
+        write::Expected,
     },
     sink::Rejection,
-    wire::{
-        Call, LIST_END, Op, Operation, PART_ROOM, STATEMENTS_START, TRANSACTION_START, Transport,
-        Wire,
-    },
+    wire::{Call, ELEMENT_ROOM, Transport, Wire, list::RequestList},
 };
-
-/// DynamoDB's limit on one transaction.
-const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
-
-/// What statements may have together: what DynamoDB allows of them is not documented.
-const MAX_STATEMENTS_BYTES: usize = 1024 * 1024;
 
 /// Inserts in one transaction: each takes two of the hundred actions that DynamoDB allows.
 const INSERTS_PER_TRANSACTION: usize = 50;
@@ -244,6 +235,7 @@ impl Landing<'_> {
     fn add(&mut self, work: Work) {
         self.jobs.push(Job {
             work,
+            way: None,
             attempts: 0,
             last_trouble: None,
             is_alone: false,
@@ -263,7 +255,8 @@ impl Landing<'_> {
     /// Puts a job in the queue of its way, unless it has nothing more to ask. What was begun is ended first, since its
     /// end tells what to expect of the others.
     fn ready(&mut self, id: JobId) {
-        let Some((route, transport)) = self.way(id) else { return };
+        self.find_way(id);
+        let Some(Way { route, transport }) = self.jobs[id].way else { return };
         let lane = &mut self.lanes[route as usize];
         match transport {
             Transport::Single => lane.singles.push_back(id),
@@ -274,26 +267,28 @@ impl Landing<'_> {
         }
     }
 
-    /// The way of a job's present request; none if it has nothing more to ask.
-    fn way(&mut self, id: JobId) -> Option<(Route, Transport)> {
+    /// Finds the way of a job's present request, after it has changed.
+    fn find_way(&mut self, id: JobId) {
         let job = &self.jobs[id];
-        match &job.work {
+        let way = match &job.work {
             Work::Quarantine { position, requests, .. } => {
-                (position < requests).then_some((Route::Quarantine, Transport::Single))
+                let way = Way { route: Route::Quarantine, transport: Transport::Single };
+                (position < requests).then_some(way)
             }
-            Work::Write { key, chain } => {
-                let (candidate, request) = chain.request()?;
-                let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
-                let transport = match self.context.wire.transport(op) {
-                    _ if job.is_alone => Transport::Single,
-                    Transport::Transaction if self.context.statements_per_request == 1 => {
-                        Transport::Single
-                    }
-                    transport => transport,
-                };
-                Some((Route::of(request), transport))
+            Work::Write { .. } => {
+                job.request(self.items, self.context.tombstone_expires_at).map(|keyed| {
+                    let transport = match self.context.wire.transport(keyed) {
+                        _ if job.is_alone => Transport::Single,
+                        Transport::Transaction if self.context.statements_per_request == 1 => {
+                            Transport::Single
+                        }
+                        transport => transport,
+                    };
+                    Way { route: Route::of(keyed.request), transport }
+                })
             }
-        }
+        };
+        self.jobs[id].way = way;
     }
 
     /// Starts one request and says how it goes; `None` where there is none to start now.
@@ -309,13 +304,15 @@ impl Landing<'_> {
             if !is_admitted || (route == Route::Quarantine && self.has_good_records()) {
                 continue;
             }
-            if let Some(job) = self.lanes[route as usize].singles.pop_front() {
-                self.start_single(route, job);
-                return Some(Transport::Single);
-            }
-            if self.is_group_due(route, now) {
-                return Some(self.start_group(route));
-            }
+            let transport = if !self.lanes[route as usize].singles.is_empty() {
+                Transport::Single
+            } else if self.is_group_due(route, now) {
+                route.shared_transport()
+            } else {
+                continue;
+            };
+            self.start(Way { route, transport });
+            return Some(transport);
         }
         None
     }
@@ -357,132 +354,101 @@ impl Landing<'_> {
         }
     }
 
-    fn start_single(&mut self, route: Route, id: JobId) {
-        self.expect(id);
-        if self.way(id) != Some((route, Transport::Single)) {
-            return self.ready(id);
-        }
-        let call = match &self.jobs[id].work {
-            Work::Quarantine { record, rejection, position, renews, .. } => {
-                Some(self.context.quarantine.entry(*record, rejection).call(*position, *renews))
+    /// Starts one request for those that wait to go this way, for as many as it takes.
+    fn start(&mut self, way: Way) {
+        let Way { route, transport } = way;
+        let most = if transport == Transport::Single { 1 } else { self.group_size(route) };
+        let mut list = RequestList::new(transport, || self.room(route, most));
+        let mut jobs = Vec::new();
+        while jobs.len() < most
+            && let Some(&id) = self.lanes[route as usize].queue(transport).front()
+        {
+            // Something may have been learnt since it was put here, or a look have failed.
+            self.expect(id);
+            let job = &self.jobs[id];
+            let is_due = job.way == Some(way);
+            if is_due
+                && let Some(list) = &mut list
+                && let Some(keyed) = job.request(self.items, self.context.tombstone_expires_at)
+                && !list.push(self.context.wire, keyed)
+            {
+                break;
             }
-            Work::Write { key, chain } => chain.request().map(|(candidate, request)| {
-                let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
-                self.context.wire.single(op)
-            }),
+            self.lanes[route as usize].queue(transport).pop_front();
+            if is_due {
+                jobs.push(id);
+                continue;
+            }
+            self.ready(id);
+            if transport == Transport::Single {
+                break;
+            }
+        }
+        let call = match list {
+            Some(list) => Some(list.end()),
+            None if transport == Transport::Look => Some(self.look(&jobs)),
+            None => jobs.first().and_then(|&id| self.single(id)),
         };
-        if let Some(call) = call {
-            self.fly(vec![id], route, Transport::Single, call);
+        if let Some(call) = call.filter(|_| !jobs.is_empty()) {
+            self.fly(jobs, way, call);
         }
     }
 
-    fn start_look(&mut self) {
-        let mut jobs = Vec::new();
-        while jobs.len() < self.context.wire.keys_per_look() {
-            let Some(id) = self.lanes[Route::Looks as usize].groups.pop_front() else { break };
-            // Since it was put here a look may have failed.
-            self.expect(id);
-            if self.way(id) == Some((Route::Looks, Transport::Look)) {
-                jobs.push(id);
-            } else {
-                self.ready(id);
-            }
-        }
+    /// How long the body of a list becomes with the first jobs that wait to go this way, most times.
+    fn room(&self, route: Route, most: usize) -> usize {
+        let room = |&id: &JobId| {
+            let keyed = self.jobs[id].request(self.items, self.context.tombstone_expires_at);
+            ELEMENT_ROOM + keyed.and_then(|it| it.item).map_or(0, |item| item.json().len())
+        };
+        self.lanes[route as usize].groups.iter().take(most).map(room).sum()
+    }
+
+    fn look(&self, jobs: &[JobId]) -> Call {
         let keys = jobs.iter().filter_map(|&id| match &self.jobs[id].work {
             Work::Write { key, .. } => Some(key.as_str()),
             Work::Quarantine { .. } => None,
         });
-        let call = self.context.wire.look(keys);
-        self.fly(jobs, Route::Looks, Transport::Look, call);
+        self.context.wire.look(keys)
     }
 
-    fn start_group(&mut self, route: Route) -> Transport {
-        if route == Route::Looks {
-            self.start_look();
-            return Transport::Look;
+    fn single(&self, id: JobId) -> Option<Call> {
+        let job = &self.jobs[id];
+        if let Work::Quarantine { record, rejection, position, renews, .. } = &job.work {
+            let entry = self.context.quarantine.entry(*record, rejection);
+            return Some(entry.call(*position, *renews));
         }
-        let (transport, operation) = match route {
-            Route::Inserts => (Transport::Transaction, Operation::TransactWriteItems),
-            _ => (Transport::Statement, Operation::BatchExecuteStatement),
-        };
-        let (start, max_bytes) = match route {
-            Route::Inserts => (TRANSACTION_START, MAX_TRANSACTION_BYTES),
-            _ => (STATEMENTS_START, MAX_STATEMENTS_BYTES),
-        };
-        let size = self.group_size(route).min(self.lanes[route as usize].groups.len());
-        let mut body =
-            self.body(start, max_bytes, self.lanes[route as usize].groups.iter().take(size));
-        let mut jobs = Vec::with_capacity(size);
-        while jobs.len() < self.group_size(route) {
-            let Some(&id) = self.lanes[route as usize].groups.front() else { break };
-            self.expect(id);
-            if self.way(id) != Some((route, transport)) {
-                self.lanes[route as usize].groups.pop_front();
-                self.ready(id);
-                continue;
-            }
-            let Work::Write { key, chain } = &self.jobs[id].work else { break };
-            let Some((candidate, request)) = chain.request() else { break };
-            let op = op(self.items, key, candidate, request, self.context.tombstone_expires_at);
-            let wire = &mut *self.context.wire;
-            let is_appended =
-                append(&mut body, max_bytes, jobs.is_empty(), |body| match transport {
-                    Transport::Transaction => wire.insert_actions(op, body),
-                    _ => wire.statement(op, body),
-                });
-            if !is_appended {
-                break;
-            }
-            self.lanes[route as usize].groups.pop_front();
-            jobs.push(id);
-        }
-        body.extend_from_slice(LIST_END);
-        self.fly(jobs, route, transport, Call { operation, body });
-        transport
+        let keyed = job.request(self.items, self.context.tombstone_expires_at)?;
+        Some(self.context.wire.single(keyed))
     }
 
     /// Tells a job of which nothing was sent what was learnt so far, so that its first request is the one that promises
     /// most.
     fn expect(&mut self, id: JobId) {
+        let is_probing = self.is_probing;
         let job = &mut self.jobs[id];
-        let (Work::Write { chain, .. }, Progress::Fresh) = (&mut job.work, job.progress) else {
-            return;
-        };
-        let Some((candidate, _)) = chain.request() else { return };
-        let item = self.items.get(candidate.record).and_then(Option::as_ref);
-        let Some(item) = item else { return };
-        chain.expect(match self.context.experience.learnt.expected(item.size(), Instant::now()) {
-            // What came before is known.
-            Expected::Nothing if self.is_probing => Expected::Item,
-            expected => expected,
-        });
-    }
-
-    /// The start of a body, with room for what most such jobs add.
-    fn body<'j>(
-        &self,
-        start: &[u8],
-        max_bytes: usize,
-        jobs: impl Iterator<Item = &'j JobId>,
-    ) -> Vec<u8> {
-        let room = |&id: &JobId| {
-            let candidate = match &self.jobs[id].work {
-                Work::Write { chain, .. } => chain.request().map(|(candidate, _)| candidate),
-                Work::Quarantine { .. } => None,
-            };
-            let item = candidate.and_then(|it| self.items.get(it.record)?.as_ref());
-            PART_ROOM + item.map_or(0, |item| item.json().len())
-        };
-        let mut body = Vec::with_capacity(jobs.map(room).sum::<usize>().min(max_bytes));
-        body.extend_from_slice(start);
-        body
-    }
-
-    fn fly(&mut self, jobs: Vec<JobId>, route: Route, transport: Transport, call: Call) {
-        // All of them have moved on to another queue.
-        if jobs.is_empty() {
+        if job.progress != Progress::Fresh {
             return;
         }
+        let Some(keyed) = job.request(self.items, self.context.tombstone_expires_at) else {
+            return;
+        };
+        let Some(item) = keyed.item else { return };
+        let before = mem::discriminant(keyed.request);
+        let expected = match self.context.experience.learnt.expected(item.size(), Instant::now()) {
+            // What came before is known.
+            Expected::Nothing if is_probing => Expected::Item,
+            expected => expected,
+        };
+        if let Work::Write { chain, .. } = &mut job.work {
+            chain.expect(expected);
+            if chain.request().map(|(_, request)| mem::discriminant(request)) != Some(before) {
+                self.find_way(id);
+            }
+        }
+    }
+
+    fn fly(&mut self, jobs: Vec<JobId>, way: Way, call: Call) {
+        let Way { route, transport } = way;
         if transport != Transport::Single {
             let lane = &mut self.lanes[route as usize];
             lane.groups_in_flight += 1;
@@ -509,7 +475,7 @@ impl Landing<'_> {
             let start = Instant::now();
             let result = dynamodb::send(connection, call, timeout).await;
             let took = start.elapsed();
-            Flight { jobs, route, operation, transport, took, result }
+            Flight { jobs, way, operation, took, result }
         });
     }
 
@@ -529,7 +495,7 @@ impl Landing<'_> {
             .collect();
         let mut first: Option<&(Instant, Table, String)> = None;
         for id in 0..self.jobs.len() {
-            while let Some((route, _)) = self.way(id) {
+            while let Some(Way { route, .. }) = self.jobs[id].way {
                 let last_trouble = &self.jobs[id].last_trouble;
                 let last_at = last_trouble.as_ref().map(|(table, _)| *table);
                 let fault = faults.iter().filter(|(_, at, _)| route.tables().contains(at));
@@ -545,47 +511,14 @@ impl Landing<'_> {
                     first = first.into_iter().chain([fault]).min_by_key(|(since, ..)| *since);
                 }
                 self.fail(id, last_at.or(fault.map(|(_, at, _)| *at)), &why);
+                self.find_way(id);
             }
         }
         self.report.fault = panicked.or(first.map(|(_, _, cause)| cause.clone()));
     }
 }
 
-fn op<'a>(
-    items: &'a [Option<Item>],
-    key: &'a str,
-    candidate: &'a Candidate,
-    request: &'a Request,
-    tombstone_expires_at: Option<u64>,
-) -> Op<'a> {
-    let item = items.get(candidate.record).and_then(Option::as_ref);
-    let stamp: &Stamp = &candidate.stamp;
-    Op { request, key, stamp, item, tombstone_expires_at }
-}
-
 /// The time that is kept for the answer to a batch of so many records.
 fn answer_time(records: usize) -> Duration {
     ANSWER_TIME + ANSWER_TIME_PER_RECORD * u32::try_from(records).unwrap_or(u32::MAX)
 }
-
-/// Appends an element to a list in a body, unless it would make the body larger than `max_bytes`.
-fn append(
-    body: &mut Vec<u8>,
-    max_bytes: usize,
-    is_first: bool,
-    write: impl FnOnce(&mut Vec<u8>),
-) -> bool {
-    let end = body.len();
-    if !is_first {
-        body.push(b',');
-    }
-    write(body);
-    let is_allowed = is_first || body.len() + LIST_END.len() <= max_bytes;
-    if !is_allowed {
-        body.truncate(end);
-    }
-    is_allowed
-}
-
-#[cfg(test)]
-mod tests;

@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{edge::trouble::common_cause, order::version::Order, settings::Settings};
 
-/// All that is reported of a batch.
-pub(crate) struct BatchReport<'a> {
+/// All that is logged of a batch.
+pub(crate) struct BatchLog<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) order: Order,
-    pub(crate) records: &'a [&'a EncodedRecord<'a>],
+    pub(crate) records: &'a [EncodedRecord<'a>],
     pub(crate) summary: &'a Summary,
     pub(crate) report: &'a Report,
     /// What the environment has learnt, for a log that tells details.
@@ -26,9 +26,9 @@ pub(crate) struct BatchReport<'a> {
     pub(crate) now: Duration,
 }
 
-impl BatchReport<'_> {
+impl BatchLog<'_> {
     /// The counts come first, so that they are told whatever time the rest takes.
-    pub(crate) fn log(&self) {
+    pub(crate) fn write(&self) {
         #[expect(
             clippy::print_stdout,
             reason = "the line is the metrics too: no log level may silence it"
@@ -43,7 +43,7 @@ impl BatchReport<'_> {
     /// What failed in one partition for one reason shares a line.
     fn log_records(&self) {
         for (record, rejection) in &self.report.quarantined {
-            let record = self.records[*record];
+            let record = &self.records[*record];
             tracing::warn!(
                 topic = record.topic(),
                 partition = record.partition(),
@@ -98,7 +98,7 @@ impl BatchReport<'_> {
     fn failures(&self) -> BTreeMap<(&str, i32, &str), Offsets<'_>> {
         let mut failures = BTreeMap::new();
         for (record, reason) in &self.report.failures {
-            let record = self.records[*record];
+            let record = &self.records[*record];
             let place = (record.topic(), record.partition(), common_cause(reason));
             let offset = record.offset();
             let offsets = failures.entry(place).or_insert(Offsets {

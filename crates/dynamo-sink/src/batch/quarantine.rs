@@ -30,8 +30,8 @@ pub(crate) struct Quarantine<'a> {
     pub(crate) now: u64,
     pub(crate) retention: Option<Duration>,
     pub(crate) payload: &'a [u8],
-    /// The batch's records, by their index in the event.
-    pub(crate) records: &'a [&'a EncodedRecord<'a>],
+    /// The batch's records, as they stand in the event.
+    pub(crate) records: &'a [EncodedRecord<'a>],
     /// The records' JSON texts, found when the first one is needed.
     pub(crate) texts: OnceCell<Vec<Text<'a>>>,
 }
@@ -57,7 +57,7 @@ impl<'a> Quarantine<'a> {
             let texts = kafka_event::raw_records(self.payload).unwrap_or_default();
             texts.into_iter().map(|json| Text { json, hash: OnceCell::new() }).collect()
         });
-        Entry { quarantine: self, record: self.records[record], text: &texts[record], rejection }
+        Entry { quarantine: self, record: &self.records[record], text: &texts[record], rejection }
     }
 }
 

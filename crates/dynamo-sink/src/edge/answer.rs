@@ -19,7 +19,7 @@ const MAX_CODE_CHARS: usize = 100;
 
 /// Why a statement or an action of a transaction failed. What the answer does not say is empty.
 #[derive(Debug, Default)]
-pub(super) struct PartError {
+pub(super) struct ElementError {
     pub(super) code: String,
     pub(super) message: String,
     pub(super) item: Option<Attributes>,
@@ -27,16 +27,16 @@ pub(super) struct PartError {
 
 /// Why a whole request failed. What the answer does not say is empty.
 #[derive(Debug, Default)]
-pub(super) struct ErrorAnswer {
+pub(super) struct ErrorBody {
     /// The error's name without its namespace.
     pub(super) code: String,
     pub(super) message: String,
     pub(super) item: Option<Attributes>,
-    pub(super) cancellation_reasons: Vec<PartError>,
+    pub(super) cancellation_reasons: Vec<ElementError>,
 }
 
 /// For each statement why it failed, if it did; none where the text is no answer to statements.
-pub(super) fn statements(body: &[u8]) -> Option<Vec<Option<PartError>>> {
+pub(super) fn statements(body: &[u8]) -> Option<Vec<Option<ElementError>>> {
     let mut statements = Vec::new();
     let mut answer = Scanner::new(body);
     answer.members(|name, answer| {
@@ -47,7 +47,7 @@ pub(super) fn statements(body: &[u8]) -> Option<Vec<Option<PartError>>> {
             let mut error = None;
             answer.members(|name, answer| {
                 if name == "Error" && !answer.is_null() {
-                    error = Some(part_error(answer)?);
+                    error = Some(element_error(answer)?);
                     return Some(());
                 }
                 answer.skip()
@@ -123,8 +123,8 @@ pub(super) fn is_object(body: &[u8]) -> bool {
 }
 
 /// An error's text, as far as it can be read.
-pub(super) fn error(body: &[u8]) -> ErrorAnswer {
-    let mut error = ErrorAnswer::default();
+pub(super) fn error(body: &[u8]) -> ErrorBody {
+    let mut error = ErrorBody::default();
     let read = Scanner::new(body).members(|name, answer| {
         match name {
             "__type" => {
@@ -135,18 +135,18 @@ pub(super) fn error(body: &[u8]) -> ErrorAnswer {
             "message" | "Message" if !answer.is_null() => error.message = answer.text()?,
             "Item" if !answer.is_null() => error.item = Some(state_attributes(answer)?),
             "CancellationReasons" if !answer.is_null() => answer.elements(|answer| {
-                error.cancellation_reasons.push(part_error(answer)?);
+                error.cancellation_reasons.push(element_error(answer)?);
                 Some(())
             })?,
             _ => answer.skip()?,
         }
         Some(())
     });
-    if read.is_some() { error } else { ErrorAnswer::default() }
+    if read.is_some() { error } else { ErrorBody::default() }
 }
 
-fn part_error(answer: &mut Scanner<'_>) -> Option<PartError> {
-    let mut error = PartError::default();
+fn element_error(answer: &mut Scanner<'_>) -> Option<ElementError> {
+    let mut error = ElementError::default();
     answer.members(|name, answer| {
         match name {
             "Code" => error.code = answer.text()?,
@@ -348,7 +348,7 @@ mod tests {
         }
     }
 
-    fn show_error(error: &PartError) -> String {
+    fn show_error(error: &ElementError) -> String {
         format!("`{}` `{}` {}", error.code, error.message, show(error.item.as_ref()))
     }
 
@@ -359,7 +359,7 @@ mod tests {
         fn check(body: &str, expected: Expect) {
             let shown = match statements(body.as_bytes()) {
                 Some(answers) => {
-                    let show = |it: &Option<PartError>| {
+                    let show = |it: &Option<ElementError>| {
                         it.as_ref().map_or_else(|| "applied".to_owned(), show_error)
                     };
                     answers.iter().map(show).collect::<Vec<_>>().join("\n")

@@ -111,7 +111,7 @@ pub enum ConnectionError {
 
 /// An answer, whatever it says.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
     /// DynamoDB's name for the request.
@@ -161,7 +161,7 @@ impl Connection {
         operation: &str,
         body: Vec<u8>,
         timeout: Duration,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<HttpResponse, Trouble> {
         let Pool { connector, number, .. } = self.pool();
         let late = |whose: &str| Trouble::Transient(format!("no answer from {whose} in time"));
         let caller = tokio::time::timeout(timeout, self.caller()).await;
@@ -212,7 +212,7 @@ impl Connection {
         operation: &str,
         body: Vec<u8>,
         caller: Identity,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<HttpResponse, Trouble> {
         let mut request = self.signed(operation, body, &caller).map_err(fault)?;
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());
@@ -229,7 +229,7 @@ impl Connection {
         let request_id = header("x-amzn-requestid");
         let body = ByteStream::new(answer.into_body()).collect().await;
         let body = body.map_err(|error| unusable(&error))?.into_bytes().into();
-        Ok(Answer { status, body, request_id, caller })
+        Ok(HttpResponse { status, body, request_id, caller })
     }
 
     /// Takes note of an answer's time.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    answer::{self, ErrorAnswer, PartError},
-    connection::{Answer, Connection},
+    answer::{self, ElementError, ErrorBody},
+    connection::{Connection, HttpResponse},
     trouble::{Trouble, bare, is_about_caller, with_causes},
 };
 use crate::{
@@ -24,15 +24,15 @@ pub(crate) enum Reply {
     /// The condition of a single-item call was false for this item, or for none.
     Refused(Option<Attributes>),
     /// The statements' answers, in their order.
-    Statements(Vec<PartReply>),
-    /// A transaction was cancelled: its actions' reasons, in their order; [`PartReply::Applied`] where the action was
+    Statements(Vec<ElementReply>),
+    /// A transaction was cancelled: its actions' reasons, in their order; [`ElementReply::Applied`] where the action was
     /// not the reason.
-    Cancelled(Vec<PartReply>),
+    Cancelled(Vec<ElementReply>),
 }
 
 /// The answer to one statement, or the reason of one action.
 #[derive(Debug)]
-pub(crate) enum PartReply {
+pub(crate) enum ElementReply {
     Applied,
     Refused(Option<Attributes>),
     /// An insert found an item.
@@ -123,7 +123,7 @@ fn keys(body: &[u8]) -> Option<String> {
 }
 
 /// What an answer to a request means that was accepted.
-fn reply(operation: Operation, answer: &Answer) -> Result<Reply, Trouble> {
+fn reply(operation: Operation, answer: &HttpResponse) -> Result<Reply, Trouble> {
     let unreadable = || {
         let message = format!("status {}, and a body of another form", answer.status);
         Trouble::Unreadable(message).of_request(answer.request_id.as_deref())
@@ -147,8 +147,8 @@ fn reply(operation: Operation, answer: &Answer) -> Result<Reply, Trouble> {
 }
 
 /// What a request's failure means.
-fn refusal(answer: &Answer, error: ErrorAnswer) -> Result<Reply, Trouble> {
-    let ErrorAnswer { code, message, item, cancellation_reasons } = error;
+fn refusal(answer: &HttpResponse, error: ErrorBody) -> Result<Reply, Trouble> {
+    let ErrorBody { code, message, item, cancellation_reasons } = error;
     let trouble = match code.as_str() {
         "ConditionalCheckFailedException" => return Ok(Reply::Refused(item)),
         "TransactionCanceledException" => {
@@ -167,26 +167,28 @@ fn refusal(answer: &Answer, error: ErrorAnswer) -> Result<Reply, Trouble> {
     Err(trouble.of_request(answer.request_id.as_deref()))
 }
 
-fn statement_reply(error: Option<PartError>, answer: &Answer) -> PartReply {
-    let Some(error) = error else { return PartReply::Applied };
+fn statement_reply(error: Option<ElementError>, answer: &HttpResponse) -> ElementReply {
+    let Some(error) = error else { return ElementReply::Applied };
     match error.code.as_str() {
-        "ConditionalCheckFailed" => PartReply::Refused(error.item),
-        "DuplicateItem" => PartReply::Exists,
+        "ConditionalCheckFailed" => ElementReply::Refused(error.item),
+        "DuplicateItem" => ElementReply::Exists,
         "" => {
             let message = "a statement failed without a code".to_owned();
-            PartReply::Trouble(Trouble::Transient(message).of_request(answer.request_id.as_deref()))
+            ElementReply::Trouble(
+                Trouble::Transient(message).of_request(answer.request_id.as_deref()),
+            )
         }
-        code => PartReply::Trouble(
+        code => ElementReply::Trouble(
             Trouble::from_code(code, &error.message).of_request(answer.request_id.as_deref()),
         ),
     }
 }
 
-fn reason(reason: PartError, answer: &Answer) -> PartReply {
+fn reason(reason: ElementError, answer: &HttpResponse) -> ElementReply {
     match reason.code.as_str() {
-        "None" | "" => PartReply::Applied,
-        "ConditionalCheckFailed" => PartReply::Refused(reason.item),
-        code => PartReply::Trouble(
+        "None" | "" => ElementReply::Applied,
+        "ConditionalCheckFailed" => ElementReply::Refused(reason.item),
+        code => ElementReply::Trouble(
             Trouble::from_code(code, &reason.message).of_request(answer.request_id.as_deref()),
         ),
     }
@@ -206,7 +208,7 @@ mod tests {
         fn check(status: u16, body: &str, expected: Expect) {
             let request_id = Some("ABC".to_owned());
             let caller = Credentials::for_tests().into();
-            let answer = Answer { status, body: body.into(), request_id, caller };
+            let answer = HttpResponse { status, body: body.into(), request_id, caller };
             let trouble = refusal(&answer, answer::error(&answer.body)).unwrap_err();
             let kind = match trouble {
                 Trouble::Throttled(_) => "throttled",
@@ -273,15 +275,15 @@ mod tests {
 
     #[test]
     fn parts_name_their_request() {
-        let answer = |request_id: Option<&str>| Answer {
+        let answer = |request_id: Option<&str>| HttpResponse {
             status: 200,
             body: Vec::new(),
             request_id: request_id.map(str::to_owned),
             caller: Credentials::for_tests().into(),
         };
-        let error = |code: &str| PartError { code: code.to_owned(), ..PartError::default() };
-        let p = |reply: PartReply| match reply {
-            PartReply::Trouble(trouble) => trouble.to_string(),
+        let error = |code: &str| ElementError { code: code.to_owned(), ..ElementError::default() };
+        let p = |reply: ElementReply| match reply {
+            ElementReply::Trouble(trouble) => trouble.to_string(),
             other => format!("{other:?}"),
         };
         let named = answer(Some("ABC"));

@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 
 use super::{show, show_event_error};
-use crate::{Event, raw_records};
+use crate::{EncodedRecord, Event, raw_records};
 
 #[track_caller]
 fn check(payload: &str, expected: &Expect) {
@@ -111,7 +111,7 @@ fn events_without_records_are_empty() {
     for records in ["{}", r#"{"t-0": []}"#] {
         let payload = format!(r#"{{"eventSource": "aws:kafka", "records": {records}}}"#);
         let event = Event::read(payload.as_bytes()).unwrap();
-        assert_eq!((event.len(), event.is_empty(), event.partitions.len()), (0, true, 0));
+        assert!(event.records.is_empty());
     }
 }
 
@@ -281,13 +281,8 @@ fn raw_records_stand_at_the_index_of_their_record() {
         ]
     );
     let event = Event::read(payload.as_bytes()).unwrap();
-    let places: Vec<_> = event
-        .partitions
-        .iter()
-        .flat_map(|it| &it.records)
-        .map(|it| (it.offset(), it.index()))
-        .collect();
-    assert_eq!(places, [(2, 1), (3, 2), (1, 0)]);
+    let offsets: Vec<_> = event.records.iter().map(EncodedRecord::offset).collect();
+    assert_eq!(offsets, [1, 2, 3]);
 
     assert_eq!(raw_records(b"[{}, 5]").unwrap(), ["{}", "5"]);
     assert_eq!(
@@ -324,12 +319,11 @@ fn debug_shows_no_data() {
     let payload = r#"{"eventSource": "aws:kafka", "records": {"t-0": [{"topic": "t", "partition": 0, "offset": 1,
         "key": "c2VjcmV0", "value": "c2VjcmV0", "headers": [{"secret": [1]}]}]}}"#;
     let event = Event::read(payload.as_bytes()).unwrap();
-    let expected = "Event { source: AmazonMsk, is_from_pipe: false, partitions: [TopicPartition { \
-        topic: \"t\", partition: 0, records: [EncodedRecord { \
-        index: 0, topic: \"t\", partition: 0, offset: 1, .. }] }] }";
+    let expected = "Event { source: AmazonMsk, is_from_pipe: false, records: [EncodedRecord { \
+        topic: \"t\", partition: 0, offset: 1, .. }] }";
     assert_eq!(format!("{event:?}"), expected);
 
-    let record = event.partitions[0].records[0].decode().unwrap();
+    let record = event.records[0].decode().unwrap();
     let expected =
         "Record { topic: \"t\", partition: 0, offset: 1, timestamp: -1, epoch: None, .. }";
     assert_eq!(format!("{record:?}"), expected);

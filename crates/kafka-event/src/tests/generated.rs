@@ -44,8 +44,8 @@ pub(super) fn pipe_event(records: &[Expected]) -> Value {
     flat.collect()
 }
 
-/// The records in the order in which an event gives them.
-pub(super) fn sorted(records: &[Expected]) -> Vec<Expected> {
+/// The records by partition; those of one stay in their order.
+pub(super) fn sorted<'a>(records: &[Record<'a>]) -> Vec<Record<'a>> {
     let mut records = records.to_vec();
     records.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
     records
@@ -53,7 +53,7 @@ pub(super) fn sorted(records: &[Expected]) -> Vec<Expected> {
 
 /// All records of an event, decoded.
 pub(super) fn decoded<'a>(event: &Event<'a>) -> Vec<Record<'a>> {
-    event.partitions.iter().flat_map(|it| &it.records).map(|it| it.decode().unwrap()).collect()
+    event.records.iter().map(|it| it.decode().unwrap()).collect()
 }
 
 fn record() -> impl Strategy<Value = Expected> {

@@ -17,7 +17,7 @@ fn check(members: &str, expected: &str) {
     );
 
     let event = Event::read(payload.as_bytes()).unwrap();
-    let records = &event.partitions[0].records;
+    let records = &event.records;
     assert_eq!(show_record(&records[1].decode()), expected, "{members}");
     for neighbour in [&records[0], &records[2]] {
         assert_eq!(show_record(&neighbour.decode()), r#"none -> "{}" at -1"#, "{members}");
@@ -254,16 +254,10 @@ fn names_are_read_with_their_escapes() {
 fn what_is_known_before_decoding() {
     let payload = r#"[{"eventSource": "aws:kafka", "topic": "t", "partition": 3, "offset": 4, "timestamp": 5, "epoch": 6, "value": 7}]"#;
     let event = Event::read(payload.as_bytes()).unwrap();
-    let record = &event.partitions[0].records[0];
-    let known = (
-        record.index(),
-        record.topic(),
-        record.partition(),
-        record.offset(),
-        record.timestamp(),
-        record.epoch(),
-    );
-    assert_eq!(known, (0, "t", 3, 4, 5, Some(6)));
+    let record = &event.records[0];
+    let known =
+        (record.topic(), record.partition(), record.offset(), record.timestamp(), record.epoch());
+    assert_eq!(known, ("t", 3, 4, 5, Some(6)));
     let error = record.decode().unwrap_err();
     assert_eq!(
         (error.topic.as_str(), error.partition, error.offset, error.code()),

@@ -24,9 +24,9 @@ fn samples_are_read() {
         let event = Event::read(&payload).unwrap();
         let (source, origin) = (event.source, if event.is_from_pipe { " by a pipe" } else { "" });
         let name = path.file_name().unwrap().to_str().unwrap();
-        writeln!(found, "{name}: {} records from {source:?}{origin}", event.len()).unwrap();
+        writeln!(found, "{name}: {} records from {source:?}{origin}", event.records.len()).unwrap();
 
-        for record in event.partitions.iter().flat_map(|partition| &partition.records) {
+        for record in &event.records {
             let place = (record.topic().to_owned(), record.partition(), record.offset());
             assert!(places.insert(place), "{name} repeats offset {}", record.offset());
             if let Err(error) = record.decode().and_then(|record| read_json(&record)) {

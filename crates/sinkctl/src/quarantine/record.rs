@@ -37,7 +37,7 @@ impl Redelivered {
         let redelivered = Self { text: format!("{members},\"epoch\":{}}}", entry.head.epoch) };
         let event = event(&entry.head.topic, std::slice::from_ref(&(&entry.head, &redelivered)));
         let is_of_entry = Event::read(event.as_bytes()).is_ok_and(|event| {
-            let mut records = event.partitions.iter().flat_map(|it| &it.records);
+            let mut records = event.records.iter();
             let record = records.next().filter(|_| records.next().is_none());
             record.is_some_and(|record| {
                 let Head { topic, partition, offset, epoch, .. } = &entry.head;
@@ -77,7 +77,7 @@ pub fn decoded<T>(entry: &Entry, look: impl FnOnce(Result<&Record<'_>, &str>) ->
     };
     let event = event(&entry.head.topic, &[(&entry.head, &redelivered)]);
     let event = Event::read(event.as_bytes());
-    let record = event.iter().flat_map(|event| &event.partitions).flat_map(|it| &it.records).next();
+    let record = event.iter().flat_map(|event| &event.records).next();
     match record.map(EncodedRecord::decode) {
         Some(Ok(record)) => look(Ok(&record)),
         Some(Err(error)) => look(Err(&error.kind.to_string())),
@@ -145,7 +145,7 @@ mod tests {
             let records: Vec<_> = heads.iter().zip(&texts).collect();
             let event = event("a-b", &records);
             let event = Event::read(event.as_bytes()).unwrap();
-            let found = event.partitions.iter().flat_map(|it| &it.records);
+            let found = event.records.iter();
             let found: Vec<_> =
                 found.map(|it| format!("{}@{}", it.partition(), it.offset())).collect();
             assert_eq!(found, expected);

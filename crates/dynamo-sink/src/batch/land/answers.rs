@@ -8,14 +8,14 @@ use std::{
 
 use super::{
     Landing,
-    job::{Doubt, Flight, JobId, Progress, Work},
+    job::{Doubt, Flight, JobId, Progress, Way, Work},
     table::{Route, Table},
 };
 use crate::{
-    batch::experience::Asked,
+    batch::experience::RequestKind,
     edge::{
         backoff::delay,
-        dynamodb::{PartReply, Reply},
+        dynamodb::{ElementReply, Reply},
         trouble::{Trouble, with_causes},
     },
     order::{
@@ -38,9 +38,9 @@ const TOO_LATE: Duration = Duration::from_secs(1);
 const LAST_CALL: Duration = Duration::from_millis(50);
 
 impl Landing<'_> {
-    /// Gives each job its part of an answer.
+    /// Gives each job what an answer says of it.
     pub(super) fn take(&mut self, flight: Flight) {
-        let Flight { jobs, route, operation, transport, took, result } = flight;
+        let Flight { jobs, way: Way { route, transport }, operation, took, result } = flight;
         self.jitter = fastrand::f64();
         self.answered_at = Instant::now();
         if transport != Transport::Single {
@@ -129,7 +129,7 @@ impl Landing<'_> {
             // It is none to what was asked.
             Reply::Found(_) => self.send_alone(jobs),
             // Which answer is whose can't be told.
-            Reply::Statements(parts) if parts.len() != jobs.len() => self.send_alone(jobs),
+            Reply::Statements(replies) if replies.len() != jobs.len() => self.send_alone(jobs),
             Reply::Cancelled(reasons) if reasons.len() != 2 * jobs.len() => {
                 if let [id] = jobs[..] {
                     let message = "the reasons are too few or too many".to_owned();
@@ -137,13 +137,13 @@ impl Landing<'_> {
                 }
                 self.send_alone(jobs);
             }
-            Reply::Statements(parts) => {
-                for (&id, part) in jobs.iter().zip(parts) {
-                    self.take_part(id, self.asked_table(id), operation, part);
+            Reply::Statements(replies) => {
+                for (&id, reply) in jobs.iter().zip(replies) {
+                    self.take_element(id, self.asked_table(id), operation, reply);
                 }
             }
             Reply::Cancelled(reasons)
-                if reasons.iter().all(|reason| matches!(reason, PartReply::Applied)) =>
+                if reasons.iter().all(|reason| matches!(reason, ElementReply::Applied)) =>
             {
                 for &id in jobs {
                     let message = "a transaction was cancelled without a reason".to_owned();
@@ -155,18 +155,18 @@ impl Landing<'_> {
                 for &id in jobs {
                     let (put, check) = (reasons.next(), reasons.next());
                     match (put, check) {
-                        (Some(PartReply::Applied), Some(PartReply::Refused(found))) => {
+                        (Some(ElementReply::Applied), Some(ElementReply::Refused(found))) => {
                             self.tombstone_refused(id, found.as_ref());
                         }
-                        (Some(PartReply::Applied), Some(PartReply::Applied)) => {
+                        (Some(ElementReply::Applied), Some(ElementReply::Applied)) => {
                             // Not this one's fault: it goes again at once, without those whose fault it was.
                             self.report.summary.retries += 1;
                             self.ready(id);
                         }
-                        (Some(PartReply::Applied), Some(part)) => {
-                            self.take_part(id, Table::Tombstones, operation, part);
+                        (Some(ElementReply::Applied), Some(reply)) => {
+                            self.take_element(id, Table::Tombstones, operation, reply);
                         }
-                        (Some(part), _) => self.take_part(id, Table::Items, operation, part),
+                        (Some(reply), _) => self.take_element(id, Table::Items, operation, reply),
                         (None, _) => {}
                     }
                 }
@@ -174,19 +174,19 @@ impl Landing<'_> {
         }
     }
 
-    fn take_part(&mut self, id: JobId, at: Table, operation: Operation, part: PartReply) {
-        if !matches!(part, PartReply::Trouble(_)) {
+    fn take_element(&mut self, id: JobId, at: Table, operation: Operation, reply: ElementReply) {
+        if !matches!(reply, ElementReply::Trouble(_)) {
             self.accepted(id, operation);
         }
-        match part {
-            PartReply::Applied => self.answer(id, Answer::Applied),
-            PartReply::Exists => self.answer(id, Answer::Exists),
-            PartReply::Refused(found) => self.refused(id, found.as_ref()),
-            PartReply::Trouble(Trouble::Invalid { .. }) if !self.jobs[id].is_alone => {
+        match reply {
+            ElementReply::Applied => self.answer(id, Answer::Applied),
+            ElementReply::Exists => self.answer(id, Answer::Exists),
+            ElementReply::Refused(found) => self.refused(id, found.as_ref()),
+            ElementReply::Trouble(Trouble::Invalid { .. }) if !self.jobs[id].is_alone => {
                 self.jobs[id].refused_by = Some(operation);
                 self.send_alone(&[id]);
             }
-            PartReply::Trouble(trouble) => self.trouble_at(id, at, operation, trouble),
+            ElementReply::Trouble(trouble) => self.trouble_at(id, at, operation, trouble),
         }
     }
 
@@ -197,7 +197,7 @@ impl Landing<'_> {
         }
     }
 
-    fn asked(&self, id: JobId) -> Option<Asked> {
+    fn asked(&self, id: JobId) -> Option<RequestKind> {
         let Work::Write { chain, .. } = &self.jobs[id].work else { return None };
         chain.request().map(|(_, request)| mem::discriminant(request))
     }
@@ -237,9 +237,7 @@ impl Landing<'_> {
 
     /// The table that a job's present request is about; an insert is about the items, although it checks a tombstone.
     fn asked_table(&self, id: JobId) -> Table {
-        let Work::Write { chain, .. } = &self.jobs[id].work else { return Table::Quarantine };
-        let route = chain.request().map_or(Route::Items, |(_, request)| Route::of(request));
-        route.tables()[0]
+        self.jobs[id].way.map_or(Table::Items, |way| way.route.tables()[0])
     }
 
     fn answer(&mut self, id: JobId, answer: Answer) {

@@ -8,9 +8,10 @@ use std::{
 use super::table::{Route, Table};
 use crate::{
     edge::{dynamodb::Reply, trouble::Trouble},
+    item::Item,
     order::chain::Chain,
     sink::Rejection,
-    wire::{Operation, Transport},
+    wire::{KeyRequest, Operation, Transport},
 };
 
 /// How long a request that is not full waits for answers which may bring it more.
@@ -33,6 +34,14 @@ impl Lane {
         self.groups.is_empty() && self.singles.is_empty()
     }
 
+    /// Those that go like this.
+    pub(super) fn queue(&mut self, transport: Transport) -> &mut VecDeque<JobId> {
+        match transport {
+            Transport::Single => &mut self.singles,
+            Transport::Look | Transport::Statement | Transport::Transaction => &mut self.groups,
+        }
+    }
+
     /// Until when an answer in flight is waited for that may bring more jobs.
     pub(super) fn company_until(&self) -> Option<Instant> {
         let sent_at = self.group_sent_at.filter(|_| self.groups_in_flight > 0)?;
@@ -45,6 +54,8 @@ pub(super) type JobId = usize;
 /// A key's writes, or a record on its way into the quarantine; one request of it is in flight at most.
 pub(super) struct Job {
     pub(super) work: Work,
+    /// How its present request goes; none where it has nothing more to ask.
+    pub(super) way: Option<Way>,
     /// How often the present request was sent in vain, and why and where the last time.
     pub(super) attempts: u32,
     pub(super) last_trouble: Option<(Table, Trouble)>,
@@ -59,6 +70,13 @@ pub(super) struct Job {
     pub(super) progress: Progress,
 }
 
+/// How a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) route: Route,
+    pub(super) transport: Transport,
+}
+
 /// How far a job is with its first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -68,6 +86,18 @@ pub(super) enum Progress {
 }
 
 impl Job {
+    /// Its present request about its key, with what of the batch belongs to it.
+    pub(super) fn request<'a>(
+        &'a self,
+        items: &'a [Option<Item>],
+        tombstone_expires_at: Option<u64>,
+    ) -> Option<KeyRequest<'a>> {
+        let Work::Write { key, chain } = &self.work else { return None };
+        let (candidate, request) = chain.request()?;
+        let item = items.get(candidate.record).and_then(Option::as_ref);
+        Some(KeyRequest { request, key, stamp: &candidate.stamp, item, tombstone_expires_at })
+    }
+
     /// The present request was answered, or another one takes its place.
     pub(super) fn begin_anew(&mut self) {
         self.attempts = 0;
@@ -103,9 +133,8 @@ pub(super) struct Doubt {
 /// A request that was answered, with the jobs that it was for.
 pub(super) struct Flight {
     pub(super) jobs: Vec<JobId>,
-    pub(super) route: Route,
+    pub(super) way: Way,
     pub(super) operation: Operation,
-    pub(super) transport: Transport,
     pub(super) took: Duration,
     pub(super) result: Result<Reply, Trouble>,
 }

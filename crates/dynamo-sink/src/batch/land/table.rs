@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{
     edge::backoff::Concurrency,
     order::write::{Request, TombstoneCheck},
+    wire::Transport,
 };
 
 /// One of the sink's tables.
@@ -51,6 +52,15 @@ impl Route {
             Request::InsertTombstone
             | Request::ReplaceTombstoneIfOlder
             | Request::ReplaceTombstoneSeen(_) => Self::Tombstones,
+        }
+    }
+
+    /// How those go here that share requests.
+    pub(super) fn shared_transport(self) -> Transport {
+        match self {
+            Self::Looks => Transport::Look,
+            Self::Inserts => Transport::Transaction,
+            Self::Items | Self::Tombstones | Self::Quarantine => Transport::Statement,
         }
     }
 

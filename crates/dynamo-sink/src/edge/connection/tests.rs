@@ -153,7 +153,7 @@ fn shifted(time: SystemTime, seconds: i64) -> SystemTime {
     if seconds < 0 { time - difference } else { time + difference }
 }
 
-async fn call(connection: &Connection) -> Answer {
+async fn call(connection: &Connection) -> HttpResponse {
     connection.call("PutItem", BODY.into(), TIMEOUT).await.unwrap()
 }
 

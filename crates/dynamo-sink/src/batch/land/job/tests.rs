@@ -22,6 +22,7 @@ fn a_new_request_has_no_past() {
             requests: 1,
             renews: false,
         },
+        way: None,
         attempts: 3,
         last_trouble: Some((Table::Quarantine, Trouble::Throttled(String::new()))),
         is_alone: true,
