@@ -8,15 +8,14 @@ use base64::DecodeError;
 use base64::engine::general_purpose::PAD_INDIFFERENT;
 use base64::engine::{Engine as _, Simd};
 
+use crate::coordinates::Coordinates;
 use crate::error::{EventError, PayloadField, RecordError, RecordErrorKind};
 use crate::record::{Header, Record, SchemaMetadata};
 use crate::wire::{Fields, Headers, Member};
 
 /// One record of an event, borrowed from the payload and still encoded.
 pub struct EncodedRecord<'a> {
-    topic: Cow<'a, str>,
-    partition: i32,
-    offset: i64,
+    coordinates: Coordinates<'a>,
     timestamp: i64,
     timestamp_type: Option<Cow<'a, str>>,
     key: Member<Cow<'a, str>>,
@@ -28,19 +27,24 @@ pub struct EncodedRecord<'a> {
 }
 
 impl<'a> EncodedRecord<'a> {
+    /// Where the record stands.
+    pub fn coordinates(&self) -> &Coordinates<'a> {
+        &self.coordinates
+    }
+
     /// The topic that the record came from.
     pub fn topic(&self) -> &str {
-        &self.topic
+        &self.coordinates.topic
     }
 
     /// The partition of the topic.
     pub fn partition(&self) -> i32 {
-        self.partition
+        self.coordinates.partition
     }
 
     /// The record's offset in its partition.
     pub fn offset(&self) -> i64 {
-        self.offset
+        self.coordinates.offset
     }
 
     /// Kafka's timestamp in milliseconds since 1970, or -1, which means none in Kafka, if it is
@@ -64,9 +68,7 @@ impl<'a> EncodedRecord<'a> {
     pub fn decode(&self) -> Result<Record<'a>, RecordError> {
         let decoded = self.decode_fields();
         decoded.map_err(|kind| RecordError {
-            topic: self.topic.to_string(),
-            partition: self.partition,
-            offset: self.offset,
+            coordinates: self.coordinates.clone().into_owned(),
             kind,
         })
     }
@@ -95,9 +97,7 @@ impl<'a> EncodedRecord<'a> {
             offset.ok_or_else(|| unusable("offset", "an integer from 0 to 9223372036854775807"))?;
 
         Ok(Self {
-            topic,
-            partition,
-            offset,
+            coordinates: Coordinates { topic, partition, offset },
             timestamp: fields.timestamp.0,
             timestamp_type: fields.timestamp_type.present(),
             key: fields.key,
@@ -117,9 +117,9 @@ impl<'a> EncodedRecord<'a> {
             Member::Wrong(found) => return Err(RecordErrorKind::InvalidEpoch { found }),
         };
         Ok(Record {
-            topic: self.topic.clone(),
-            partition: self.partition,
-            offset: self.offset,
+            topic: self.coordinates.topic.clone(),
+            partition: self.coordinates.partition,
+            offset: self.coordinates.offset,
             timestamp: self.timestamp,
             timestamp_type: self.timestamp_type.clone(),
             key: decode_base64(PayloadField::Key, &self.key)?,
@@ -144,9 +144,7 @@ impl<'a> EncodedRecord<'a> {
 impl fmt::Debug for EncodedRecord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EncodedRecord")
-            .field("topic", &self.topic)
-            .field("partition", &self.partition)
-            .field("offset", &self.offset)
+            .field("coordinates", &self.coordinates)
             .finish_non_exhaustive()
     }
 }

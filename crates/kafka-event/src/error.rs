@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::Utf8Error;
 
+use crate::coordinates::Coordinates;
+
 /// Why a payload cannot be read as a Kafka event.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -130,14 +132,10 @@ pub enum JsonType {
 
 /// Why one record cannot be decoded, with the coordinates that find it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("record at offset {offset} of {topic}-{partition}: {kind}")]
+#[error("record at {coordinates}: {kind}")]
 pub struct RecordError {
-    /// The topic that the record came from.
-    pub topic: String,
-    /// The partition of the topic.
-    pub partition: i32,
-    /// The record's offset in its partition.
-    pub offset: i64,
+    /// Where it stands.
+    pub coordinates: Coordinates<'static>,
     /// What is wrong with it.
     pub kind: RecordErrorKind,
 }

@@ -24,7 +24,7 @@
 //! assert_eq!(records[1].decode()?.value, None);
 //!
 //! let error = records[2].decode().unwrap_err();
-//! assert_eq!((error.offset, error.code()), (9, "INVALID_BASE64_VALUE"));
+//! assert_eq!((error.coordinates.offset, error.code()), (9, "INVALID_BASE64_VALUE"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -48,6 +48,7 @@
 
 mod event;
 
+mod coordinates;
 mod encoded_record;
 
 mod record;
@@ -60,6 +61,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use coordinates::Coordinates;
 pub use encoded_record::EncodedRecord;
 pub use error::{
     EventError, FoundSource, JsonType, PayloadField, RecordError, RecordErrorKind, SchemaMark,

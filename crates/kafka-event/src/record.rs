@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::de::IgnoredAny;
 
+use crate::coordinates::Coordinates;
 use crate::error::{PayloadField, RecordError, RecordErrorKind, SchemaMark};
 
 /// One record of a Kafka topic, decoded.
@@ -55,6 +56,12 @@ pub struct SchemaMetadata<'a> {
 }
 
 impl Record<'_> {
+    /// Where the record stands.
+    pub fn coordinates(&self) -> Coordinates<'_> {
+        let Self { topic, partition, offset, .. } = self;
+        Coordinates { topic: topic.as_ref().into(), partition: *partition, offset: *offset }
+    }
+
     /// The key's JSON text, as [`json_value`](Self::json_value) gives the value's.
     pub fn json_key(&self) -> Result<Option<&[u8]>, RecordError> {
         self.json(PayloadField::Key)
@@ -82,9 +89,7 @@ impl Record<'_> {
 
         match header.or(is_binary.then_some(SchemaMark::Metadata)) {
             Some(mark) if mark == SchemaMark::GlueCompressed || !is_json() => Err(RecordError {
-                topic: self.topic.to_string(),
-                partition: self.partition,
-                offset: self.offset,
+                coordinates: self.coordinates().into_owned(),
                 kind: RecordErrorKind::SchemaEncoded { field, mark },
             }),
             Some(_) | None => Ok(Some(text)),

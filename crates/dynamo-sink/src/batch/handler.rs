@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use kafka_event::{EncodedRecord, Event, EventError};
+use kafka_event::{Coordinates, EncodedRecord, Event, EventError};
 use lambda_runtime::Diagnostic;
 use serde::Serialize;
 use serde_json::Value;
@@ -108,20 +108,14 @@ pub enum InvocationError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Occurs when single records failed, and the answer can't name them.
-    #[error(
-        "{failed} of {received} records failed; the first at {topic}-{partition} offset {offset}: {reason}"
-    )]
+    #[error("{failed} of {received} records failed; the first at {first}: {reason}")]
     RecordsFailed {
         /// How many records failed.
         failed: usize,
         /// How many records came.
         received: usize,
-        /// The first failed record's topic.
-        topic: String,
-        /// Its partition.
-        partition: i32,
-        /// Its offset.
-        offset: i64,
+        /// The first failed record.
+        first: Coordinates<'static>,
         /// Why it failed.
         reason: String,
     },
@@ -310,9 +304,7 @@ impl Handler {
         Err(InvocationError::RecordsFailed {
             failed,
             received: records.len(),
-            topic: records[first].topic().to_owned(),
-            partition: records[first].partition(),
-            offset: records[first].offset(),
+            first: records[first].coordinates().clone().into_owned(),
             reason: reason.map_or_else(|| "not decided".to_owned(), |(_, reason)| reason.clone()),
         })
     }
@@ -358,16 +350,19 @@ fn failures(records: &[EncodedRecord<'_>], outcomes: &[Outcome]) -> Vec<BatchIte
         *first = record.offset().min(*first);
     }
     // A set, since a record can be in a batch twice.
-    let identifiers: BTreeSet<(&str, i32, i64)> = records
+    let identifiers: BTreeSet<&Coordinates<'_>> = records
         .iter()
         .filter(|record| {
             let first = first_failed.get(&(record.topic(), record.partition()));
             first.is_some_and(|&first| first <= record.offset())
         })
-        .map(|record| (record.topic(), record.partition(), record.offset()))
+        .map(EncodedRecord::coordinates)
         .collect();
-    let failure = |(topic, partition, offset): (&str, i32, i64)| BatchItemFailure {
-        item_identifier: ItemIdentifier { partition: format!("{topic}-{partition}"), offset },
+    let failure = |Coordinates { topic, partition, offset }: &Coordinates<'_>| BatchItemFailure {
+        item_identifier: ItemIdentifier {
+            partition: format!("{topic}-{partition}"),
+            offset: *offset,
+        },
     };
     identifiers.into_iter().map(failure).collect()
 }

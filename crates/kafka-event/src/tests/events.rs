@@ -308,7 +308,7 @@ fn unknown_members_may_be_anything() {
         &expect![[r#"
         AmazonMsk, 1 records
         t 0
-          [0] 1: KEY_NOT_A_STRING, record at offset 1 of t-0: `key` is an array, accepted is a base64 string
+          [0] 1: KEY_NOT_A_STRING, record at t-0 offset 1: `key` is an array, accepted is a base64 string
     "#]],
     );
 }
@@ -320,7 +320,7 @@ fn debug_shows_no_data() {
         "key": "c2VjcmV0", "value": "c2VjcmV0", "headers": [{"secret": [1]}]}]}}"#;
     let event = Event::read(payload.as_bytes()).unwrap();
     let expected = "Event { source: AmazonMsk, is_from_pipe: false, records: [EncodedRecord { \
-        topic: \"t\", partition: 0, offset: 1, .. }] }";
+        coordinates: Coordinates { topic: \"t\", partition: 0, offset: 1 }, .. }] }";
     assert_eq!(format!("{event:?}"), expected);
 
     let record = event.records[0].decode().unwrap();

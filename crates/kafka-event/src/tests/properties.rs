@@ -44,7 +44,7 @@ proptest! {
         let mut event = Event::read(payload.as_bytes()).unwrap();
         let place = event.records.iter().position(|it| it.topic() == "poison").unwrap();
         let error = event.records.remove(place).decode().unwrap_err();
-        prop_assert_eq!((error.topic.as_str(), error.partition, error.offset), ("poison", 7, 7));
+        prop_assert_eq!(error.coordinates.to_string(), "poison-7 offset 7");
         prop_assert_eq!(decoded(&event), records);
     }
 

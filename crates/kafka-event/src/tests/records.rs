@@ -30,7 +30,7 @@ fn check(members: &str, expected: &str) {
 }
 
 fn error(code: &str, message: &str) -> String {
-    format!("{code}, record at offset 1 of t-0: {message}")
+    format!("{code}, record at t-0 offset 1: {message}")
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn what_is_known_before_decoding() {
     assert_eq!(known, ("t", 3, 4, 5, Some(6)));
     let error = record.decode().unwrap_err();
     assert_eq!(
-        (error.topic.as_str(), error.partition, error.offset, error.code()),
-        ("t", 3, 4, "VALUE_NOT_A_STRING")
+        (error.coordinates.to_string().as_str(), error.code()),
+        ("t-3 offset 4", "VALUE_NOT_A_STRING")
     );
 }

@@ -163,7 +163,7 @@ fn fault_it_panics_at_a_fraction() {
 
 #[test]
 fn fault_one_bad_record_fails_its_event() {
-    let ours = "VALUE_NOT_A_STRING, record at offset 1 of t-0: `value` is a number, accepted is a base64 string";
+    let ours = "VALUE_NOT_A_STRING, record at t-0 offset 1: `value` is a number, accepted is a base64 string";
     check_refusal(
         r#""timestamp": 5, "headers": [], "value": 5"#,
         "invalid type: integer `5`, expected a string",

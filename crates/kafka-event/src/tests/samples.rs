@@ -30,7 +30,7 @@ fn samples_are_read() {
             let place = (record.topic().to_owned(), record.partition(), record.offset());
             assert!(places.insert(place), "{name} repeats offset {}", record.offset());
             if let Err(error) = record.decode().and_then(|record| read_json(&record)) {
-                writeln!(found, "  {}: {}", error.offset, error.code()).unwrap();
+                writeln!(found, "  {}: {}", error.coordinates.offset, error.code()).unwrap();
             }
         }
     }

@@ -158,7 +158,7 @@ fn the_error_names_the_setting() {
     let event = br#"[{"eventSource": "aws:kafka", "topic": "t", "partition": 0, "offset": 1, "key": "AAAAAAEGYWJj"}]"#;
     let event = Event::read(event).unwrap();
     let error = event.records[0].decode().unwrap().json_key().unwrap_err();
-    let expected = "record at offset 1 of t-0: `key` begins like a Confluent header (a zero byte and a \
+    let expected = "record at t-0 offset 1: `key` begins like a Confluent header (a zero byte and a \
         schema id), and is not JSON: if it is Avro or Protobuf, set `EventRecordFormat: JSON` in the \
         schema registry configuration of the event source mapping; otherwise have its producer write \
         JSON";
