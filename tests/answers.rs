@@ -146,9 +146,8 @@ async fn a_foreign_tombstone_fails_its_keys_records() {
         for event in [Event::new([record("A", 0, 1)]), Event::new([delete])] {
             let (_, message) = told(send(&mut handler, &event).await.unwrap_err());
             assert!(
-                message.ends_with(
-                    "a tombstone was not written by this sink and can't be compared with"
-                ),
+                message
+                    .ends_with("a tombstone was not written by this sink and cannot be compared"),
                 "{message}"
             );
         }
@@ -235,7 +234,7 @@ async fn what_is_no_kafka_event_is_told() {
                 .to_owned(),
         ),
     ] {
-        let message = format!("the payload is no Kafka event that can be read: {cause}");
+        let message = format!("the payload cannot be read as a Kafka event: {cause}");
         check_fault(event, &[], "InvalidEvent", &message).await;
     }
 }

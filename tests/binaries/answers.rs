@@ -173,7 +173,7 @@ async fn what_is_no_kafka_event_fails_with_a_clear_error() {
     let function = function(&sink_appian_data::SINK, &dynamodb.endpoint(), &[]);
     let sqs = json!({"Records": [{"messageId": "1", "body": "{}", "eventSource": "aws:sqs"}]});
     let other_topic = Event::new([seatool("A", 0, 1)]);
-    let no_event = "the payload is no Kafka event that can be read: ";
+    let no_event = "the payload cannot be read as a Kafka event: ";
     let no_json = format!("{no_event}the payload is not JSON: ");
     let cases: [(&str, &str, String); 8] = [
         ("", "InvalidEvent", format!("{no_json}EOF while parsing a value at line 1 column 0")),

@@ -265,7 +265,7 @@ async fn a_refusal_in_doubt_is_the_records_where_others_are_taken() {
     let (replacements, inserts) = (Batch::replacements(5), Batch::inserts(5));
     let known = "One or more parameter values were invalid";
     let (unknown, told) =
-        ("KEY-0002 is no VALUE", "in words that are not known and may quote data");
+        ("KEY-0002 is no VALUE", "its message is not shown, since it may quote data");
     tokio::join!(
         check_quarantined(&replacements, IN_DOUBT, known),
         check_quarantined(&replacements, unknown, told),

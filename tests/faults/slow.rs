@@ -133,7 +133,7 @@ async fn a_failure_for_lack_of_time_names_what_took_it() {
         ),
         p(|| Act::Close(Applied::No), "no usable answer from DynamoDB: "),
         p(|| Act::Silence(Applied::No), "no answer from DynamoDB in time"),
-        p(|| Act::Garble, "DynamoDB's answer can't be read"),
+        p(|| Act::Garble, "DynamoDB's answer cannot be read"),
     );
 }
 

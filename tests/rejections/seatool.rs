@@ -102,7 +102,7 @@ async fn what_is_wrong_with_the_event_is_told() {
             ..rest(
                 r#","epoch":4"#,
                 "INVALID_EPOCH",
-                "the record's epoch is beyond the function's: its state would outrank all that follow",
+                "the record's epoch is higher than the function's: it would outrank all records that follow",
             )
         },
     ])

@@ -39,13 +39,13 @@ impl Sink {
             Mapped::Put { key, item, source_time } => (key, Some(item), source_time),
             Mapped::Delete { key } if self.deletes => (key, None, 0),
             Mapped::Delete { .. } => {
-                let message = "the mapping makes it a delete, and the sink has none";
+                let message = "the mapping makes it a delete, but this sink has no deletes";
                 return Err(Rejection::new("UNEXPECTED_DELETE", message));
             }
         };
         let epoch = record.epoch.unwrap_or(settings.epoch);
         if epoch > settings.epoch {
-            let message = "the record's epoch is beyond the function's: its state would outrank all that follow";
+            let message = "the record's epoch is higher than the function's: it would outrank all records that follow";
             return Err(Rejection::new("INVALID_EPOCH", message));
         }
         let stamp = Stamp::from_parts(

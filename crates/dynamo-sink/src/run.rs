@@ -44,7 +44,7 @@ pub enum StartError {
     /// Occurs when a setting is missing or malformed.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// Occurs when it can't be told where DynamoDB is, or who calls it.
+    /// Occurs when it cannot be known where DynamoDB is, or who calls it.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
     /// Occurs when a table does not exist.

@@ -46,7 +46,7 @@ pub enum Mapped {
     },
 }
 
-/// Why a record can't be written: it goes to the quarantine with this.
+/// Why a record cannot be written: it goes to the quarantine with this.
 ///
 /// Neither the code nor the message holds any of the record's data, since both are logged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

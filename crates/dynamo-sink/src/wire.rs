@@ -90,7 +90,7 @@ pub(crate) struct Wire {
     /// Empty in a sink without deletes, which sends no request for it.
     tombstone_table: String,
     may_batch: bool,
-    /// The statements by the shape of their items, as JSON strings; none where a statement can't say it.
+    /// The statements by the shape of their items, as JSON strings; none where a statement cannot say it.
     replace_statements: HashMap<String, Option<Rc<[u8]>>>,
     insert_statements: HashMap<String, Option<Rc<[u8]>>>,
 }
@@ -235,7 +235,7 @@ impl Wire {
     }
 
     /// The statement that replaces or inserts an item with these attribute names, as a JSON string; none where a
-    /// statement can't say it.
+    /// statement cannot say it.
     fn item_statement(&mut self, request: &Request, item: &Item) -> Option<Rc<[u8]>> {
         if !item.fits_statement() {
             return None;

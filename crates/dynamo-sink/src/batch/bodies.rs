@@ -31,7 +31,7 @@ impl Bodies {
         Self { sink, settings, wire }
     }
 
-    /// Hands `take` the body of each `BatchExecuteStatement` for an event; false if a record can't be written by one.
+    /// Hands `take` the body of each `BatchExecuteStatement` for an event; false if a record cannot be written by one.
     pub fn write(&mut self, payload: &[u8], mut take: impl FnMut(&[u8])) -> bool {
         let Ok(event) = Event::read(payload) else { return false };
         let mut items: Vec<Option<Item>> = Vec::new();

@@ -83,7 +83,7 @@ pub struct ItemIdentifier {
 #[non_exhaustive]
 pub enum InvocationError {
     /// Occurs when the payload is no Kafka event.
-    #[error("the payload is no Kafka event that can be read")]
+    #[error("the payload cannot be read as a Kafka event")]
     InvalidEvent(#[source] EventError),
     /// Occurs when the mapping delivers another topic than the sink's.
     #[error(
@@ -107,7 +107,7 @@ pub enum InvocationError {
         /// What is wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Occurs when single records failed, and the answer can't name them.
+    /// Occurs when single records failed, and the answer cannot name them.
     #[error("{failed} of {received} records failed; the first at {first}: {reason}")]
     RecordsFailed {
         /// How many records failed.
@@ -296,7 +296,7 @@ impl Handler {
             let received = records.len();
             return Err(InvocationError::SystemFault { failed, received, source: fault.into() });
         }
-        // A pipe heeds no answer, whatever the mapping's settings are.
+        // A pipe ignores answers, whatever the mapping's settings are.
         if self.settings.response_mode == ResponseMode::Partial && !event.is_from_pipe {
             return Ok(Response { batch_item_failures: failures(records, outcomes) });
         }

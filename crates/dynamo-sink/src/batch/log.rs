@@ -87,8 +87,7 @@ impl BatchLog<'_> {
                 partition = record.partition(),
                 offset = record.offset(),
                 timestamp = record.timestamp(),
-                reason = "its offset was passed before, but its timestamp is newer: was the topic created anew without \
-                          a new epoch?",
+                reason = "its offset is not new, but its timestamp is: was the topic created again without a new epoch?",
                 "record not applied"
             );
         }

@@ -24,7 +24,7 @@ pub enum Outcome {
     Stale,
     /// Its offset had been passed, but its timestamp is newer: nothing was done.
     Regression,
-    /// It can't be written and waits in the quarantine.
+    /// It cannot be written and waits in the quarantine.
     Quarantined,
     /// It was not written and is to be retried.
     Failed,
@@ -57,7 +57,7 @@ impl Outcome {
         }
     }
 
-    /// What a decided record's fate comes to. One that can't be stored has failed until the quarantine has it.
+    /// What a decided record's fate comes to. One that cannot be stored has failed until the quarantine has it.
     pub(crate) fn of(fate: Fate) -> Self {
         match fate {
             Fate::Landed(Landed::Written) => Self::Written,
@@ -87,7 +87,7 @@ pub struct Summary {
     ///
     /// A delete counts where the last request for its tombstone was refused, or not answered, or where the tombstones'
     /// table was found at fault before its turn came. An insert counts where DynamoDB names its check as what was wrong
-    /// with the transaction; of a transaction that is refused as a whole that can't be told.
+    /// with the transaction; of a transaction that is refused as a whole that cannot be known.
     pub tombstone_failed: usize,
     /// Records at whose keys it was looked first.
     pub looked: usize,

@@ -1,4 +1,4 @@
-//! The quarantine: a table in which rejected records wait, byte for byte, until someone mends their cause.
+//! The quarantine: a table in which rejected records wait, byte for byte, until someone fixes their cause.
 
 use std::{cell::OnceCell, time::Duration};
 
@@ -185,7 +185,7 @@ impl Entry<'_, '_> {
         format!("{}-{}", self.record.topic(), self.record.partition())
     }
 
-    /// The epoch and the timestamp are part of it, since a topic that is created anew uses its offsets again.
+    /// The epoch and the timestamp are part of it, since a topic that is created again uses its offsets again.
     fn sort_key(&self) -> String {
         format!(
             "{:010}-{:020}-{:020}",
@@ -195,7 +195,7 @@ impl Entry<'_, '_> {
         )
     }
 
-    /// A redriven record keeps the epoch of its entry; one beyond the function's can't be such.
+    /// A redriven record keeps the epoch of its entry; one beyond the function's cannot be such.
     fn epoch(&self) -> u64 {
         self.record.epoch().unwrap_or(self.quarantine.epoch).min(self.quarantine.epoch)
     }

@@ -105,7 +105,7 @@ pub enum ConnectionError {
     #[error("no provider of AWS credentials is set")]
     MissingCredentials,
     /// Occurs when the region has no endpoint.
-    #[error("the endpoint of DynamoDB can't be told")]
+    #[error("DynamoDB's endpoint cannot be determined")]
     Endpoint(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

@@ -91,7 +91,7 @@ pub(crate) async fn describe(
     };
     if answer.status == 200 {
         let keys = keys(&answer.body);
-        let cause = || "the answer does not tell it".to_owned();
+        let cause = || "the answer does not say".to_owned();
         return keys.map_or_else(|| Description::Unknown(cause()), Description::Keys);
     }
     let error = answer::error(&answer.body);
@@ -125,7 +125,7 @@ fn keys(body: &[u8]) -> Option<String> {
 /// What an answer to a request means that was accepted.
 fn reply(operation: Operation, answer: &HttpResponse) -> Result<Reply, Trouble> {
     let unreadable = || {
-        let message = format!("status {}, and a body of another form", answer.status);
+        let message = format!("status {}, and an unexpected body", answer.status);
         Trouble::Unreadable(message).of_request(answer.request_id.as_deref())
     };
     match operation {
@@ -247,7 +247,7 @@ mod tests {
             400,
             &code("ValidationException"),
             expect![
-                "invalid: DynamoDB refused the request: in words that are not known and may quote data (request ABC)"
+                "invalid: DynamoDB refused the request: its message is not shown, since it may quote data (request ABC)"
             ],
         );
         check(

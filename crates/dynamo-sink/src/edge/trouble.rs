@@ -11,8 +11,8 @@ pub(crate) enum Trouble {
     /// It may go through later: a conflict, a service error, a lost connection or answer.
     #[error("{0}")]
     Transient(String),
-    /// The answer says that all is well, but can't be read. What it was about may have been done.
-    #[error("DynamoDB's answer can't be read: {0}")]
+    /// The answer says that all is well, but cannot be read. What it was about may have been done.
+    #[error("DynamoDB's answer cannot be read: {0}")]
     Unreadable(String),
     /// DynamoDB finds the request itself wrong; the message says what without any of its data.
     #[error("DynamoDB refused the request: {message}")]
@@ -50,7 +50,7 @@ impl Trouble {
                 let (message, is_records_fault) = invalidity(message);
                 Self::Invalid { message: message.to_owned(), is_records_fault }
             }
-            // These name the caller, the action and the table, which is what there is to mend.
+            // These name the caller, the action and the table, which is what there is to fix.
             "AccessDenied" | "ResourceNotFound" => Self::Fault {
                 message: format!("DynamoDB answered `{code}`: {message}"),
                 source: None,
@@ -147,7 +147,7 @@ fn invalidity(message: &str) -> (&'static str, bool) {
     match (find(&OF_THE_RECORD), find(&IN_DOUBT)) {
         (Some(told), _) => (told, true),
         (None, Some(told)) => (told, false),
-        (None, None) => ("in words that are not known and may quote data", false),
+        (None, None) => ("its message is not shown, since it may quote data", false),
     }
 }
 
@@ -319,6 +319,6 @@ mod tests {
             false,
         );
         check(&format!("{invalid}: secret"), invalid, false);
-        check("secret", "in words that are not known and may quote data", false);
+        check("secret", "its message is not shown, since it may quote data", false);
     }
 }

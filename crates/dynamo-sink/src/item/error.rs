@@ -2,7 +2,7 @@
 
 use super::{MAX_ITEM_SIZE, MAX_LEVELS, MAX_NAME_SIZE};
 
-/// Why a JSON text can't be stored. Positions are byte offsets in the text; names and values are never shown.
+/// Why a JSON text cannot be stored. Positions are byte offsets in the text; names and values are never shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ItemError {

@@ -388,7 +388,7 @@ pub(super) fn escape(text: &str, mut push: impl FnMut(&str)) {
     }
 }
 
-/// The position, from `at` on, of the first byte that can't stand for itself in a JSON string: a quote, a backslash
+/// The position, from `at` on, of the first byte that cannot stand for itself in a JSON string: a quote, a backslash
 /// or a control character. Without one it is the length.
 fn find_special(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {

@@ -28,7 +28,7 @@ pub enum Fate {
     Landed(Landed),
     /// A newer write of the batch took its place, and landed.
     Superseded,
-    /// DynamoDB can't store it: it belongs into the quarantine.
+    /// DynamoDB cannot store it: it belongs into the quarantine.
     Unwritable,
     /// It was not written, or what superseded it was not.
     Failed,
@@ -94,7 +94,7 @@ impl Chain {
         }
     }
 
-    /// The write in flight can't be stored, whatever is tried: the next older record takes its place.
+    /// The write in flight cannot be stored, whatever is tried: the next older record takes its place.
     pub fn unwritable(&mut self) -> Option<Decided> {
         let conflict = self.write.as_ref().is_some_and(Write::conflict);
         let candidate = self.groups.front_mut()?.pop_front()?;

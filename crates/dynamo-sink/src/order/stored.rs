@@ -16,9 +16,9 @@ pub type Attributes = HashMap<String, AttributeValue>;
 pub(crate) const STATE_ATTRIBUTES: [&str; 7] =
     ["_sink", "version", "topic", "partition", "offset", "timestamp", "shape"];
 
-/// What stands in a table was not written by this sink, and can't be compared with.
+/// What stands in a table was not written by this sink, and cannot be compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} was not written by this sink and can't be compared with")]
+#[error("{0} was not written by this sink and cannot be compared")]
 pub struct Foreign(pub(crate) &'static str);
 
 /// The state of an item. One whose `_sink` is none of ours is a fault of the system, not of a record.

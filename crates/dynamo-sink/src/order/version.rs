@@ -106,7 +106,7 @@ pub enum Verdict {
     Duplicate,
     /// An older state.
     Stale,
-    /// An offset that was passed before, with a newer timestamp: the sign of a topic that was created anew
+    /// An offset that was passed before, with a newer timestamp: the sign of a topic that was created again
     /// without a new epoch.
     Regression,
 }

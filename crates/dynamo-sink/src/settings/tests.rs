@@ -288,7 +288,7 @@ fn each_table_has_one_role() {
         let error = read(&WITH_DELETES, &[(second, same)]).unwrap_err();
         let expected = SettingsError::SameTable { first, second, table: same.to_owned() };
         assert_eq!(error, expected);
-        // Whether a name and an ARN are one table can't be told; two ARNs can.
+        // Whether a name and an ARN are one table cannot be known; two ARNs can.
         let arn = |region: &str| format!("arn:aws:dynamodb:{region}:123456789012:table/{same}");
         let (one, other) = (arn("us-east-1"), arn("us-east-2"));
         assert!(matches!(

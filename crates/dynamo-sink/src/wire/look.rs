@@ -78,7 +78,7 @@ impl Wire {
         Call { operation: Operation::BatchGetItem, body }
     }
 
-    /// What a look found of a key; none where DynamoDB did not come to it, or it can't be read.
+    /// What a look found of a key; none where DynamoDB did not come to it, or it cannot be read.
     pub(crate) fn shown(&self, found: &Found, key: &str) -> Option<Shown> {
         let item = found.of(&self.table, key).ok()?;
         let tombstone = match self.tombstone_table.as_str() {

@@ -67,12 +67,12 @@ impl Landing<'_> {
                 }
                 self.send_alone(&jobs);
             }
-            // One item that is shown in a way which can't be read must not hold back the others, nor itself: the
+            // One item that is shown in a way which cannot be read must not hold back the others, nor itself: the
             // answers to single-item calls say the same in another form.
             Err(Trouble::Unreadable(_)) if transport != Transport::Single => self.send_alone(&jobs),
             Err(trouble) => {
                 if let Trouble::Fault { .. } = &trouble {
-                    // Which of them it is about can't be told.
+                    // Which of them it is about cannot be known.
                     for &table in route.tables() {
                         self.blame(table, &trouble);
                     }
@@ -95,7 +95,10 @@ impl Landing<'_> {
                 let is_lasting = matches!(trouble, Trouble::Fault { .. } | Trouble::Invalid { .. });
                 if self.context.experience.learnt.look_failed(is_lasting, self.answered_at) {
                     let cause = with_causes(&trouble);
-                    tracing::warn!(cause, "what a replay would change is not looked at first");
+                    tracing::warn!(
+                        cause,
+                        "replayed records are no longer looked up before they are written"
+                    );
                 }
                 self.report.summary.retries += 1;
                 self.report.summary.throttles +=
@@ -128,7 +131,7 @@ impl Landing<'_> {
             }
             // It is none to what was asked.
             Reply::Found(_) => self.send_alone(jobs),
-            // Which answer is whose can't be told.
+            // Which answer is whose cannot be known.
             Reply::Statements(replies) if replies.len() != jobs.len() => self.send_alone(jobs),
             Reply::Cancelled(reasons) if reasons.len() != 2 * jobs.len() => {
                 if let [id] = jobs[..] {
@@ -206,7 +209,7 @@ impl Landing<'_> {
     fn refused(&mut self, id: JobId, found: Option<&Attributes>) {
         if let Work::Quarantine { position, renews, .. } = &mut self.jobs[id].work {
             (*position, *renews) = (0, true);
-            self.jobs[id].begin_anew();
+            self.jobs[id].start_over();
             return self.ready(id);
         }
         if self.asked_table(id) == Table::Tombstones {
@@ -242,7 +245,7 @@ impl Landing<'_> {
 
     fn answer(&mut self, id: JobId, answer: Answer) {
         let job = &mut self.jobs[id];
-        job.begin_anew();
+        job.start_over();
         match &mut job.work {
             Work::Write { chain, .. } => {
                 let mut is_delete = false;
@@ -378,7 +381,7 @@ impl Landing<'_> {
             && let Some(decided) = chain.unwritable()
         {
             self.report.decided.push(decided);
-            self.jobs[id].begin_anew();
+            self.jobs[id].start_over();
             self.quarantine(decided.record, Rejection::new("REFUSED_BY_DYNAMODB", message));
             return self.ready(id);
         }
@@ -391,7 +394,7 @@ impl Landing<'_> {
     pub(super) fn fail(&mut self, id: JobId, at: Option<Table>, why: &str) {
         self.is_probing = false;
         let job = &mut self.jobs[id];
-        job.begin_anew();
+        job.start_over();
         match &mut job.work {
             Work::Write { chain, .. } => {
                 let decided = chain.fail();

@@ -56,7 +56,7 @@ pub(super) struct Job {
     pub(super) work: Work,
     /// How its present request goes; none where it has nothing more to ask.
     pub(super) way: Option<Way>,
-    /// How often the present request was sent in vain, and why and where the last time.
+    /// How often the present request was sent without success, and why and where the last time.
     pub(super) attempts: u32,
     pub(super) last_trouble: Option<(Table, Trouble)>,
     /// Whether its requests go by themselves, since something was wrong with one that it shared.
@@ -99,7 +99,7 @@ impl Job {
     }
 
     /// The present request was answered, or another one takes its place.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn start_over(&mut self) {
         self.attempts = 0;
         self.last_trouble = None;
         self.refused_by = None;

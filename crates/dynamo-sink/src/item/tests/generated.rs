@@ -232,7 +232,7 @@ proptest! {
             Err(ItemError::InvalidUtf8 { .. } | ItemError::InvalidJson { .. } | ItemError::LoneSurrogate { .. }) => {
                 prop_assert!(read.is_err());
             }
-            // What the store can't hold may be refused before the end of the text is seen.
+            // What the store cannot hold may be refused before the end of the text is seen.
             Err(_) => {}
         }
         let is_string = read.is_ok_and(|value| value.is_string());

@@ -31,7 +31,7 @@ fn a_new_request_has_no_past() {
         progress: Progress::Sent,
         doubted_since: Some(Instant::now()),
     };
-    job.begin_anew();
+    job.start_over();
     assert_eq!((job.attempts, job.refused_by), (0, None));
     assert!(job.last_trouble.is_none());
     // What is known of its key and item stays.
