@@ -101,8 +101,8 @@ fn settings_table() -> Vec<(String, String)> {
 
 const DOCUMENTS: [&str; 8] = [
     "README.md",
+    "crates/bench/README.md",
     "crates/dynamo-sink/README.md",
-    "crates/naive-sink/README.md",
     "crates/sinkctl/README.md",
     "crates/sinkctl/OPERATIONS.md",
     "tests/README.md",

@@ -5,7 +5,6 @@ pub mod esm;
 #[cfg(feature = "kafka")]
 mod kafka;
 
-pub mod bench;
 pub mod demo;
 pub mod serve;
 

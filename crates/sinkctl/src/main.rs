@@ -1,6 +1,5 @@
 //! The command line: reads the arguments and passes them on.
 
-mod bench_arguments;
 #[cfg(feature = "kafka")]
 mod esm_arguments;
 #[cfg(feature = "aws")]
@@ -49,9 +48,6 @@ enum Command {
     /// Sends all sample events through the functions' binaries, twice, and shows the tables.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArguments),
-    /// Measures what the functions cost, behind a stand-in for DynamoDB with a fixed latency.
-    #[command(after_help = bench_arguments::EXAMPLES)]
-    Bench(Box<bench_arguments::BenchArguments>),
     #[command(
         about = "Serves an embedded DynamoDB with the template's tables until Ctrl-C",
         after_help = DYNAMODB_EXAMPLES
@@ -220,10 +216,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "aws")]
         Command::Quarantine(_) | Command::Status(_) => ExitCode::from(NOT_DONE),
         Command::Tail(_) => ExitCode::from(NOT_DONE),
-        Command::Bench(_)
-        | Command::Completions { .. }
-        | Command::Demo(_)
-        | Command::Dynamodb(_) => ExitCode::FAILURE,
+        Command::Completions { .. } | Command::Demo(_) | Command::Dynamodb(_) => ExitCode::FAILURE,
     };
     let result = Runtime::new().map_err(Box::from).and_then(|runtime| {
         let result = runtime.block_on(run(arguments));
@@ -254,7 +247,6 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
 
 async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     match command {
-        Command::Bench(arguments) => bench_arguments::run(*arguments, found(template)?).await?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "sinkctl", &mut script);

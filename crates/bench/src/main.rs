@@ -1,36 +1,46 @@
-//! The command line of `sinkctl bench`.
+//! The command line of the benchmark.
 
 use std::{
     error::Error,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
-use clap::Args;
-use local::build::{Profile, Programs};
-use sinkctl::bench::{
-    self, Bench,
+use bench::{
+    Bench,
     stub::Faults,
     workload::{Kind, Mix, State},
 };
+use clap::Parser;
+use local::{
+    build::{Profile, Programs},
+    chain::chain,
+    template::Template,
+};
 
-pub(crate) const EXAMPLES: &str = "\
+const EXAMPLES: &str = "\
 Examples:
-  sinkctl bench --baseline
-  sinkctl bench --baseline --single --records 500,2000
-  sinkctl bench --baseline --workload appian,small --state existing --records 1000,10000
-  sinkctl bench --bootstrap 'node index.js' --workload seatool
-  sinkctl bench --throttle 0.05 --state new
+  bench --baseline
+  bench --baseline --single --records 500,2000
+  bench --baseline --workload appian,small --state existing --records 1000,10000
+  bench --bootstrap 'node index.js' --workload seatool
+  bench --throttle 0.05 --state new
 
 The second and the third measure all that the targets need. Both the functions and the baseline are built as they are
 deployed, unless a directory is named.
 
 Exit status: 0 when all was measured, 1 otherwise.";
 
-#[derive(Args)]
+/// Measures what the functions cost, behind a stand-in for DynamoDB with a fixed latency.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "they are switches of a command line")]
-pub(crate) struct BenchArguments {
+struct Arguments {
+    /// The template [default: `template.yaml` here or in a directory above].
+    #[arg(long, value_name = "FILE")]
+    template: Option<PathBuf>,
     /// Measure the usual way of writing such a function beside, and compare.
     #[arg(long)]
     baseline: bool,
@@ -72,7 +82,7 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// How often everything is measured.
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = crate::at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
     rounds: usize,
     /// How many events a process gets, beside its first, before it is measured.
     #[arg(long, value_name = "N", default_value_t = WARM_UP)]
@@ -101,10 +111,19 @@ pub(crate) struct BenchArguments {
     svg: Option<PathBuf>,
 }
 
-pub(crate) async fn run(
-    arguments: BenchArguments,
-    template: PathBuf,
-) -> Result<(), Box<dyn Error>> {
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is no better place to say that standard error is closed.
+            let _: io::Result<()> = writeln!(io::stderr(), "error: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     for file in arguments.svg.iter().chain(arguments.json.iter().filter(|file| !is_stdout(file))) {
         // Better now than when all is measured.
         let opened = fs::OpenOptions::new().create(true).append(true).open(file);
@@ -112,7 +131,10 @@ pub(crate) async fn run(
     }
     let profile = if arguments.dev { Profile::Dev } else { Profile::Release };
     let bench = Bench {
-        template,
+        template: match arguments.template {
+            Some(template) => template,
+            None => Template::find(&std::env::current_dir()?)?,
+        },
         programs: arguments.build_dir.map_or(Programs::Cargo(profile), Programs::SamBuild),
         bootstrap: arguments
             .bootstrap
@@ -159,6 +181,13 @@ pub(crate) async fn run(
         }
     }
     Ok(())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number >= 1 => Ok(number),
+        _ => Err("expected a whole number from 1".to_owned()),
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use local::build::{Profile, Programs};
-use sinkctl::bench::{
-    self, Bench,
+use bench::{
+    Bench,
     stub::Faults,
     workload::{Kind, Mix, State, Workload},
 };
+use local::build::{Profile, Programs};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_are_those_that_the_functions_are_known_for() {

@@ -44,8 +44,7 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)
             .map_err(io::Error::other)?;
-        let trust =
-            std::env::temp_dir().join(format!("sinkctl-{}-{number}.pem", std::process::id()));
+        let trust = std::env::temp_dir().join(format!("bench-{}-{number}.pem", std::process::id()));
         fs::write(&trust, cert.pem())?;
         Ok(Self { config: Arc::new(config), trust })
     }

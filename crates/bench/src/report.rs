@@ -379,7 +379,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A measurement of made-up numbers.
-    pub(in crate::bench) fn measurement(case: Case, program: &str, cpu: f64) -> Measurement {
+    pub(crate) fn measurement(case: Case, program: &str, cpu: f64) -> Measurement {
         let Case { workload, latency_millis, records, state } = case;
         let spread = Spread { min: cpu, median: cpu, max: cpu };
         Measurement {

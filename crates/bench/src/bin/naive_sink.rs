@@ -3,9 +3,9 @@
 use aws_config::BehaviorVersion;
 use aws_lambda_events::kafka::KafkaEvent;
 use aws_sdk_dynamodb::Client;
+use bench::naive::{Write, writes};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use naive_sink::{Write, writes};
 
 /// How many calls are in flight at most.
 const CONCURRENCY: usize = 64;

@@ -7,7 +7,7 @@ const TABLE: &str = "compare-connector-local-seatool";
 const TOMBSTONES: &str = "compare-connector-local-seatool-tombstones";
 
 fn operations(faults: Faults) -> Operations {
-    let template = include_str!("../../../../../../template.yaml");
+    let template = include_str!("../../../../../template.yaml");
     let template = Template::parse(template, &[("Stage", template::LOCAL_STAGE)]).unwrap();
     Operations::new(&template.tables, faults, 1)
 }

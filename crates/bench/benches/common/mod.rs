@@ -1,10 +1,10 @@
 //! What both benchmarks measure, and how: throughput counts the bytes of the event, so that all figures compare.
 
+use bench::workload::{BenchEvent, Kind, Mix, State, Workload};
 use divan::{
     Bencher,
     counter::{BytesCount, ItemsCount},
 };
-use sinkctl::bench::workload::{BenchEvent, Kind, Mix, State, Workload};
 
 const RECORDS: usize = 500;
 pub(crate) const KINDS: [Kind; 2] = [Kind::Appian, Kind::Seatool];

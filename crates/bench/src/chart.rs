@@ -151,7 +151,7 @@ impl Axis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{
+    use crate::{
         report::{Case, tests::measurement},
         workload::{Kind, Mix, State},
     };

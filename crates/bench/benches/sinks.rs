@@ -4,11 +4,11 @@ mod common;
 
 use std::{cell::RefCell, hint::black_box};
 
+use bench::workload::Kind;
 use common::{KINDS, measure};
 use divan::Bencher;
 use dynamo_sink::{bodies::Bodies, settings::Settings, sink::Sink};
 use kafka_event::Event;
-use sinkctl::bench::workload::Kind;
 
 /// The functions' own.
 #[global_allocator]

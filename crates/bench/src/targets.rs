@@ -190,7 +190,7 @@ impl Report {
         writeln!(
             out,
             "Not of a whole process, and not measured here: event bytes to request bodies, at least 6 times as fast as the \
-             usual way\n(`cargo bench -p naive-sink`)."
+             usual way\n(`cargo bench -p bench`)."
         )
     }
 
@@ -216,7 +216,7 @@ fn cpu(measurement: &Measurement) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{
+    use crate::{
         report::{Spread, tests::measurement},
         workload::Mix,
     };

@@ -5,9 +5,9 @@ mod common;
 use std::hint::black_box;
 
 use aws_lambda_events::kafka::KafkaEvent;
+use bench::workload::Kind;
 use common::{KINDS, measure};
 use divan::Bencher;
-use sinkctl::bench::workload::Kind;
 
 fn main() {
     divan::main();
@@ -26,6 +26,6 @@ fn event(bencher: Bencher<'_, '_>, kind: Kind) {
 fn items(bencher: Bencher<'_, '_>, kind: Kind) {
     measure(bencher, kind, |payload| {
         let event = serde_json::from_slice::<KafkaEvent>(payload);
-        event.is_ok_and(|event| black_box(naive_sink::writes(event)).is_ok())
+        event.is_ok_and(|event| black_box(bench::naive::writes(event)).is_ok())
     });
 }

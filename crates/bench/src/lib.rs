@@ -3,6 +3,7 @@
 mod record;
 pub mod workload;
 
+pub mod naive;
 pub mod stub;
 
 mod lane;
