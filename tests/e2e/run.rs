@@ -453,8 +453,7 @@ pub(crate) fn now() -> i64 {
 /// Builds `sinkctl` with all of its features, and the functions; returns the programs by name.
 fn build(root: &Path, release: bool, template: &Template) -> BTreeMap<String, PathBuf> {
     let mut command = Command::new(env!("CARGO"));
-    let features = "sinkctl/aws,sinkctl/kafka";
-    command.args(["build", "--workspace", "--features", features, "--bin", "sinkctl"]);
+    command.args(["build", "--workspace", "--features", "sinkctl/kafka", "--bin", "sinkctl"]);
     command.args(template.functions.iter().flat_map(|it| ["--bin", it.binary.as_str()]));
     if release {
         command.arg("--release");

@@ -2,9 +2,7 @@
 
 #[cfg(feature = "kafka")]
 mod esm_arguments;
-#[cfg(feature = "aws")]
 mod quarantine_arguments;
-#[cfg(feature = "aws")]
 mod status_arguments;
 mod tail_arguments;
 
@@ -62,11 +60,9 @@ enum Command {
     #[command(after_help = esm_arguments::EXAMPLES)]
     Esm(Box<esm_arguments::EsmArguments>),
     /// Shows the records that could not be written, delivers them again, or drops them.
-    #[cfg(feature = "aws")]
     #[command(after_help = quarantine_arguments::EXAMPLES)]
     Quarantine(Box<quarantine_arguments::QuarantineArguments>),
     /// Says on one screen whether all is well with a stage, and what to do if not.
-    #[cfg(feature = "aws")]
     #[command(after_help = status_arguments::EXAMPLES)]
     Status(status_arguments::StatusArguments),
     /// Follows a function's log: a line for each batch, and for each record to look at.
@@ -142,13 +138,11 @@ struct SourceArguments {
 }
 
 /// What `--stage` means, wherever a deployed one is looked up.
-#[cfg(any(feature = "aws", feature = "kafka"))]
 const STAGE: &str = "The deployed stage: the section of this name in `samconfig.toml` beside the template, or else the \
                      one that sets `Stage` to it; its `parameter_overrides` hold. What they don't set has the \
                      template's default, but for `Stage`, which then is this name. Without a section give its `Prefix`";
 
 /// What `--parameter` means there.
-#[cfg(feature = "aws")]
 const PARAMETER: &str = "A parameter of the template, such as `Prefix=compare-sinks`, that wins over `samconfig.toml`; \
                          may be repeated";
 
@@ -213,7 +207,6 @@ fn main() -> ExitCode {
     let failure = match arguments.command {
         #[cfg(feature = "kafka")]
         Command::Audit(_) | Command::Esm(_) => ExitCode::from(NOT_DONE),
-        #[cfg(feature = "aws")]
         Command::Quarantine(_) | Command::Status(_) => ExitCode::from(NOT_DONE),
         Command::Tail(_) => ExitCode::from(NOT_DONE),
         Command::Completions { .. } | Command::Demo(_) | Command::Dynamodb(_) => ExitCode::FAILURE,
@@ -276,11 +269,9 @@ async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box
         Command::Esm(arguments) => {
             return Ok(esm_arguments::run(*arguments, found(template)?).await?);
         }
-        #[cfg(feature = "aws")]
         Command::Quarantine(arguments) => {
             return quarantine_arguments::run(*arguments, found(template)?).await;
         }
-        #[cfg(feature = "aws")]
         Command::Status(arguments) => {
             return status_arguments::run(arguments, found(template)?).await;
         }
@@ -324,7 +315,6 @@ fn programs(release: bool, build_dir: Option<PathBuf>) -> Programs {
     build_dir.map_or(Programs::Cargo(profile), Programs::SamBuild)
 }
 
-#[cfg(any(feature = "aws", feature = "kafka"))]
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -332,7 +322,6 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-#[cfg(any(feature = "aws", feature = "kafka"))]
 fn url(text: &str) -> Result<String, String> {
     let is_url = (text.starts_with("http://") || text.starts_with("https://"))
         && text.parse::<axum::http::Uri>().is_ok_and(|url| url.host().is_some());

@@ -11,11 +11,8 @@ pub mod math;
 pub mod screen;
 pub mod series;
 
-#[cfg(feature = "aws")]
 pub mod aws;
-#[cfg(feature = "aws")]
 pub mod local;
-#[cfg(feature = "aws")]
 mod quarantine;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,6 @@
 
 pub mod format;
 
-#[cfg(feature = "aws")]
 pub mod logs;
 
 use std::io::{self, BufRead, ErrorKind, Write};

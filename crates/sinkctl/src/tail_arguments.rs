@@ -17,7 +17,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   sinkctl esm --verbose 2>&1 | sinkctl tail -
   sinkctl tail function.log
-  sinkctl tail sinkSeatoolData --stage master --since 1h    with the feature `aws`
+  sinkctl tail sinkSeatoolData --stage master --since 1h
 
 A batch is one line: what became of its records, its time and its requests. A record that was rejected, failed or
 regressed is one with its topic, partition, offset and the reason; keys and values are in no log. Of Lambda's own lines
@@ -30,18 +30,14 @@ pub(crate) struct TailArguments {
     /// A file, or `-` for standard input; with --stage a function's binary.
     #[arg(value_name = "FUNCTION|FILE|-")]
     source: String,
-    #[cfg(feature = "aws")]
     #[arg(long, value_name = "NAME", help = crate::STAGE)]
     stage: Option<String>,
-    #[cfg(feature = "aws")]
     #[arg(long = "parameter", value_name = "NAME=VALUE", help = crate::PARAMETER, value_parser = crate::name_and_value, requires = "stage")]
     parameters: Vec<(String, String)>,
     /// How far back to begin: a number and `s`, `m`, `h` or `d`.
-    #[cfg(feature = "aws")]
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = time, requires = "stage")]
     since: std::time::Duration,
     /// End with what stands in the log now.
-    #[cfg(feature = "aws")]
     #[arg(long, requires = "stage")]
     no_follow: bool,
 }
@@ -59,7 +55,6 @@ pub(crate) async fn run(
     template: Option<PathBuf>,
 ) -> Result<(), Box<dyn Error>> {
     let formatter = Formatter { has_colours: has_colours() };
-    #[cfg(feature = "aws")]
     if let Some(stage) = &arguments.stage {
         return follow(&arguments, stage, &crate::found(template)?, formatter).await;
     }
@@ -77,7 +72,6 @@ pub(crate) async fn run(
     Ok(())
 }
 
-#[cfg(feature = "aws")]
 async fn follow(
     arguments: &TailArguments,
     stage: &str,
@@ -106,7 +100,6 @@ async fn follow(
     Ok(logs::run(&follow, &client, formatter, &mut io::stdout()).await?)
 }
 
-#[cfg(feature = "aws")]
 fn time(text: &str) -> Result<std::time::Duration, String> {
     let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
     let seconds = units.iter().find_map(|(unit, seconds)| {
@@ -116,7 +109,7 @@ fn time(text: &str) -> Result<std::time::Duration, String> {
     seconds.map(std::time::Duration::from_secs).ok_or_else(expected)
 }
 
-#[cfg(all(test, feature = "aws"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

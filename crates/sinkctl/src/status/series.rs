@@ -70,7 +70,6 @@ impl Series {
 }
 
 /// A count, or milliseconds, which come as floating point numbers.
-#[cfg(feature = "aws")]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
