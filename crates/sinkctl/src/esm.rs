@@ -321,9 +321,10 @@ pub async fn run(
             report: Arc::clone(&report),
             settings,
         };
-        observed.push((Observed::new(&at_work, function), Arc::clone(&consumer)));
+        let at_work = Arc::new(at_work);
+        observed.push((Observed::new(Arc::clone(&at_work), function), Arc::clone(&consumer)));
         let ends = ends.filter(|_| esm.until_end);
-        tasks.spawn(poll::run(Arc::new(at_work), consumer, ends, stop_sign.clone()));
+        tasks.spawn(poll::run(at_work, consumer, ends, stop_sign.clone()));
     }
 
     let progress = tokio::spawn(Arc::clone(&report).progress(counts.clone()));

@@ -26,8 +26,9 @@ Examples:
   sinkctl status --esm http://127.0.0.1:8010       what `sinkctl esm --status-address 127.0.0.1:8010` runs
 
 Credentials and region are those of the AWS CLI (`AWS_PROFILE`, `AWS_REGION`). What is wrong is what the template's alarms
-say, beside mappings that don't poll or fail, and records in the quarantine. A local mapping's counts are judged by the
-same alarms. Each part that can't be read says why, and the rest is shown.
+say, beside mappings that don't poll or fail, and records in the quarantine. A local mapping has no alarms: of it records
+that were given up or regressed are wrong, and those whose quarantine or tombstone failed. Each part that can't be read
+says why, and the rest is shown.
 
 Exit status: 0 when all was read and nothing is wrong, 1 when something is wrong, 2 when nothing is known to be wrong but
 not everything could be read, or nothing at all.";

@@ -1,6 +1,6 @@
 //! A batch that lives: invocations until all of its records are done or given up.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use local::invoke::Outcome;
 use tokio::{sync::watch, time::sleep};
@@ -54,9 +54,8 @@ pub(super) async fn live(
             return Ok(End::Abandoned);
         }
         let is_retry = life.is_retry();
-        let begin = Instant::now();
         let reply = mapping.invoker.invoke(mapping.envelope.event(&records)).await;
-        mapping.tally.invoked(&reply.outcome, begin.elapsed(), &reply.log);
+        mapping.tally.invoked(&reply.outcome, &reply.log);
         mapping.report.log(&mapping.name, &reply.log);
         count_outcome(mapping, &reply.outcome, records.len());
         if !matches!(reply.outcome, Outcome::NotReached(_)) {
@@ -112,7 +111,7 @@ fn count_outcome(mapping: &Mapping, outcome: &Outcome, records: usize) {
 fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> Result<(), EsmError> {
     let records = given_up.records.len();
     mapping.counts.given_up.add(records);
-    mapping.tally.gave_up(records, mapping.on_failure.is_some());
+    mapping.tally.gave_up(records);
     match given_up.condition {
         Condition::RetryAttemptsExhausted => {}
         Condition::RecordAgeExceeded => mapping.counts.expired.add(records),

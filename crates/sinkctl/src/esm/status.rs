@@ -19,35 +19,35 @@ use super::{
     ends::{Watermarks, ask_for_ends},
     poll::Mapping,
     report::Report,
-    tally::{Identity, Tally},
 };
-use crate::status::document::Document;
+use crate::status::{Document, FunctionDocument};
 
 /// How often it is measured how many records the topic is ahead.
 const MEASURE_TIME: Duration = Duration::from_secs(2);
 
-/// A mapping whose status is told.
+/// A mapping whose status is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Observed {
-    pub(super) binary: String,
-    pub(super) identity: Identity,
-    pub(super) starting_position: StartingPosition,
-    pub(super) tally: Arc<Tally>,
+    binary: String,
+    epoch: String,
+    mapping: Arc<Mapping>,
 }
 
 impl Observed {
-    pub(super) fn new(mapping: &Mapping, function: &Function) -> Self {
-        Self {
-            binary: function.binary.clone(),
-            identity: Identity {
-                function: function.name.clone(),
-                mapping: mapping.logical_id.clone(),
-                topic: mapping.settings.topic.clone(),
-                group: mapping.settings.group.clone(),
-                epoch: function.variables.get("EPOCH").map_or("0", String::as_str).to_owned(),
-            },
-            starting_position: mapping.settings.starting_position,
-            tally: Arc::clone(&mapping.tally),
+    pub(super) fn new(mapping: Arc<Mapping>, function: &Function) -> Self {
+        let epoch = function.variables.get("EPOCH").map_or("0", String::as_str).to_owned();
+        Self { binary: function.binary.clone(), epoch, mapping }
+    }
+
+    fn document(&self) -> FunctionDocument {
+        let Mapping { function, logical_id, tally, .. } = &*self.mapping;
+        FunctionDocument {
+            binary: self.binary.clone(),
+            name: function.clone(),
+            epoch: self.epoch.clone(),
+            mapping: tally.mapping(logical_id),
+            lag: tally.lag(),
+            minutes: tally.minutes(),
         }
     }
 }
@@ -81,7 +81,6 @@ impl Status {
         let source = Source {
             stage: of_stage.map_or(LOCAL_STAGE, |(_, stage)| stage).to_owned(),
             parameters: others.cloned().collect(),
-            began: now(),
             mappings: told,
         };
         let router = Router::new().route("/", get(document)).with_state(Arc::new(source));
@@ -96,7 +95,6 @@ impl Status {
 struct Source {
     stage: String,
     parameters: Vec<(String, String)>,
-    began: u64,
     mappings: Vec<Observed>,
 }
 
@@ -105,20 +103,18 @@ async fn document(State(source): State<Arc<Source>>) -> Json<Document> {
     Json(Document {
         stage: source.stage.clone(),
         parameters: source.parameters.clone(),
-        began: source.began,
         time: now(),
-        functions: functions
-            .map(|it| (it.binary.clone(), it.tally.document(&it.identity)))
-            .collect(),
+        functions: functions.map(Observed::document).collect(),
     })
 }
 
 async fn measure(observed: Observed, consumer: Arc<Consumer>) {
     loop {
-        let (consumer, position) = (Arc::clone(&consumer), observed.starting_position);
-        let topic = observed.identity.topic.clone();
-        let lag = tokio::task::spawn_blocking(move || lag(&consumer, &topic, position)).await;
-        observed.tally.measured(lag.ok().and_then(Result::ok));
+        let (consumer, mapping) = (Arc::clone(&consumer), Arc::clone(&observed.mapping));
+        let lag =
+            move || lag(&consumer, &mapping.settings.topic, mapping.settings.starting_position);
+        let lag = tokio::task::spawn_blocking(lag).await;
+        observed.mapping.tally.measured(lag.ok().and_then(Result::ok));
         tokio::time::sleep(MEASURE_TIME).await;
     }
 }

@@ -116,7 +116,7 @@ pub async fn read(stage: &Stage, time: u64) -> Result<Status, StageError> {
         minutes: stage.minutes,
         functions: statuses,
         quarantine: depth.into(),
-        alarms: alarms.into(),
+        alarms: Some(alarms.into()),
     })
 }
 
@@ -203,7 +203,7 @@ async fn alarms(
     }
     // Those of the template first, in its order; the deployed ones may be of another version.
     let mut alarms: Vec<_> =
-        template.alarms.iter().filter_map(|alarm| by_name.remove(&alarm.name)).collect();
+        template.alarms.iter().filter_map(|name| by_name.remove(name)).collect();
     alarms.extend(by_name.into_values());
     Ok(alarms)
 }

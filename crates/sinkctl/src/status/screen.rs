@@ -41,7 +41,9 @@ impl Status {
         writeln!(out)?;
         out.write_all(screen.row("quarantine", &self.quarantine, quarantine).as_bytes())?;
         let alarms = |alarms: &Vec<AlarmStatus>| alarm_counts(&self.name_prefix, alarms);
-        out.write_all(screen.row("alarms", &self.alarms, alarms).as_bytes())?;
+        if let Some(part) = &self.alarms {
+            out.write_all(screen.row("alarms", part, alarms).as_bytes())?;
+        }
         writeln!(out)?;
         out.write_all(screen.end(&self.problems(), self.verdict()).as_bytes())
     }

@@ -10,7 +10,7 @@ use aws_sdk_cloudwatch::{
 use local::template::{Function, Template};
 
 use super::told;
-use crate::status::{Activity, NAMESPACE, OLDEST_RECORD_AGE, RECORD_COUNTS, series::whole};
+use crate::status::{Activity, NAMESPACE, OLDEST_RECORD_AGE, RECORD_COUNTS};
 
 /// The seconds of a period; a longer one would not begin with the first of the minutes that are asked for.
 const PERIOD: i32 = 60;
@@ -140,6 +140,16 @@ fn query(id: &str, purpose: Purpose, function: &Function, stage: &str) -> Metric
         .build();
     let statistic = MetricStat::builder().metric(metric).period(PERIOD).stat(statistic).build();
     MetricDataQuery::builder().id(id).metric_stat(statistic).build()
+}
+
+/// A count, or milliseconds, which come as floating point numbers.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "they are whole numbers, and far from the limits"
+)]
+fn whole(number: f64) -> u64 {
+    number.round() as u64
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ fn function(binary: &str) -> FunctionStatus {
             errors: Some(0),
             throttles: Some(0),
             records: records.map(|(name, number)| (name.to_owned(), number)).into(),
+            given_up: None,
             oldest_record_age: Some(12_345),
         }),
     }
@@ -43,7 +44,7 @@ fn status() -> Status {
         minutes: 15,
         functions: vec![function("sinkAppianData"), function("sinkSeatoolData")],
         quarantine: Part::Read(QuarantineDepth::default()),
-        alarms: Part::Read(vec![alarm("sinkAppianData-lag"), alarm("sinkAppianData-errors")]),
+        alarms: Some(Part::Read(vec![alarm("sinkAppianData-lag"), alarm("sinkAppianData-errors")])),
     }
 }
 
@@ -88,7 +89,7 @@ Nothing is wrong.",
 #[test]
 fn what_is_wrong_is_said_with_what_to_do() {
     let mut status = status();
-    if let Part::Read(alarms) = &mut status.alarms {
+    if let Some(Part::Read(alarms)) = &mut status.alarms {
         alarms[0].state = AlarmState::Alarm;
         alarms[1].state = AlarmState::InsufficientData;
     }
@@ -129,8 +130,9 @@ fn what_could_not_be_read_says_why() {
     let mut status = status();
     status.functions.truncate(1);
     status.functions[0].activity = Part::unread("access denied");
-    status.alarms =
-        Part::unread("access denied: allow cloudwatch:DescribeAlarms to whoever asks for it here");
+    status.alarms = Some(Part::unread(
+        "access denied: allow cloudwatch:DescribeAlarms to whoever asks for it here",
+    ));
     check(
         &status,
         "  mapping    Enabled, last result: OK 1f0e1b2c-93a4-4f4c-8a57-0d6f1b2c93a4
@@ -187,9 +189,16 @@ fn a_row_says_what_counts() {
 }
 
 #[test]
+fn a_local_mapping_has_no_row_of_alarms() {
+    let mut status = status();
+    status.alarms = None;
+    check(&status, "  quarantine empty\n\nNothing is wrong.");
+}
+
+#[test]
 fn a_stage_without_monitoring_has_no_alarms() {
     let mut status = status();
-    status.alarms = Part::Read(Vec::new());
+    status.alarms = Some(Part::Read(Vec::new()));
     check(&status, "  alarms     the stage has no alarms: Monitoring=none\n\nNothing is wrong.");
 }
 
