@@ -12,7 +12,6 @@ mod topic;
 use std::{
     io::{self, Write},
     path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use aws_sdk_dynamodb::Client;
@@ -23,7 +22,10 @@ use dynamo_sink::{
 };
 use local::samconfig::{self, SamConfigError};
 
-use crate::tables::{self, TableError};
+use crate::{
+    tables::{self, TableError},
+    text::{self, counted},
+};
 
 use expected::Expected;
 use fingerprint::{attributes_of, differing_names};
@@ -100,8 +102,7 @@ pub async fn run(audit: &Audit, progress: &mut dyn Write) -> Result<Report, Audi
     let (sink, settings) = function(audit)?;
     let topic = KafkaTopic::new(&settings.topic, &audit.bootstrap_servers, &audit.properties)?;
     let client = tables::client(audit.dynamodb_endpoint.as_deref()).await;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let now = text::now().cast_signed();
     compare(&Compared { sink, settings, topic, client, now, show_keys: audit.show_keys }, progress)
         .await
 }
@@ -168,15 +169,15 @@ async fn compare<T: Topic>(
             }
         };
         topic.read(partition, span, &mut take).await?;
-        let records = report.records - records_before;
-        writeln!(progress, "partition {partition}: {records} records")?;
+        let records = counted(report.records - records_before, "record");
+        writeln!(progress, "partition {partition}: {records}")?;
     }
     report.keys = expected.len();
     report.deleted_keys = expected.deleted();
     report.moved_keys = expected.moved();
 
     compare_items(compared, &spans, &mut expected, &mut report).await?;
-    writeln!(progress, "{}: {} items", settings.table, report.items)?;
+    writeln!(progress, "{}: {}", settings.table, counted(report.items, "item"))?;
     if let Some(table) = &settings.tombstone_table {
         compare_tombstones(compared, table, &mut expected, &mut report).await?;
     }

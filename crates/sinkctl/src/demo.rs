@@ -23,6 +23,8 @@ use local::{
 use outcome::Outcome;
 use snapshot::{Change, Snapshot};
 
+use crate::text::{counted, write_rest};
+
 /// The variable by which functions are told the quarantine's table.
 const QUARANTINE_TABLE_NAME: &str = "QUARANTINE_TABLE_NAME";
 
@@ -65,13 +67,13 @@ pub enum DemoError {
     #[error("cannot write the report")]
     Write(#[from] io::Error),
     /// Occurs when invocations did not succeed; the report says which.
-    #[error("{failed} invocations failed")]
+    #[error("{} failed", counted(*failed, "invocation"))]
     Failed {
         /// How many.
         failed: usize,
     },
     /// Occurs when the second round changed something; the report says what.
-    #[error("the second round changed {changes} items: it should have changed nothing")]
+    #[error("the second round changed {}: it should have changed nothing", counted(*changes, "item"))]
     Changed {
         /// How many items.
         changes: usize,
@@ -97,7 +99,8 @@ pub async fn run(demo: &Demo, out: &mut dyn Write) -> Result<(), DemoError> {
 
     let dynamodb =
         LocalDynamoDb::start(Storage::Memory, 0, &without_streams(&template.tables)).await?;
-    writeln!(out, "DynamoDB with {} tables at {}", template.tables.len(), dynamodb.endpoint())?;
+    let tables = counted(template.tables.len(), "table");
+    writeln!(out, "DynamoDB with {tables} at {}", dynamodb.endpoint())?;
     let mut functions = BTreeMap::new();
     for function in &template.functions {
         let settings = FunctionSettings {
@@ -178,11 +181,11 @@ fn report_invocation(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let records =
-        event.records().map_or_else(|| "unknown".to_owned(), |records| records.to_string());
+        event.records().map_or_else(|| "unknown records".to_owned(), |it| counted(it, "record"));
     let start = if invocation.cold_start { ", cold start" } else { "" };
     writeln!(
         out,
-        "  {} -> {}: {records} records, {} ms{start}",
+        "  {} -> {}: {records}, {} ms{start}",
         event.file,
         event.binary,
         invocation.duration.as_millis()
@@ -215,23 +218,21 @@ fn report_changes(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     if failed > 0 {
-        writeln!(out, "\n{failed} INVOCATIONS FAILED")?;
+        writeln!(out, "\n{} FAILED", counted(failed, "INVOCATION"))?;
     }
     if changes.is_empty() {
         let items: usize = after.values().map(Vec::len).sum();
         return writeln!(
             out,
-            "\nThe second round changed nothing: {items} items in {} tables are what they were; only the quarantine \
+            "\nThe second round changed nothing: {} in {} are what they were; only the quarantine \
              counted another attempt for each record that is in it.",
-            after.len()
+            counted(items, "item"),
+            counted(after.len(), "table")
         );
     }
-    writeln!(out, "\nTHE SECOND ROUND CHANGED {} ITEMS:", changes.len())?;
+    writeln!(out, "\nTHE SECOND ROUND CHANGED {}:", counted(changes.len(), "ITEM"))?;
     for change in changes.iter().take(show::MAX_CHANGES) {
         writeln!(out, "  {change}")?;
     }
-    match changes.len().saturating_sub(show::MAX_CHANGES) {
-        0 => Ok(()),
-        more => writeln!(out, "  and {more} more"),
-    }
+    write_rest(changes.len(), show::MAX_CHANGES, "", out)
 }

@@ -28,7 +28,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use local::{
@@ -43,7 +43,10 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
-use crate::kafka;
+use crate::{
+    kafka,
+    text::{self, counted},
+};
 use event::Envelope;
 use report::Report;
 use settings::{MappingSettings, Overrides, SettingsError};
@@ -257,7 +260,7 @@ pub async fn run(
     for (mapping, _) in &chosen {
         settings.push(MappingSettings::new(mapping, &esm.overrides)?);
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = text::now() / 1000;
     for (settings, (mapping, _)) in settings.iter().zip(&chosen) {
         if let StartingPosition::AtTimestamp(seconds) = settings.starting_position
             && seconds > now
@@ -389,12 +392,13 @@ fn introduce(
     let name = &function.binary;
     let MappingSettings { topic, group, batch_size, batching_window, policy, .. } = settings;
     report.line(&format!(
-        "{name}: topic `{topic}`, group `{group}`, batches of {batch_size} records or {} s",
+        "{name}: topic `{topic}`, group `{group}`, batches of {} or {} s",
+        counted(*batch_size, "record"),
         batching_window.as_secs_f64()
     ));
     if mapping.has_destination && esm.on_failure.is_none() {
         let retries = match policy.maximum_retry_attempts {
-            Some(retries) => format!("batches are lost after {retries} retries"),
+            Some(retries) => format!("batches are lost after {}", counted(retries, "retry")),
             None => "retries have no end".to_owned(),
         };
         report.line(&format!(

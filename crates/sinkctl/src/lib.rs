@@ -21,5 +21,5 @@ pub mod quarantine;
 pub mod status;
 pub mod tail;
 
-pub mod terminal;
+pub mod text;
 pub mod visible;

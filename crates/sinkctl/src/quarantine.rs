@@ -17,13 +17,10 @@ mod told;
 
 pub mod drop;
 
-pub mod text;
-
 use std::{
     collections::BTreeSet,
     io,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use dynamo_sink::settings::QUARANTINE_TABLE_NAME;
@@ -34,7 +31,10 @@ use local::{
     template::Template,
 };
 
-use crate::tables::{self, TableError};
+use crate::{
+    tables::{self, TableError},
+    text,
+};
 use store::Store;
 
 /// Where a quarantine is.
@@ -124,8 +124,7 @@ impl Place {
 
 /// Milliseconds since 1970.
 pub fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+    text::now().cast_signed()
 }
 
 /// The folder that a file is in.

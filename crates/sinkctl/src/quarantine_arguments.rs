@@ -12,7 +12,6 @@ use std::{
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use local::stop::{stop, stop_twice};
 use sinkctl::quarantine::{
     Place, drop,
     filter::{self, Filter},
@@ -23,10 +22,13 @@ use sinkctl::quarantine::{
     store::{Found, Store},
     summary::EndedBy,
     target::Functions,
-    text::counted,
 };
+use sinkctl::text::{counted, duration};
 
-use crate::{NOT_DONE, at_least_one, programs};
+use crate::{
+    NOT_DONE, at_least_one, programs,
+    stop::{stop, stop_twice},
+};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -240,10 +242,10 @@ struct FilterArguments {
     #[arg(long = "reason", value_name = "CODE", help_heading = "Which records")]
     reasons: Vec<String>,
     /// First rejected so long ago or longer, such as `90m`, `12h` or `7d`.
-    #[arg(long, value_name = "TIME", value_parser = filter::duration, help_heading = "Which records")]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Which records")]
     older_than: Option<Duration>,
     /// First rejected so long ago or less.
-    #[arg(long, value_name = "TIME", value_parser = filter::duration, help_heading = "Which records")]
+    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Which records")]
     newer_than: Option<Duration>,
 }
 
@@ -432,7 +434,7 @@ async fn drop(arguments: DropArguments, template: PathBuf) -> Result<ExitCode, B
     let all = counted(records, "record");
     writeln!(out, "{} of {all} dropped; {} has them", dropped.dropped, copy.display())?;
     if dropped.were_gone > 0 {
-        writeln!(out, "{} had gone before", dropped.were_gone)?;
+        writeln!(out, "{} already gone", dropped.were_gone)?;
     }
     if dropped.left > 0 {
         writeln!(out, "{} left: they were rejected again meanwhile", dropped.left)?;

@@ -1,14 +1,9 @@
 //! The command line of `sinkctl status`.
 
-use std::{
-    error::Error,
-    io,
-    path::PathBuf,
-    process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{error::Error, io, path::PathBuf, process::ExitCode};
 
-use ::local::dynamodb::DEFAULT_PORT;
+use local::dynamodb::DEFAULT_PORT;
+
 use clap::Args;
 use sinkctl::{
     status::{
@@ -16,7 +11,7 @@ use sinkctl::{
         judge::Verdict,
         local::{self, Local},
     },
-    terminal::has_colours,
+    text,
 };
 
 pub(crate) const EXAMPLES: &str = "\
@@ -63,14 +58,13 @@ pub(crate) async fn run(
     let status = if let Some(address) = esm {
         local::read(&Local { template, address, dynamodb_endpoint, minutes }).await?
     } else {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let stage = Stage { template, stage: stage.unwrap_or_default(), parameters, minutes };
-        aws::read(&stage, now.as_millis().try_into().unwrap_or(u64::MAX)).await?
+        aws::read(&stage, text::now()).await?
     };
     if json {
         status.write_json(&mut io::stdout())?;
     } else {
-        status.write_screen(has_colours(), &mut io::stdout())?;
+        status.write_screen(&mut anstream::stdout())?;
     }
     Ok(match status.verdict() {
         Verdict::Well => ExitCode::SUCCESS,

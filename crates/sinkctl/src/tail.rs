@@ -6,15 +6,12 @@ pub mod format;
 pub mod logs;
 
 use std::io::{self, BufRead, ErrorKind, Write};
-
-use format::Formatter;
-
 /// Formats all lines that come.
-pub fn copy(mut lines: impl BufRead, formatter: Formatter, out: &mut dyn Write) -> io::Result<()> {
+pub fn copy(mut lines: impl BufRead, out: &mut dyn Write) -> io::Result<()> {
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
         let text = String::from_utf8_lossy(&line);
-        if let Some(text) = formatter.line(text.trim_end_matches(['\r', '\n']))
+        if let Some(text) = format::line(text.trim_end_matches(['\r', '\n']))
             && !write(&text, out)?
         {
             return Ok(());
@@ -41,7 +38,7 @@ mod tests {
     fn lines_come_one_by_one() {
         let lines = b"one\r\nSTART RequestId: 1 Version: 2\nt\xffwo\x1b\n\nthree";
         let mut out = Vec::new();
-        copy(lines.as_slice(), Formatter { has_colours: false }, &mut out).unwrap();
+        copy(lines.as_slice(), &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "one\nt\u{fffd}wo\\u{1b}\n\nthree\n");
     }
 }

@@ -8,10 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use sinkctl::{
-    tail::{self, format::Formatter},
-    terminal::has_colours,
-};
+use sinkctl::tail;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -38,7 +35,7 @@ pub(crate) struct TailArguments {
     parameters: Vec<(String, String)>,
     /// How far back to begin: a number and `s`, `m`, `h` or `d`.
     #[cfg(feature = "aws")]
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = time, requires = "stage")]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = sinkctl::text::duration, requires = "stage")]
     since: std::time::Duration,
     /// End with what stands in the log now.
     #[cfg(feature = "aws")]
@@ -58,33 +55,32 @@ pub(crate) async fn run(
     arguments: TailArguments,
     template: Option<PathBuf>,
 ) -> Result<(), Box<dyn Error>> {
-    let formatter = Formatter { has_colours: has_colours() };
     #[cfg(feature = "aws")]
     if let Some(stage) = &arguments.stage {
-        return follow(&arguments, stage, &crate::found(template)?, formatter).await;
+        return follow(&arguments, stage, &crate::found(template)?).await;
     }
     // Files and standard input need none.
     drop(template);
     if arguments.source == "-" {
-        let copy = move || tail::copy(io::stdin().lock(), formatter, &mut io::stdout());
+        let copy = move || tail::copy(io::stdin().lock(), &mut anstream::stdout());
         tokio::task::spawn_blocking(copy).await??;
     } else {
         let path = PathBuf::from(arguments.source);
         let file = File::open(&path).map_err(|source| FileError { path, source })?;
-        let copy = move || tail::copy(BufReader::new(file), formatter, &mut io::stdout());
+        let copy = move || tail::copy(BufReader::new(file), &mut anstream::stdout());
         tokio::task::spawn_blocking(copy).await??;
     }
     Ok(())
 }
+
+use local::samconfig;
 
 #[cfg(feature = "aws")]
 async fn follow(
     arguments: &TailArguments,
     stage: &str,
     template: &std::path::Path,
-    formatter: Formatter,
 ) -> Result<(), Box<dyn Error>> {
-    use local::samconfig;
     use sinkctl::{
         status::aws,
         tail::logs::{self, Follow},
@@ -103,39 +99,5 @@ async fn follow(
         follows: !arguments.no_follow,
     };
     let client = aws_sdk_cloudwatchlogs::Client::new(&config);
-    Ok(logs::run(&follow, &client, formatter, &mut io::stdout()).await?)
-}
-
-#[cfg(feature = "aws")]
-fn time(text: &str) -> Result<std::time::Duration, String> {
-    let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
-    let seconds = units.iter().find_map(|(unit, seconds)| {
-        text.strip_suffix(*unit)?.parse::<u64>().ok()?.checked_mul(*seconds)
-    });
-    let expected = || "expected a number and `s`, `m`, `h` or `d`, such as `30m`".to_owned();
-    seconds.map(std::time::Duration::from_secs).ok_or_else(expected)
-}
-
-#[cfg(all(test, feature = "aws"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_a_unit() {
-        #[track_caller]
-        fn check(text: &str, seconds: Option<u64>) {
-            assert_eq!(time(text).ok().map(|it| it.as_secs()), seconds);
-        }
-
-        check("0s", Some(0));
-        check("90s", Some(90));
-        check("10m", Some(600));
-        check("2h", Some(7_200));
-        check("1d", Some(86_400));
-        for wrong in
-            ["", "10", "m", "-1m", "1.5h", "1w", "99999999999999999999d", "18446744073709551615d"]
-        {
-            check(wrong, None);
-        }
-    }
+    Ok(logs::run(&follow, &client, &mut anstream::stdout()).await?)
 }

@@ -9,7 +9,7 @@ use std::{
 use anstyle::Style;
 
 /// A count and what is counted, in the plural unless it is one.
-pub fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
     if count == N::from(1) {
         return format!("1 {noun}");
     }

@@ -135,7 +135,7 @@ impl Assignments {
         }
         let (name, new) = (&self.function, starts.count() - known);
         self.report.line(&format!(
-            "{name}: {known} partitions go on at the group's offsets, {new} begin at {}",
+            "{name}: partitions: {known} go on at the group's offsets, {new} begin at {}",
             self.starting_position
         ));
         Ok(starts)

@@ -1,6 +1,6 @@
 //! A batch that lives: invocations until all of its records are done or given up.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use local::invoke::Outcome;
 use tokio::{sync::watch, time::sleep};
@@ -12,6 +12,7 @@ use super::{
     failure::{self, Circumstances},
     poll::Mapping,
 };
+use crate::text::{self, counted};
 
 /// How a batch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +42,8 @@ pub(super) async fn live(
     let counts = &mapping.counts;
     let mut is_first = true;
     loop {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let records = match life.next(i64::try_from(now.as_millis()).unwrap_or(i64::MAX)) {
+        let now = Duration::from_millis(text::now());
+        let records = match life.next(text::now().cast_signed()) {
             Next::Done => return Ok(End::Done),
             Next::GiveUp(given_up) => {
                 give_up(mapping, &given_up, now)?;
@@ -104,7 +105,8 @@ fn count_outcome(mapping: &Mapping, outcome: &Outcome, records: usize) {
         }
     };
     count.add(1);
-    report.trouble(&format!("{name}: with {records} records the function {what}"));
+    let records = counted(records, "record");
+    report.trouble(&format!("{name}: with {records} the function {what}"));
 }
 
 /// Counts the records, and keeps them where there is a destination.
@@ -140,9 +142,7 @@ fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> Result<(), E
         all => all.join(", "),
     };
     let Mapping { name, .. } = mapping;
-    let condition = given_up.condition;
-    mapping
-        .report
-        .line(&format!("{name}: {records} records given up ({condition:?}), {shown}: {place}"));
+    let (condition, records) = (given_up.condition, counted(records, "record"));
+    mapping.report.line(&format!("{name}: {records} given up ({condition:?}), {shown}: {place}"));
     Ok(())
 }

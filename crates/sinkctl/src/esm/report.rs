@@ -12,6 +12,7 @@ use local::lock::lock;
 use serde_json::Value;
 
 use super::summary::Counts;
+use crate::text::counted;
 
 /// How often the same trouble is told.
 const QUIET_TIME: Duration = Duration::from_secs(10);
@@ -74,8 +75,8 @@ impl Report {
             self.line(&format!("{function}: {line}"));
         }
         if notable.len() > max_lines {
-            let more = notable.len() - max_lines;
-            self.line(&format!("{function}: and {more} more lines; `--verbose` shows them"));
+            let more = counted(notable.len() - max_lines, "more line");
+            self.line(&format!("{function}: and {more}; `--verbose` shows them"));
         }
     }
 
@@ -95,8 +96,8 @@ impl Report {
         loop {
             tokio::time::sleep(period).await;
             for (position, (name, counts)) in functions.iter().enumerate() {
-                let in_flight = counts.in_flight.get();
-                let text = format!("{name}: {}; {in_flight} batches in flight", counts.summary());
+                let in_flight = counted(counts.in_flight.get(), "batch");
+                let text = format!("{name}: {}; {in_flight} in flight", counts.summary());
                 match &bars[position] {
                     Some(bar) => {
                         bar.set_message(text);

@@ -1,12 +1,6 @@
 //! The status that `sinkctl status --esm` asks for: one JSON document over HTTP, for this machine only.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, routing::get};
 use local::template::{Function, LOCAL_STAGE, StartingPosition};
@@ -20,7 +14,10 @@ use super::{
     poll::Mapping,
     report::Report,
 };
-use crate::status::{Document, FunctionDocument};
+use crate::{
+    status::{Document, FunctionDocument},
+    text,
+};
 
 /// How often it is measured how many records the topic is ahead.
 const MEASURE_TIME: Duration = Duration::from_secs(2);
@@ -103,7 +100,7 @@ async fn document(State(source): State<Arc<Source>>) -> Json<Document> {
     Json(Document {
         stage: source.stage.clone(),
         parameters: source.parameters.clone(),
-        time: now(),
+        time: text::now(),
         functions: functions.map(Observed::document).collect(),
     })
 }
@@ -152,11 +149,6 @@ fn ahead(
         (None, StartingPosition::TrimHorizon | StartingPosition::AtTimestamp(_)) => low,
     };
     u64::try_from(high - begin).unwrap_or_default()
-}
-
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -6,13 +6,15 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use local::{invoke::Outcome, lock::lock};
 use serde_json::Value;
 
-use crate::status::{Activity, MappingStatus, OLDEST_RECORD_AGE, RECORD_COUNTS};
+use crate::{
+    status::{Activity, MappingStatus, OLDEST_RECORD_AGE, RECORD_COUNTS},
+    text,
+};
 
 /// How many minutes are kept.
 const KEPT_MINUTES: u64 = 24 * 60;
@@ -126,7 +128,7 @@ impl Tally {
 }
 
 fn minute() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 60
+    text::now() / 60_000
 }
 
 /// What a line of the function's log counts, if it is a line of metrics.

@@ -22,7 +22,7 @@ use super::{
     target::Target,
     told::Told,
 };
-use crate::{entry::Head, tables::TableError};
+use crate::{entry::Head, tables::TableError, text::counted};
 
 /// The most bytes of an event: Lambda's quota for the payload of a synchronous invocation.
 const MAX_EVENT_BYTES: usize = 6_291_456;
@@ -136,10 +136,11 @@ impl Run<'_> {
         if batch.is_empty() {
             return Ok(0);
         }
-        let records: Vec<_> = batch.iter().map(|(entry, it)| (&entry.head, it)).collect();
-        let reply = target.invoker.invoke(event(&target.topic, &records)).await;
+        let sent: Vec<_> = batch.iter().map(|(entry, it)| (&entry.head, it)).collect();
+        let records = counted(batch.len(), "record");
+        let reply = target.invoker.invoke(event(&target.topic, &sent)).await;
         let fault = |what: String| Fault {
-            cause: format!("`{}`, invoked with {} records, {what}", target.function, batch.len()),
+            cause: format!("`{}`, invoked with {records}, {what}", target.function),
             remaining: batch.len(),
         };
         let body = match reply.outcome {

@@ -7,12 +7,13 @@ use serde::{Serialize, de::IgnoredAny};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
-    list::Row,
     record::decoded,
     store::{Entry, Listed},
-    text::counted,
 };
-use crate::visible::{Visible, visible_json};
+use crate::{
+    text::counted,
+    visible::{Visible, visible_json},
+};
 
 /// How much of a record is shown: it is data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum Detail {
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
     #[serde(flatten)]
-    row: Row,
+    entry: Listed,
     /// The length of the record's text; none if a part of it is missing.
     record_bytes: Option<usize>,
     /// How many items hold it beside the head.
@@ -100,7 +101,7 @@ impl Shown {
         Self {
             record_bytes: entry.record.as_ref().map(Vec::len),
             parts: head.parts,
-            row: Row::new(Listed { is_whole: entry.record.is_some(), head }),
+            entry: Listed { is_whole: entry.record.is_some(), head },
             content,
             record: text.and_then(|text| {
                 // What no sink wrote may be no JSON, and is shown as a JSON text then.
@@ -116,12 +117,15 @@ impl Shown {
 
     /// Writes it for people, `now` being in milliseconds since 1970.
     pub fn write(&self, now: i64, out: &mut dyn Write) -> io::Result<()> {
-        self.row.write(now, out)?;
+        self.entry.write(now, out)?;
         let mut line = |name: &str, text: &str| writeln!(out, "  {name:<10} {text}");
         let items = if self.parts == 0 { 1 } else { self.parts };
         match self.record_bytes {
             Some(bytes) => {
-                line("record", &format!("{} in {}", counted(bytes, "byte"), counted_items(items)))?;
+                line(
+                    "record",
+                    &format!("{} in {}", counted(bytes, "byte"), counted(items, "item")),
+                )?;
             }
             None => line("record", "incomplete: a part of it is missing")?,
         }
@@ -143,10 +147,6 @@ impl Shown {
         }
         Ok(())
     }
-}
-
-fn counted_items(items: u64) -> String {
-    counted(usize::try_from(items).unwrap_or(usize::MAX), "item")
 }
 
 impl Bytes {

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
 use dynamo_sink::stored::Attributes;
+use serde::Serialize;
 
 use super::filter::Filter;
 use crate::{
@@ -34,9 +35,11 @@ pub struct Found {
 }
 
 /// An entry without its record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Listed {
     /// What it says.
+    #[serde(flatten)]
     pub head: Head,
     /// Whether all parts of its record stand.
     pub is_whole: bool,

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{
     Activity, AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, QuarantineDepth, Status,
 };
+use crate::text::counted;
 
 /// Something that someone must act on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -133,7 +134,7 @@ fn of_counts(binary: &str, activity: &Activity, minutes: u64) -> Vec<Problem> {
     }
     let given_up = activity.given_up.unwrap_or_default();
     if given_up > 0 {
-        let records = count(given_up, "record", "records");
+        let records = counted(given_up, "record");
         problems.push(Problem {
             what: format!("{binary}: {records} given up in {minutes} min"),
             advice: "They are in the folder of `--on-failure`; without one they are lost, and the offsets must be set \
@@ -147,7 +148,7 @@ fn of_counts(binary: &str, activity: &Activity, minutes: u64) -> Vec<Problem> {
 fn of_quarantine(depth: &QuarantineDepth) -> Option<Problem> {
     let records: u64 = depth.by_function.values().sum();
     (records > 0).then(|| Problem {
-        what: format!("{} in the quarantine", count(records, "record waits", "records wait")),
+        what: format!("{} in the quarantine", waiting(records)),
         advice: "`sinkctl quarantine list` says why. Mend their producer or the mapping, then `sinkctl quarantine \
                  redrive` delivers them again, before they expire; OPERATIONS.md, \"Troubleshooting\": `-quarantined`."
             .to_owned(),
@@ -177,9 +178,9 @@ impl AlarmStatus {
     }
 }
 
-/// A number and its noun.
-pub(super) fn count(number: u64, one: &str, many: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+/// How many records wait.
+pub(super) fn waiting(records: u64) -> String {
+    format!("{} wait{}", counted(records, "record"), if records == 1 { "s" } else { "" })
 }
 
 #[cfg(test)]

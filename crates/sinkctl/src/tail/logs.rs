@@ -3,13 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use aws_sdk_cloudwatchlogs::{Client, types::FilteredLogEvent};
 
-use super::format::Formatter;
-use crate::status::aws::told;
+use super::format;
+use crate::{status::aws::told, text};
 
 /// How often it is asked for more.
 const POLL_TIME: Duration = Duration::from_secs(2);
@@ -46,14 +46,8 @@ pub enum FollowError {
 }
 
 /// Writes the log's lines as they come, until nobody reads them any more.
-pub async fn run(
-    follow: &Follow,
-    client: &Client,
-    formatter: Formatter,
-    out: &mut dyn Write,
-) -> Result<(), FollowError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let begin = now.saturating_sub(follow.since).as_millis();
+pub async fn run(follow: &Follow, client: &Client, out: &mut dyn Write) -> Result<(), FollowError> {
+    let begin = u128::from(text::now()).saturating_sub(follow.since.as_millis());
     let mut seen = Seen { begin: i64::try_from(begin).unwrap_or(i64::MAX), ids: BTreeMap::new() };
     loop {
         let mut pages = client
@@ -71,7 +65,7 @@ pub async fn run(
             events.extend(page.events.unwrap_or_default());
         }
         for message in seen.unseen(events) {
-            if let Some(line) = formatter.line(message.trim_end())
+            if let Some(line) = format::line(message.trim_end())
                 && !super::write(&line, out)?
             {
                 return Ok(());
