@@ -72,7 +72,7 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// How often everything is measured.
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = crate::at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = sinkctl::arguments::at_least_one)]
     rounds: usize,
     /// How many events a process gets, beside its first, before it is measured.
     #[arg(long, value_name = "N", default_value_t = WARM_UP)]

@@ -1,5 +1,9 @@
 //! The commands of `sinkctl`.
 
+#![expect(missing_docs, reason = "what a program's parts say to each other is no library")]
+
+pub mod arguments;
+
 #[cfg(feature = "kafka")]
 pub mod esm;
 #[cfg(feature = "kafka")]

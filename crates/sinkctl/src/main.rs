@@ -1,8 +1,6 @@
 //! The command line: reads the arguments and passes them on.
 
 mod bench_arguments;
-#[cfg(feature = "kafka")]
-mod esm_arguments;
 #[cfg(feature = "aws")]
 mod quarantine_arguments;
 #[cfg(feature = "aws")]
@@ -17,16 +15,12 @@ use std::{
     time::Duration,
 };
 
+use local::{chain::chain, dynamodb::DEFAULT_PORT, template::Template};
+
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use local::{
-    build::{Profile, Programs},
-    chain::chain,
-    dynamodb::DEFAULT_PORT,
-    template::Template,
-};
 #[cfg(feature = "kafka")]
-use sinkctl::audit::{self, Audit};
+use sinkctl::{audit, esm};
 use sinkctl::{
     demo::{self, Demo},
     serve::{self, Serve},
@@ -59,12 +53,12 @@ enum Command {
     Dynamodb(DynamodbArguments),
     /// Compares a sink's tables with what its topic says, record by record.
     #[cfg(feature = "kafka")]
-    #[command(after_help = AUDIT_EXAMPLES)]
-    Audit(AuditArguments),
+    #[command(after_help = audit::EXAMPLES)]
+    Audit(audit::Audit),
     /// Runs the template's event source mappings: a real Kafka's records to the functions.
     #[cfg(feature = "kafka")]
-    #[command(after_help = esm_arguments::EXAMPLES)]
-    Esm(Box<esm_arguments::EsmArguments>),
+    #[command(after_help = esm::EXAMPLES)]
+    Esm(Box<esm::Esm>),
     /// Shows the records that could not be written, delivers them again, or drops them.
     #[cfg(feature = "aws")]
     #[command(after_help = quarantine_arguments::EXAMPLES)]
@@ -93,7 +87,7 @@ struct DemoArguments {
     #[arg(long, value_name = "DIR", conflicts_with = "release")]
     build_dir: Option<PathBuf>,
     /// How many environments a function may have at once.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = sinkctl::arguments::at_least_one)]
     environments: usize,
     /// The sample events [default: `events` beside the template].
     #[arg(long, value_name = "DIR")]
@@ -109,52 +103,6 @@ struct DynamodbArguments {
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
 }
-
-#[cfg(feature = "kafka")]
-#[derive(Args)]
-struct AuditArguments {
-    /// The function's binary: `sinkAppianData` or `sinkSeatoolData`.
-    function: String,
-    #[arg(long, value_name = "NAME", help = STAGE)]
-    stage: Option<String>,
-    #[command(flatten)]
-    source: SourceArguments,
-    /// A local DynamoDB, such as `http://127.0.0.1:8000` [default: what the AWS SDK finds by itself].
-    #[arg(long, value_name = "URL", value_parser = url)]
-    dynamodb_endpoint: Option<String>,
-    /// Print the result as one line of JSON, with the differences, at most 10,000 of a kind.
-    #[arg(long)]
-    json: bool,
-    /// Name the keys of items and the attributes that differ: they are data.
-    #[arg(long)]
-    show_keys: bool,
-}
-
-/// Where records come from, and how the template is read.
-#[cfg(feature = "kafka")]
-#[derive(Args)]
-struct SourceArguments {
-    /// The brokers, as host:port with commas between.
-    #[arg(long, value_name = "LIST", default_value = "127.0.0.1:9092")]
-    bootstrap_servers: String,
-    /// A property of librdkafka, such as `security.protocol=ssl`; may be repeated.
-    #[arg(short = 'X', value_name = "NAME=VALUE", value_parser = name_and_value)]
-    properties: Vec<(String, String)>,
-    /// A parameter of the template, such as `SeatoolEpoch=1`; may be repeated [default: the stage `local`].
-    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = name_and_value)]
-    parameters: Vec<(String, String)>,
-}
-
-/// What `--stage` means, wherever a deployed one is looked up.
-#[cfg(any(feature = "aws", feature = "kafka"))]
-const STAGE: &str = "The deployed stage: the section of this name in `samconfig.toml` beside the template, or else the \
-                     one that sets `Stage` to it; its `parameter_overrides` hold. What they don't set has the \
-                     template's default, but for `Stage`, which then is this name. Without a section give its `Prefix`";
-
-/// What `--parameter` means there.
-#[cfg(feature = "aws")]
-const PARAMETER: &str = "A parameter of the template, such as `Prefix=compare-sinks`, that wins over `samconfig.toml`; \
-                         may be repeated";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -192,20 +140,6 @@ Then, in two other terminals:
 
 Exit status: 0 when it was ended, 1 when it could not serve.";
 
-#[cfg(feature = "kafka")]
-const AUDIT_EXAMPLES: &str = "\
-Examples:
-  sinkctl audit sinkSeatoolData --dynamodb-endpoint http://127.0.0.1:8000
-  sinkctl audit sinkAppianData --json --dynamodb-endpoint http://127.0.0.1:8000
-  sinkctl audit sinkSeatoolData --stage val \\
-      --bootstrap-servers b-1.example:9096 -X security.protocol=sasl_ssl -X sasl.mechanism=SCRAM-SHA-512 ...
-
-Exit status: 0 without a difference, 1 with differences, 2 when it could not be done.
-The topic is read from its beginning without a consumer group, and nothing is written anywhere.";
-
-/// The exit status of an audit that found differences.
-#[cfg(feature = "kafka")]
-const DIFFERENCES: u8 = 1;
 /// The exit status of what could not run, where 1 means something else; it is that of a wrong command line too.
 const NOT_DONE: u8 = 2;
 
@@ -235,11 +169,7 @@ fn main() -> ExitCode {
         // Whoever closed the pipe, such as `head`, has seen enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut text = chain(&*error);
-            // So librdkafka says that it was built without TLS.
-            if text.contains("not available at build time") {
-                text += ": the feature `kafka-tls` brings it";
-            }
+            let text = chain(&*error);
             // There is no better place to say that standard error is closed.
             let _: io::Result<()> = writeln!(io::stderr(), "error: {text}");
             failure
@@ -264,7 +194,7 @@ async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box
             let template = found(template)?;
             let directory = template.parent().map_or_else(PathBuf::new, PathBuf::from);
             let events = events.unwrap_or_else(|| directory.join("events"));
-            let programs = programs(release, build_dir);
+            let programs = sinkctl::arguments::programs(release, build_dir);
             demo::run(&Demo { template, events, programs, environments }, &mut io::stdout())
                 .await?;
         }
@@ -279,11 +209,9 @@ async fn run(Arguments { command, template }: Arguments) -> Result<ExitCode, Box
             serve::run(&Serve { template, port, data }, stop, &mut io::stdout()).await?;
         }
         #[cfg(feature = "kafka")]
-        Command::Audit(arguments) => return audit(found(template)?, arguments).await,
+        Command::Audit(audit) => return Ok(audit::run(&audit, &found(template)?).await?),
         #[cfg(feature = "kafka")]
-        Command::Esm(arguments) => {
-            return Ok(esm_arguments::run(*arguments, found(template)?).await?);
-        }
+        Command::Esm(esm) => return Ok(esm::run(*esm, &found(template)?).await?),
         #[cfg(feature = "aws")]
         Command::Quarantine(arguments) => {
             return quarantine_arguments::run(*arguments, found(template)?).await;
@@ -302,55 +230,6 @@ fn found(template: Option<PathBuf>) -> Result<PathBuf, Box<dyn Error>> {
     match template {
         Some(template) => Ok(template),
         None => Ok(Template::find(&std::env::current_dir()?)?),
-    }
-}
-
-#[cfg(feature = "kafka")]
-async fn audit(template: PathBuf, arguments: AuditArguments) -> Result<ExitCode, Box<dyn Error>> {
-    let audit = Audit {
-        template,
-        function: arguments.function,
-        stage: arguments.stage,
-        parameters: arguments.source.parameters,
-        bootstrap_servers: arguments.source.bootstrap_servers,
-        properties: arguments.source.properties,
-        dynamodb_endpoint: arguments.dynamodb_endpoint,
-        show_keys: arguments.show_keys,
-    };
-    let report = audit::run(&audit, &mut io::stderr()).await?;
-    if arguments.json {
-        report.write_json(&mut io::stdout())?;
-    } else {
-        report.write_table(&mut io::stdout())?;
-    }
-    Ok(if report.differences == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENCES) })
-}
-
-/// Built as they are deployed or for development, unless `sam build` left them somewhere.
-fn programs(release: bool, build_dir: Option<PathBuf>) -> Programs {
-    let profile = if release { Profile::Release } else { Profile::Dev };
-    build_dir.map_or(Programs::Cargo(profile), Programs::SamBuild)
-}
-
-#[cfg(any(feature = "aws", feature = "kafka"))]
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected a name, `=` and a value".to_owned()),
-    }
-}
-
-#[cfg(any(feature = "aws", feature = "kafka"))]
-fn url(text: &str) -> Result<String, String> {
-    let is_url = (text.starts_with("http://") || text.starts_with("https://"))
-        && text.parse::<axum::http::Uri>().is_ok_and(|url| url.host().is_some());
-    if is_url { Ok(text.to_owned()) } else { Err("expected `http://` and a host".to_owned()) }
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if number >= 1 => Ok(number),
-        _ => Err("expected a whole number from 1".to_owned()),
     }
 }
 

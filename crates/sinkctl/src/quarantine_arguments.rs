@@ -12,6 +12,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use local::stop::{stop, stop_twice};
 use sinkctl::quarantine::{
     Place, drop,
     filter::{self, Filter},
@@ -25,10 +26,9 @@ use sinkctl::quarantine::{
 };
 use sinkctl::text::{counted, duration};
 
-use crate::{
-    NOT_DONE, at_least_one, programs,
-    stop::{stop, stop_twice},
-};
+use sinkctl::arguments::{at_least_one, programs};
+
+use crate::NOT_DONE;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -199,15 +199,15 @@ struct PlaceArguments {
     #[arg(
         long,
         value_name = "NAME",
-        help = crate::STAGE,
+        help = sinkctl::arguments::STAGE,
         required_unless_present = "dynamodb_endpoint",
         help_heading = "Where"
     )]
     stage: Option<String>,
     /// A local DynamoDB, such as `http://127.0.0.1:8000`, with the stage `local` unless another is named.
-    #[arg(long, value_name = "URL", value_parser = crate::url, help_heading = "Where")]
+    #[arg(long, value_name = "URL", value_parser = sinkctl::arguments::url, help_heading = "Where")]
     dynamodb_endpoint: Option<String>,
-    #[arg(long = "parameter", value_name = "NAME=VALUE", help = crate::PARAMETER, value_parser = crate::name_and_value, help_heading = "Where")]
+    #[arg(long = "parameter", value_name = "NAME=VALUE", help = sinkctl::arguments::PARAMETER, value_parser = sinkctl::arguments::name_and_value, help_heading = "Where")]
     parameters: Vec<(String, String)>,
 }
 

@@ -30,15 +30,15 @@ not everything could be read, or nothing at all.";
 
 #[derive(Args)]
 pub(crate) struct StatusArguments {
-    #[arg(long, value_name = "NAME", help = crate::STAGE, required_unless_present = "esm")]
+    #[arg(long, value_name = "NAME", help = sinkctl::arguments::STAGE, required_unless_present = "esm")]
     stage: Option<String>,
     /// A local event source mapping instead, at the address that `sinkctl esm --status-address` prints.
-    #[arg(long, value_name = "URL", value_parser = crate::url, conflicts_with_all = ["stage", "parameters"])]
+    #[arg(long, value_name = "URL", value_parser = sinkctl::arguments::url, conflicts_with_all = ["stage", "parameters"])]
     esm: Option<String>,
     /// The local DynamoDB of that mapping.
-    #[arg(long, value_name = "URL", value_parser = crate::url, default_value_t = format!("http://127.0.0.1:{DEFAULT_PORT}"))]
+    #[arg(long, value_name = "URL", value_parser = sinkctl::arguments::url, default_value_t = format!("http://127.0.0.1:{DEFAULT_PORT}"))]
     dynamodb_endpoint: String,
-    #[arg(long = "parameter", value_name = "NAME=VALUE", help = crate::PARAMETER, value_parser = crate::name_and_value)]
+    #[arg(long = "parameter", value_name = "NAME=VALUE", help = sinkctl::arguments::PARAMETER, value_parser = sinkctl::arguments::name_and_value)]
     parameters: Vec<(String, String)>,
     /// How many minutes the counts are of.
     #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1440))]

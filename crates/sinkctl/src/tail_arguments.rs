@@ -28,10 +28,10 @@ pub(crate) struct TailArguments {
     #[arg(value_name = "FUNCTION|FILE|-")]
     source: String,
     #[cfg(feature = "aws")]
-    #[arg(long, value_name = "NAME", help = crate::STAGE)]
+    #[arg(long, value_name = "NAME", help = sinkctl::arguments::STAGE)]
     stage: Option<String>,
     #[cfg(feature = "aws")]
-    #[arg(long = "parameter", value_name = "NAME=VALUE", help = crate::PARAMETER, value_parser = crate::name_and_value, requires = "stage")]
+    #[arg(long = "parameter", value_name = "NAME=VALUE", help = sinkctl::arguments::PARAMETER, value_parser = sinkctl::arguments::name_and_value, requires = "stage")]
     parameters: Vec<(String, String)>,
     /// How far back to begin: a number and `s`, `m`, `h` or `d`.
     #[cfg(feature = "aws")]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use local::invoke::Outcome;
 use tokio::{sync::watch, time::sleep};
 
 use super::{
-    EsmError,
     assembly::Batch,
     attempt::{Condition, Failure, GivenUp, Life, Next, Verdict},
     failure::{self, Circumstances},
@@ -38,12 +38,13 @@ pub(super) async fn live(
     mapping: &Mapping,
     mut life: Life,
     mut last_try: watch::Receiver<bool>,
-) -> Result<End, EsmError> {
+) -> anyhow::Result<End> {
     let counts = &mapping.counts;
     let mut is_first = true;
     loop {
-        let now = Duration::from_millis(text::now());
-        let records = match life.next(text::now().cast_signed()) {
+        let milliseconds = text::now();
+        let now = Duration::from_millis(milliseconds);
+        let records = match life.next(milliseconds.cast_signed()) {
             Next::Done => return Ok(End::Done),
             Next::GiveUp(given_up) => {
                 give_up(mapping, &given_up, now)?;
@@ -110,7 +111,7 @@ fn count_outcome(mapping: &Mapping, outcome: &Outcome, records: usize) {
 }
 
 /// Counts the records, and keeps them where there is a destination.
-fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> Result<(), EsmError> {
+fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> anyhow::Result<()> {
     let records = given_up.records.len();
     mapping.counts.given_up.add(records);
     mapping.tally.gave_up(records);
@@ -130,8 +131,9 @@ fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> Result<(), E
                 id: &id,
             };
             let path = failure::write(directory, &mapping.envelope, given_up, &circumstances);
-            let path = path
-                .map_err(|source| EsmError::Destination { directory: directory.clone(), source })?;
+            let path = path.with_context(|| {
+                format!("cannot write to `{}` what was given up", directory.display())
+            })?;
             format!("they are in {}", path.display())
         }
         None => "they are lost, as there is no `--on-failure`".to_owned(),

@@ -2,19 +2,20 @@
 
 use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use axum::{Json, Router, extract::State, routing::get};
 use local::template::{Function, LOCAL_STAGE, StartingPosition};
 use rdkafka::{Offset, consumer::Consumer as _, error::KafkaError};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
-    Esm, EsmError,
-    consumer::{self, ANSWER_TIME, Consumer},
-    ends::{Watermarks, ask_for_ends},
+    Esm,
+    consumer::{self, Consumer},
     poll::Mapping,
     report::Report,
 };
 use crate::{
+    kafka::{self, ANSWER_TIME, Span},
     status::{Document, FunctionDocument},
     text,
 };
@@ -57,28 +58,29 @@ pub(super) struct Status {
 
 impl Status {
     /// Takes the port, and says where it is.
-    pub(super) async fn bind(address: SocketAddr, report: &Report) -> Result<Self, EsmError> {
-        let error = |source| EsmError::StatusAddress { address, source };
-        let listener = TcpListener::bind(address).await.map_err(error)?;
-        let bound = listener.local_addr().map_err(error)?;
+    pub(super) async fn bind(address: SocketAddr, report: &Report) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot answer at `{address}`: name another port, or 0 for a free one")
+        })?;
+        let bound = listener.local_addr()?;
         report.line(&format!("Status at http://{bound}, as `sinkctl status --esm` shows it"));
         Ok(Self { listener })
     }
 
-    /// Tells the status, and measures what nobody counts, as long as the tasks are kept.
+    /// Answers, and measures what nobody counts, as long as the tasks are kept.
     pub(super) fn start(self, esm: &Esm, mappings: Vec<(Observed, Arc<Consumer>)>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        let mut told = Vec::new();
+        let mut all = Vec::new();
         for (observed, consumer) in mappings {
-            told.push(observed.clone());
+            all.push(observed.clone());
             tasks.spawn(measure(observed, consumer));
         }
-        let of_stage = esm.parameters.iter().rev().find(|(name, _)| name == "Stage");
-        let others = esm.parameters.iter().filter(|(name, _)| name != "Stage");
+        let of_stage = esm.source.parameters.iter().rev().find(|(name, _)| name == "Stage");
+        let others = esm.source.parameters.iter().filter(|(name, _)| name != "Stage");
         let source = Source {
             stage: of_stage.map_or(LOCAL_STAGE, |(_, stage)| stage).to_owned(),
             parameters: others.cloned().collect(),
-            mappings: told,
+            mappings: all,
         };
         let router = Router::new().route("/", get(document)).with_state(Arc::new(source));
         tasks.spawn(async move {
@@ -122,8 +124,8 @@ fn lag(
     topic: &str,
     starting_position: StartingPosition,
 ) -> Result<BTreeMap<i32, u64>, KafkaError> {
-    let Some(ends) = ask_for_ends(consumer, topic)? else { return Ok(BTreeMap::new()) };
-    let partitions = ends.keys().map(|&partition| (partition, Offset::Invalid));
+    let Some(spans) = kafka::spans(consumer, topic)? else { return Ok(BTreeMap::new()) };
+    let partitions = spans.keys().map(|&partition| (partition, Offset::Invalid));
     let committed = consumer.committed_offsets(consumer::list(topic, partitions)?, ANSWER_TIME)?;
     let offsets = committed.elements().into_iter().map(|it| (it.partition(), it.offset()));
     Ok(offsets
@@ -132,23 +134,23 @@ fn lag(
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
             };
-            Some((partition, ahead(*ends.get(&partition)?, offset, starting_position)))
+            Some((partition, ahead(*spans.get(&partition)?, offset, starting_position)))
         })
         .collect())
 }
 
 /// How many records lie between what was committed and the end; without a commit, where the group would begin.
 fn ahead(
-    Watermarks { low, high }: Watermarks,
+    Span { first, end }: Span,
     committed: Option<i64>,
     starting_position: StartingPosition,
 ) -> u64 {
     let begin = match (committed, starting_position) {
-        (Some(committed), _) => committed.max(low),
-        (None, StartingPosition::Latest) => high,
-        (None, StartingPosition::TrimHorizon | StartingPosition::AtTimestamp(_)) => low,
+        (Some(committed), _) => committed.max(first),
+        (None, StartingPosition::Latest) => end,
+        (None, StartingPosition::TrimHorizon | StartingPosition::AtTimestamp(_)) => first,
     };
-    u64::try_from(high - begin).unwrap_or_default()
+    u64::try_from(end - begin).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -159,8 +161,8 @@ mod tests {
     fn the_lag_is_what_the_group_has_not_committed() {
         #[track_caller]
         fn check(committed: Option<i64>, position: StartingPosition, expected: u64) {
-            let watermarks = Watermarks { low: 10, high: 25 };
-            assert_eq!(ahead(watermarks, committed, position), expected);
+            let span = Span { first: 10, end: 25 };
+            assert_eq!(ahead(span, committed, position), expected);
         }
 
         let (latest, first) = (StartingPosition::Latest, StartingPosition::TrimHorizon);
