@@ -25,5 +25,7 @@ pub mod quarantine;
 pub mod status;
 pub mod tail;
 
+#[cfg(feature = "aws")]
+mod aws_error;
 pub mod text;
 pub mod visible;

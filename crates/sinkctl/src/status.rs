@@ -16,7 +16,82 @@ mod quarantine;
 
 use std::collections::BTreeMap;
 
+use ::local::dynamodb::DEFAULT_PORT;
+#[cfg(feature = "aws")]
+use clap::Args;
 use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "aws")]
+use crate::arguments::{PARAMETER, STAGE, name_and_value, url};
+#[cfg(feature = "aws")]
+use judge::Verdict;
+
+#[cfg(feature = "aws")]
+pub const EXAMPLES: &str = "\
+Examples:
+  sinkctl status --stage master
+  sinkctl status --stage val --minutes 60 --json
+  sinkctl status --esm http://127.0.0.1:8010       what `sinkctl esm --status-address 127.0.0.1:8010` runs
+
+Credentials and region are those of the AWS CLI (`AWS_PROFILE`, `AWS_REGION`). What is wrong is what the template's alarms
+say, beside mappings that don't poll or fail, and records in the quarantine. A local mapping has no alarms: of it records
+that were given up or regressed are wrong, and those whose quarantine or tombstone failed. Each part that can't be read
+says why, and the rest is shown.
+
+Exit status: 0 when all was read and nothing is wrong, 1 when something is wrong, 2 when nothing is known to be wrong but
+not everything could be read, or nothing at all.";
+
+#[cfg(feature = "aws")]
+#[derive(Args, Clone, Debug)]
+pub struct StatusArguments {
+    #[arg(long, value_name = "NAME", help = STAGE, required_unless_present = "esm")]
+    stage: Option<String>,
+    /// A local event source mapping instead, at the address that `sinkctl esm --status-address` prints.
+    #[arg(long, value_name = "URL", value_parser = url, conflicts_with_all = ["stage", "parameters"])]
+    esm: Option<String>,
+    /// The local DynamoDB of that mapping.
+    #[arg(long, value_name = "URL", value_parser = url, default_value_t = format!("http://127.0.0.1:{DEFAULT_PORT}"))]
+    dynamodb_endpoint: String,
+    #[arg(long = "parameter", value_name = "NAME=VALUE", help = PARAMETER, value_parser = name_and_value)]
+    parameters: Vec<(String, String)>,
+    /// How many minutes the counts are of.
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+    /// Write it as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[cfg(feature = "aws")]
+const WRONG: u8 = 1;
+#[cfg(feature = "aws")]
+const INCOMPLETE: u8 = 2;
+
+/// Asks for all of it, and writes it.
+#[cfg(feature = "aws")]
+pub async fn run(
+    arguments: &StatusArguments,
+    template: &std::path::Path,
+) -> anyhow::Result<std::process::ExitCode> {
+    use std::{io, process::ExitCode};
+
+    let status = match (&arguments.esm, &arguments.stage) {
+        (Some(address), _) => local::read(address, arguments, template).await?,
+        (None, stage) => {
+            aws::read(stage.as_deref().unwrap_or_default(), arguments, template).await?
+        }
+    };
+    if arguments.json {
+        status.write_json(&mut io::stdout())?;
+    } else {
+        status.write_screen(&mut anstream::stdout())?;
+    }
+    Ok(match status.verdict() {
+        Verdict::Well => ExitCode::SUCCESS,
+        Verdict::Wrong => ExitCode::from(WRONG),
+        Verdict::Unknown => ExitCode::from(INCOMPLETE),
+    })
+}
 
 /// The namespace of the functions' own metrics.
 pub const NAMESPACE: &str = "compare-connector";

@@ -5,9 +5,76 @@ pub mod format;
 #[cfg(feature = "aws")]
 pub mod logs;
 
-use std::io::{self, BufRead, ErrorKind, Write};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, ErrorKind, Write},
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+use clap::Args;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  sinkctl esm --verbose 2>&1 | sinkctl tail -
+  sinkctl tail function.log
+  sinkctl tail sinkSeatoolData --stage master --since 1h    with the feature `aws`
+
+A batch is one line: what became of its records, its time and its requests. A record that was rejected, failed or
+regressed is one with its topic, partition, offset and the reason; keys and values are in no log. Of Lambda's own lines
+each invocation's report stays. What is no JSON passes as it is, without what a terminal would obey. Times are UTC.
+
+Exit status: 0 at the log's end or when it was ended, 2 when it can't be read.";
+
+#[derive(Args, Clone, Debug)]
+pub struct TailArguments {
+    /// A file, or `-` for standard input; with --stage a function's binary.
+    #[arg(value_name = "FUNCTION|FILE|-")]
+    source: String,
+    #[cfg(feature = "aws")]
+    #[arg(long, value_name = "NAME", help = crate::arguments::STAGE)]
+    stage: Option<String>,
+    #[cfg(feature = "aws")]
+    #[arg(long = "parameter", value_name = "NAME=VALUE", help = crate::arguments::PARAMETER, value_parser = crate::arguments::name_and_value, requires = "stage")]
+    parameters: Vec<(String, String)>,
+    /// How far back to begin: a number and `s`, `m`, `h` or `d`.
+    #[cfg(feature = "aws")]
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = crate::text::duration, requires = "stage")]
+    since: std::time::Duration,
+    /// End with what stands in the log now.
+    #[cfg(feature = "aws")]
+    #[arg(long, requires = "stage")]
+    no_follow: bool,
+}
+
+/// Writes the lines of a file, of standard input, or of a function's log. `template` finds the template, which only the
+/// last needs.
+#[cfg_attr(not(feature = "aws"), expect(unused_variables, reason = "no log is of a function"))]
+pub async fn run(
+    arguments: TailArguments,
+    template: impl FnOnce() -> anyhow::Result<PathBuf>,
+) -> anyhow::Result<()> {
+    #[cfg(feature = "aws")]
+    if let Some(stage) = &arguments.stage {
+        return logs::follow(&arguments, stage, &template()?).await;
+    }
+    let lines: Box<dyn BufRead + Send> = if arguments.source == "-" {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        let path = PathBuf::from(arguments.source);
+        let file = File::open(&path).with_context(|| {
+            let path = path.display();
+            format!(
+                "cannot read `{path}`: `-` is standard input, and a function of AWS needs --stage"
+            )
+        })?;
+        Box::new(BufReader::new(file))
+    };
+    tokio::task::spawn_blocking(move || copy(lines, &mut anstream::stdout())).await??;
+    Ok(())
+}
 /// Formats all lines that come.
-pub fn copy(mut lines: impl BufRead, out: &mut dyn Write) -> io::Result<()> {
+fn copy(mut lines: impl BufRead, out: &mut dyn Write) -> io::Result<()> {
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
         let text = String::from_utf8_lossy(&line);

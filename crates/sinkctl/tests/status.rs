@@ -206,7 +206,7 @@ async fn a_stage_has_the_names_that_samconfig_deploys_it_with() {
     let output = sinkctl_by(&beside, &[&tail, &other[..]].concat(), &address).await;
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(
-        error.contains("the log `/aws/lambda/other-alice-sinkSeatoolData` can't be"),
+        error.contains("the log `/aws/lambda/other-alice-sinkSeatoolData` cannot be"),
         "{error}"
     );
 
@@ -312,7 +312,7 @@ async fn a_log_in_cloudwatch_is_shown_by_its_lines() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let error = String::from_utf8(output.stderr).unwrap();
     let expected = format!(
-        "error: the log `/aws/lambda/{SEATOOL}` can't be read: access denied: allow logs:FilterLogEvents"
+        "error: the log `/aws/lambda/{SEATOOL}` cannot be read: access denied: allow logs:FilterLogEvents"
     );
     assert!(error.starts_with(&expected), "{error}");
 

@@ -2,25 +2,63 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use crate::entry::Head;
+use clap::Args;
+
+use crate::{entry::Head, text::duration};
 
 /// What entries must have in common; what is not set is anything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Which records")]
 pub struct Filter {
-    /// The function's binary.
+    /// The function's binary: `sinkAppianData` or `sinkSeatoolData`.
+    #[arg(long, value_name = "NAME")]
     pub sink: Option<String>,
     /// The topic.
+    #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
     /// The partition.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub partition: Option<i32>,
-    /// The offsets.
+    /// The offset, or a first and a last one: `7`, `7..9`, `7..`, `..9`.
+    #[arg(id = "offset", long = "offset", value_name = "RANGE", value_parser = offsets)]
     pub offsets: Option<RangeInclusive<i64>>,
-    /// The codes of what is wrong, of which one must be the entry's.
+    /// What is wrong, such as `INVALID_JSON`; may be repeated.
+    #[arg(long = "reason", value_name = "CODE")]
     pub reasons: Vec<String>,
-    /// How long ago it was rejected first, at least.
+    /// First rejected so long ago or longer, such as `90m`, `12h` or `7d`.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub older_than: Option<Duration>,
-    /// How long ago it was rejected first, at most.
+    /// First rejected so long ago or less.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub newer_than: Option<Duration>,
+}
+
+/// Which records are meant.
+#[derive(Args, Clone, Debug)]
+pub struct Selection {
+    /// One record's topic and partition, such as `my-topic-3`.
+    #[arg(value_name = "TOPIC-PARTITION", value_parser = topic_partition, requires = "record_offset", conflicts_with_all = ["topic", "partition", "offset"])]
+    topic_partition: Option<(String, i32)>,
+    /// Its offset.
+    #[arg(value_name = "OFFSET", id = "record_offset")]
+    record_offset: Option<i64>,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+impl Selection {
+    /// What they have in common.
+    pub fn filter(self) -> Filter {
+        match (self.topic_partition, self.record_offset) {
+            (Some((topic, partition)), Some(offset)) => Filter {
+                topic: Some(topic),
+                partition: Some(partition),
+                offsets: Some(offset..=offset),
+                ..self.filter
+            },
+            _ => self.filter,
+        }
+    }
 }
 
 impl Filter {

@@ -3,16 +3,64 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
+    path::Path,
+    process::ExitCode,
 };
 
+use clap::Args;
 use serde::Serialize;
 
-use super::store::{Found, Listed};
+use super::{
+    Place,
+    filter::Filter,
+    now,
+    store::{Found, Listed},
+};
 use crate::{
     entry::Head,
     text::{age, counted, time, write_rest, write_rows},
     visible::{Visible, visible_json},
 };
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sinkctl quarantine list --stage master
+  sinkctl quarantine list --stage master --reason INVALID_JSON --newer-than 2h --limit 100
+  sinkctl quarantine list --stage master --json | jq .byReason
+
+Exit status: 0 when it is done, 2 when it could not be done.";
+
+#[derive(Args, Clone, Debug)]
+pub struct List {
+    #[command(flatten)]
+    chosen: Filter,
+    #[command(flatten)]
+    place: Place,
+    /// How many records are listed.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Print one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+        let (_, store) = self.place.open(template).await?;
+        let now = now();
+        let found = store.find(&self.chosen, now).await?;
+        if found.entries.is_empty() && !self.chosen.is_empty() {
+            writeln!(io::stderr(), "no record is as the options say: without them all are listed")?;
+        }
+        let listing = Listing::new(store.table(), found, self.limit, now);
+        if self.json {
+            listing.write_json(&mut io::stdout())?;
+        } else {
+            listing.write(now, &mut io::stdout())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
 
 /// What a list shows.
 #[derive(Debug, PartialEq, Eq, Serialize)]

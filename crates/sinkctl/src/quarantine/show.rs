@@ -1,12 +1,20 @@
 //! One entry: what is known of its record, and on demand what the record holds.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use clap::Args;
 use serde::{Serialize, de::IgnoredAny};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
+    Place,
+    filter::Selection,
+    none_found, now,
     record::decoded,
     store::{Entry, Listed},
 };
@@ -14,6 +22,68 @@ use crate::{
     text::counted,
     visible::{Visible, visible_json},
 };
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sinkctl quarantine show aws.ksqldb.seatool.agg.State_Plan-4 1234 --stage master
+  sinkctl quarantine show --reason INVALID_JSON --decoded --stage master
+  sinkctl quarantine show --topic my-topic --offset 7..9 --raw --json --stage master | jq .record
+
+Keys, values and headers are data: without --decoded or --raw only their sizes and the headers' names are shown.
+Exit status: 0 when it is done, 1 when there is no such record, 2 when it could not be done.";
+
+#[derive(Args, Clone, Debug)]
+pub struct Show {
+    #[command(flatten)]
+    chosen: Selection,
+    #[command(flatten)]
+    place: Place,
+    /// Show keys, values and headers, as JSON or text where they are.
+    #[arg(long, conflicts_with = "raw")]
+    decoded: bool,
+    /// Show the records' JSON as Lambda delivered it.
+    #[arg(long)]
+    raw: bool,
+    /// How many records are shown.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Print a line of JSON for each record.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+        let (_, store) = self.place.open(template).await?;
+        let now = now();
+        let found = store.find(&self.chosen.filter(), now).await?;
+        if found.entries.is_empty() {
+            return none_found(&store);
+        }
+        let detail = match (self.decoded, self.raw) {
+            (true, _) => Detail::Decoded,
+            (_, true) => Detail::Raw,
+            _ => Detail::Sizes,
+        };
+        let more = found.entries.len().saturating_sub(self.limit);
+        let mut out = io::stdout();
+        for listed in found.entries.into_iter().take(self.limit) {
+            // What was removed meanwhile is not shown.
+            let Some(entry) = store.read(&listed.head.key).await? else { continue };
+            let shown = Shown::new(&entry, detail);
+            if self.json {
+                shown.write_json(&mut out)?;
+            } else {
+                shown.write(now, &mut out)?;
+                writeln!(out)?;
+            }
+        }
+        if more > 0 {
+            writeln!(io::stderr(), "and {more} more: `--limit` shows them, filters choose")?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
 
 /// How much of a record is shown: it is data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,72 +1,47 @@
 //! The status of a local event source mapping, from what `sinkctl esm --status-address` tells.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::Path, time::Duration};
 
+use anyhow::anyhow;
 use axum::{
     body::Bytes,
     http::{StatusCode, Uri},
 };
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::{client::legacy, rt::TokioExecutor};
-use local::{
-    chain::chain,
-    template::{Template, TemplateError},
-};
+use local::{chain::chain, template::Template};
 use tokio::time::timeout;
 
-use super::{Activity, Document, FunctionDocument, FunctionStatus, Part, Status, aws, quarantine};
+use super::{
+    Activity, Document, FunctionDocument, FunctionStatus, Part, Status, StatusArguments, aws,
+    quarantine,
+};
 use crate::tables;
 
 /// How long an answer may take.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
-/// What to ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Local {
-    /// The template that declares the tables.
-    pub template: PathBuf,
-    /// Where the mapping tells its status, such as `http://127.0.0.1:8001`.
-    pub address: String,
-    /// Where the tables are.
-    pub dynamodb_endpoint: String,
-    /// How many minutes the counts are of.
-    pub minutes: u64,
-}
-
-/// Why nothing at all could be asked for.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LocalError {
-    /// Occurs when the template cannot be read.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// Occurs when no mapping answers.
-    #[error(
-        "no mapping tells its status at `{address}` ({reason}): start `sinkctl esm` with `--status-address`, and name what it prints"
-    )]
-    NoAnswer {
-        /// Where it was asked.
-        address: String,
-        /// What happened instead.
-        reason: String,
-    },
-}
-
 /// Asks for all of it.
-pub async fn read(local: &Local) -> Result<Status, LocalError> {
-    let address = local.address.clone();
-    let document =
-        fetch(&local.address).await.map_err(|reason| LocalError::NoAnswer { address, reason })?;
+pub async fn read(
+    address: &str,
+    StatusArguments { dynamodb_endpoint, minutes, .. }: &StatusArguments,
+    template: &Path,
+) -> anyhow::Result<Status> {
+    let document = fetch(address).await.map_err(|reason| {
+        anyhow!(
+            "no mapping tells its status at `{address}` ({reason}): start `sinkctl esm` with `--status-address`, and \
+             name what it prints"
+        )
+    })?;
     let mut parameters = vec![("Stage", document.stage.as_str())];
     parameters
         .extend(document.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let template = Template::read(&local.template, &parameters)?;
+    let template = Template::read(template, &parameters)?;
     let depth = match aws::quarantine_table(&template) {
         Some(table) => {
-            let client = tables::client(Some(&local.dynamodb_endpoint)).await;
+            let client = tables::client(Some(dynamodb_endpoint)).await;
             quarantine::depth(&client, table).await.map_err(|reason| {
-                let endpoint = &local.dynamodb_endpoint;
-                format!("{reason} (asked at `{endpoint}`, as `--dynamodb-endpoint` says)")
+                format!("{reason} (asked at `{dynamodb_endpoint}`, as `--dynamodb-endpoint` says)")
             })
         }
         None => Err("the template names no table for it".to_owned()),
@@ -75,10 +50,10 @@ pub async fn read(local: &Local) -> Result<Status, LocalError> {
     Ok(Status {
         stage: document.stage.clone(),
         name_prefix: template.name_prefix().to_owned(),
-        place: local.address.clone(),
+        place: address.to_owned(),
         time: document.time,
-        minutes: local.minutes,
-        functions: functions.map(|it| status(it, document.time / 60_000, local.minutes)).collect(),
+        minutes: *minutes,
+        functions: functions.map(|it| status(it, document.time / 60_000, *minutes)).collect(),
         quarantine: depth.into(),
         alarms: None,
     })
