@@ -122,6 +122,9 @@ pub struct Esm {
     /// Show all lines of the functions' logs.
     #[arg(long)]
     verbose: bool,
+    /// Show these lines as the functions wrote them, on a terminal too, where they are as `sinkctl tail` shows them.
+    #[arg(long)]
+    raw: bool,
     /// Tell the status here for `sinkctl status --esm`: an address of this machine only, such as `127.0.0.1:8010`.
     #[arg(long, value_name = "IP:PORT", value_parser = loopback)]
     status_address: Option<SocketAddr>,
@@ -190,7 +193,7 @@ async fn run_mappings(esm: &Esm, template_path: &Path) -> anyhow::Result<Summary
     }
     // The group is the mapping's, or the flag's. Better now than when the functions are built.
     esm.source.config(&[], &["group.id"])?;
-    let report = Arc::new(Report::new(esm.verbose));
+    let report = Arc::new(Report::new(esm.verbose, esm.raw));
     let functions: Vec<_> = chosen.iter().map(|(_, function)| (*function).clone()).collect();
     let executables = if esm.invoke_address.is_some() {
         BTreeMap::new()

@@ -326,7 +326,7 @@ mod tests {
             is_cooperative: false,
             is_closing: AtomicBool::new(false),
             changes: Mutex::default(),
-            report: Arc::new(Report::new(false)),
+            report: Arc::new(Report::new(false, false)),
         };
         let mut config = rdkafka::ClientConfig::new();
         config.set("bootstrap.servers", "127.0.0.1:1").set("group.id", "g");
