@@ -1,6 +1,5 @@
 //! What `template.yaml` declares, with names and variables resolved as `CloudFormation` would.
 
-mod alarm;
 mod constraints;
 mod mapping;
 mod resolve;
@@ -15,7 +14,6 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_yaml_ng::Value;
 
-pub use alarm::{Alarm, AlarmMetric};
 pub use mapping::{Mapping, StartingPosition};
 pub use resolve::ResolveError;
 
@@ -28,7 +26,7 @@ pub const FILE_NAME: &str = "template.yaml";
 pub const LOCAL_STAGE: &str = "local";
 
 /// The resources that this workspace's programs work with, in the template's order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     /// The `DynamoDB` tables.
     pub tables: Vec<Table>,
@@ -36,8 +34,8 @@ pub struct Template {
     pub functions: Vec<Function>,
     /// The event source mappings that invoke them.
     pub mappings: Vec<Mapping>,
-    /// The alarms.
-    pub alarms: Vec<Alarm>,
+    /// The names of the alarms in `CloudWatch`.
+    pub alarms: Vec<String>,
 }
 
 /// A `DynamoDB` table.
@@ -220,7 +218,7 @@ impl Template {
                     template.functions.push(reader.function(logical_id, resource)?);
                 }
                 Some("AWS::CloudWatch::Alarm") if reader.exists(logical_id, resource)? => {
-                    template.alarms.push(reader.alarm(logical_id, resource)?);
+                    template.alarms.push(reader.alarm_name(logical_id, resource)?);
                 }
                 _ => {}
             }
@@ -250,6 +248,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn alarm_name(&self, logical_id: &str, resource: &Value) -> Result<String, TemplateError> {
+        let resolver = &self.resolver;
+        let properties = Properties { resolver, logical_id, resource, globals: None };
+        properties.required_text(&["Properties", "AlarmName"])
+    }
+
     /// Says whether a resource's condition, if it has one, holds.
     fn exists(&self, logical_id: &str, resource: &Value) -> Result<bool, TemplateError> {
         let Some(condition) = resource.get("Condition").and_then(Value::as_str) else {

@@ -11,28 +11,30 @@ mod topic;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
+    path::Path,
+    process::ExitCode,
 };
 
+use anyhow::{Context as _, bail};
 use aws_sdk_dynamodb::Client;
-use dynamo_sink::{
-    settings::{Settings, SettingsError},
-    sink::Sink,
-    stored::Attributes,
-};
-use local::samconfig::{self, SamConfigError};
+use clap::Args;
+use dynamo_sink::{settings::Settings, sink::Sink, stored::Attributes};
+use local::samconfig;
 
-use crate::tables::{self, TableError};
+use crate::{
+    arguments::{STAGE, url},
+    kafka::{Source, Spans},
+    tables,
+    text::{self, counted},
+};
 
 use expected::Expected;
 use fingerprint::{attributes_of, differing_names};
-use judge::{Judgement, Spans};
+use judge::Judgement;
 use quarantine::Expiry;
 use topic::{KafkaTopic, Topic};
 
 pub use report::{Coordinates, Finding, Findings, Kind, Notes, QuarantinedRecord, Report, Why};
-pub use topic::TopicError;
 
 /// The sinks that can be audited.
 pub const SINKS: [Sink; 2] = [sink_appian_data::SINK, sink_seatool_data::SINK];
@@ -40,86 +42,66 @@ pub const SINKS: [Sink; 2] = [sink_appian_data::SINK, sink_seatool_data::SINK];
 /// Items that differ and are looked at attribute by attribute, for which their records are read again one by one.
 const LOOKED_INTO: usize = 100;
 
-/// What to audit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+pub const EXAMPLES: &str = "\
+Examples:
+  sinkctl audit sinkSeatoolData --dynamodb-endpoint http://127.0.0.1:8000
+  sinkctl audit sinkAppianData --json --dynamodb-endpoint http://127.0.0.1:8000
+  sinkctl audit sinkSeatoolData --stage val \\
+      --bootstrap-servers b-1.example:9096 -X security.protocol=sasl_ssl -X sasl.mechanism=SCRAM-SHA-512 ...
+
+Exit status: 0 without a difference, 1 with differences, 2 when it could not be done.
+The topic is read from its beginning without a consumer group, and nothing is written anywhere.";
+
+/// The exit status of an audit that found differences.
+const DIFFERENCES: u8 = 1;
+
+#[derive(Args, Clone, Debug)]
 pub struct Audit {
-    /// The template that declares the functions.
-    pub template: PathBuf,
-    /// The function's binary, such as `sinkSeatoolData`.
-    pub function: String,
-    /// The deployed stage; `None` is the local one.
-    pub stage: Option<String>,
-    /// The template's parameters that are not what the stage is deployed with.
-    pub parameters: Vec<(String, String)>,
-    /// The Kafka cluster.
-    pub bootstrap_servers: String,
-    /// Properties of the Kafka client.
-    pub properties: Vec<(String, String)>,
-    /// A local DynamoDB; `None` is what the AWS SDK finds by itself.
-    pub dynamodb_endpoint: Option<String>,
-    /// Whether the report may name keys and attributes, which are data.
-    pub show_keys: bool,
+    /// The function's binary: `sinkAppianData` or `sinkSeatoolData`.
+    function: String,
+    #[arg(long, value_name = "NAME", help = STAGE)]
+    stage: Option<String>,
+    #[command(flatten)]
+    source: Source,
+    /// A local DynamoDB, such as `http://127.0.0.1:8000` [default: what the AWS SDK finds by itself].
+    #[arg(long, value_name = "URL", value_parser = url)]
+    dynamodb_endpoint: Option<String>,
+    /// Print the result as one line of JSON, with the differences, at most 10,000 of a kind.
+    #[arg(long)]
+    json: bool,
+    /// Name the keys of items and the attributes that differ: they are data.
+    #[arg(long)]
+    show_keys: bool,
 }
 
-/// Why an audit could not be done.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuditError {
-    /// Occurs when the template can't be read.
-    #[error(transparent)]
-    Template(#[from] SamConfigError),
-    /// Occurs when there is no such function.
-    #[error("there is no function `{found}`: expected {}", accepted.join(" or "))]
-    UnknownFunction {
-        /// What was asked for.
-        found: String,
-        /// The functions that can be audited.
-        accepted: Vec<String>,
-    },
-    /// Occurs when the template's variables are not those of the function.
-    #[error("the template's variables of `{function}` can't be used")]
-    Settings {
-        /// The function.
-        function: String,
-        /// What is wrong.
-        source: SettingsError,
-    },
-    /// Occurs when the topic can't be read.
-    #[error(transparent)]
-    Topic(#[from] TopicError),
-    /// Occurs when a table can't be read.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// Occurs when progress or the report can't be written.
-    #[error("cannot write the report")]
-    Write(#[from] io::Error),
-}
-
-/// Reads the topic and the tables, and compares them. `progress` gets a line for each step.
-pub async fn run(audit: &Audit, progress: &mut dyn Write) -> Result<Report, AuditError> {
-    let (sink, settings) = function(audit)?;
-    let topic = KafkaTopic::new(&settings.topic, &audit.bootstrap_servers, &audit.properties)?;
+/// Reads the topic and the tables, compares them, and writes the report.
+pub async fn run(audit: &Audit, template: &Path) -> anyhow::Result<ExitCode> {
+    let (sink, settings) = function(audit, template)?;
+    let topic = KafkaTopic::new(&settings.topic, &audit.source)?;
     let client = tables::client(audit.dynamodb_endpoint.as_deref()).await;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    compare(&Compared { sink, settings, topic, client, now, show_keys: audit.show_keys }, progress)
-        .await
+    let (now, show_keys) = (text::now().cast_signed(), audit.show_keys);
+    let compared = Compared { sink, settings, topic, client, now, show_keys };
+    let report = compare(&compared, &mut io::stderr()).await?;
+    if audit.json {
+        report.write_json(&mut io::stdout())?;
+    } else {
+        report.write_table(&mut io::stdout())?;
+    }
+    Ok(if report.differences == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENCES) })
 }
 
 /// The sink that is asked for, with the settings that the template gives it.
-fn function(audit: &Audit) -> Result<(Sink, Settings), AuditError> {
-    let template = samconfig::template(&audit.template, audit.stage.as_deref(), &audit.parameters)?;
-    let sink = SINKS.into_iter().find(|sink| sink.name == audit.function);
-    let declared =
-        template.functions.into_iter().find(|function| function.binary == audit.function);
+fn function(audit: &Audit, template: &Path) -> anyhow::Result<(Sink, Settings)> {
+    let name = &audit.function;
+    let template = samconfig::template(template, audit.stage.as_deref(), &audit.source.parameters)?;
+    let sink = SINKS.into_iter().find(|sink| sink.name == *name);
+    let declared = template.functions.into_iter().find(|function| function.binary == *name);
     let (Some(sink), Some(declared)) = (sink, declared) else {
-        return Err(AuditError::UnknownFunction {
-            found: audit.function.clone(),
-            accepted: SINKS.map(|sink| format!("`{}`", sink.name)).to_vec(),
-        });
+        let accepted = SINKS.map(|sink| format!("`{}`", sink.name)).join(" or ");
+        bail!("there is no function `{name}`: expected {accepted}");
     };
     let settings = Settings::read(&sink, |variable| Ok(declared.variables.get(variable).cloned()))
-        .map_err(|source| AuditError::Settings { function: audit.function.clone(), source })?;
+        .with_context(|| format!("the template's variables of `{name}` cannot be used"))?;
     Ok((sink, settings))
 }
 
@@ -137,7 +119,7 @@ struct Compared<T> {
 async fn compare<T: Topic>(
     compared: &Compared<T>,
     progress: &mut dyn Write,
-) -> Result<Report, AuditError> {
+) -> anyhow::Result<Report> {
     let Compared { sink, settings, topic, client, now, .. } = compared;
     let spans = topic.spans().await?;
     let mut report = Report {
@@ -168,15 +150,15 @@ async fn compare<T: Topic>(
             }
         };
         topic.read(partition, span, &mut take).await?;
-        let records = report.records - records_before;
-        writeln!(progress, "partition {partition}: {records} records")?;
+        let records = counted(report.records - records_before, "record");
+        writeln!(progress, "partition {partition}: {records}")?;
     }
     report.keys = expected.len();
     report.deleted_keys = expected.deleted();
     report.moved_keys = expected.moved();
 
     compare_items(compared, &spans, &mut expected, &mut report).await?;
-    writeln!(progress, "{}: {} items", settings.table, report.items)?;
+    writeln!(progress, "{}: {}", settings.table, counted(report.items, "item"))?;
     if let Some(table) = &settings.tombstone_table {
         compare_tombstones(compared, table, &mut expected, &mut report).await?;
     }
@@ -190,7 +172,7 @@ async fn compare_items<T: Topic>(
     spans: &Spans,
     expected: &mut Expected,
     report: &mut Report,
-) -> Result<(), AuditError> {
+) -> anyhow::Result<()> {
     let mut late = Vec::new();
     let mut start = None;
     loop {
@@ -236,7 +218,7 @@ async fn compare_tombstones<T: Topic>(
     table: &str,
     expected: &mut Expected,
     report: &mut Report,
-) -> Result<(), AuditError> {
+) -> anyhow::Result<()> {
     let mut start = None;
     loop {
         let page = tables::page(&compared.client, table, start).await?;
@@ -281,7 +263,7 @@ async fn look_into<T: Topic>(
     compared: &Compared<T>,
     finding: &mut Finding,
     item: &Attributes,
-) -> Result<(), AuditError> {
+) -> anyhow::Result<()> {
     let Some(right) = &finding.expected else { return Ok(()) };
     let Some(record) = compared.topic.read_one(right.partition, right.offset).await? else {
         return Ok(());

@@ -11,78 +11,61 @@ use std::{
     sync::Arc,
 };
 
-use tokio::task::{JoinError, JoinSet};
+use anyhow::ensure;
+use clap::Args;
+use tokio::task::JoinSet;
 
 use local::{
-    build::{BuildError, Programs},
+    build::Programs,
     dynamodb::{DynamoDbError, LocalDynamoDb, Storage, without_streams},
-    events::{self, EventsError, SampleEvent},
-    function::{FunctionSettings, Invocation, LocalFunction, LocalFunctionError},
-    template::{LOCAL_STAGE, Template, TemplateError},
+    events::{self, SampleEvent},
+    function::{FunctionSettings, Invocation, LocalFunction},
+    template::{LOCAL_STAGE, Template},
 };
 use outcome::Outcome;
 use snapshot::{Change, Snapshot};
 
+use crate::{
+    arguments::{at_least_one, programs},
+    text::{counted, write_rest},
+};
+
 /// The variable by which functions are told the quarantine's table.
 const QUARANTINE_TABLE_NAME: &str = "QUARANTINE_TABLE_NAME";
 
-/// What to demonstrate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Demo {
-    /// The template; the workspace is its directory.
-    pub template: PathBuf,
-    /// The directory of the sample events.
-    pub events: PathBuf,
-    /// The functions' programs.
-    pub programs: Programs,
-    /// How many environments a function may have at once.
-    pub environments: usize,
-}
+pub const EXAMPLES: &str = "\
+Examples:
+  sinkctl demo
+  sinkctl demo --environments 1        one event at a time
+  sinkctl demo --release --events DIR  other events, as fast as on Lambda
+  sinkctl demo --build-dir .aws-sam/build  the programs that are deployed
 
-/// Why a demonstration failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DemoError {
-    /// Occurs when the template cannot be read.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// Occurs when the sample events cannot be read.
-    #[error(transparent)]
-    Events(#[from] EventsError),
-    /// Occurs when the functions cannot be built, or were not.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// Occurs when the embedded `DynamoDB` fails.
-    #[error(transparent)]
-    DynamoDb(#[from] DynamoDbError),
-    /// Occurs when a function cannot be invoked at all.
-    #[error(transparent)]
-    Function(#[from] LocalFunctionError),
-    /// Occurs when a task of this program was ended.
-    #[error("an invocation was not finished")]
-    Task(#[from] JoinError),
-    /// Occurs when the report cannot be written.
-    #[error("cannot write the report")]
-    Write(#[from] io::Error),
-    /// Occurs when invocations did not succeed; the report says which.
-    #[error("{failed} invocations failed")]
-    Failed {
-        /// How many.
-        failed: usize,
-    },
-    /// Occurs when the second round changed something; the report says what.
-    #[error("the second round changed {changes} items: it should have changed nothing")]
-    Changed {
-        /// How many items.
-        changes: usize,
-    },
+Exit status: 0 when all went well, 1 when an invocation failed, the second round changed anything, or it could not run.";
+
+#[derive(Args, Clone, Debug)]
+pub struct Demo {
+    /// Build the functions as they are deployed.
+    #[arg(long)]
+    release: bool,
+    /// Run what `sam build` left in this directory, usually `.aws-sam/build`, instead of building.
+    #[arg(long, value_name = "DIR", conflicts_with = "release")]
+    build_dir: Option<PathBuf>,
+    /// How many environments a function may have at once.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one)]
+    environments: usize,
+    /// The sample events [default: `events` beside the template].
+    #[arg(long, value_name = "DIR")]
+    events: Option<PathBuf>,
 }
 
 /// Builds or finds the functions, sends them every event, and then again, and reports on `out` what came of it.
-pub async fn run(demo: &Demo, out: &mut dyn Write) -> Result<(), DemoError> {
-    let template = Template::read(&demo.template, &[("Stage", LOCAL_STAGE)])?;
-    let events = events::read(&demo.events, &template.functions)?;
-    match &demo.programs {
+pub async fn run(demo: Demo, template: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    let workspace = template.parent().unwrap_or(Path::new("."));
+    let template = Template::read(template, &[("Stage", LOCAL_STAGE)])?;
+    let events = demo.events.unwrap_or_else(|| workspace.join("events"));
+    let events = events::read(&events, &template.functions)?;
+    let programs = programs(demo.release, demo.build_dir);
+    match &programs {
         Programs::Cargo(_) => {
             let binaries: Vec<_> =
                 template.functions.iter().map(|function| function.binary.as_str()).collect();
@@ -92,12 +75,12 @@ pub async fn run(demo: &Demo, out: &mut dyn Write) -> Result<(), DemoError> {
             writeln!(out, "The programs are those in {}", directory.display())?;
         }
     }
-    let root = demo.template.parent().unwrap_or(Path::new("."));
-    let executables = demo.programs.find(root, &template.functions)?;
+    let executables = programs.find(workspace, &template.functions)?;
 
     let dynamodb =
         LocalDynamoDb::start(Storage::Memory, 0, &without_streams(&template.tables)).await?;
-    writeln!(out, "DynamoDB with {} tables at {}", template.tables.len(), dynamodb.endpoint())?;
+    let tables = counted(template.tables.len(), "table");
+    writeln!(out, "DynamoDB with {tables} at {}", dynamodb.endpoint())?;
     let mut functions = BTreeMap::new();
     for function in &template.functions {
         let settings = FunctionSettings {
@@ -131,12 +114,12 @@ pub async fn run(demo: &Demo, out: &mut dyn Write) -> Result<(), DemoError> {
     report_changes(&after, &changes, failed, out)?;
     show::tables(&after, out)?;
 
-    if failed > 0 {
-        return Err(DemoError::Failed { failed });
-    }
-    if !changes.is_empty() {
-        return Err(DemoError::Changed { changes: changes.len() });
-    }
+    ensure!(failed == 0, "{} failed", counted(failed, "invocation"));
+    ensure!(
+        changes.is_empty(),
+        "the second round changed {}: it should have changed nothing",
+        counted(changes.len(), "item")
+    );
     writeln!(
         out,
         "\nAll {} invocations succeeded, and the second round changed nothing.",
@@ -150,7 +133,7 @@ async fn send(
     events: &[SampleEvent],
     functions: &BTreeMap<&str, Arc<LocalFunction>>,
     out: &mut dyn Write,
-) -> Result<usize, DemoError> {
+) -> anyhow::Result<usize> {
     let mut tasks = JoinSet::new();
     for (position, event) in events.iter().enumerate() {
         let function = Arc::clone(&functions[event.binary.as_str()]);
@@ -178,11 +161,11 @@ fn report_invocation(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let records =
-        event.records().map_or_else(|| "unknown".to_owned(), |records| records.to_string());
+        event.records().map_or_else(|| "unknown records".to_owned(), |it| counted(it, "record"));
     let start = if invocation.cold_start { ", cold start" } else { "" };
     writeln!(
         out,
-        "  {} -> {}: {records} records, {} ms{start}",
+        "  {} -> {}: {records}, {} ms{start}",
         event.file,
         event.binary,
         invocation.duration.as_millis()
@@ -215,23 +198,21 @@ fn report_changes(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     if failed > 0 {
-        writeln!(out, "\n{failed} INVOCATIONS FAILED")?;
+        writeln!(out, "\n{} FAILED", counted(failed, "INVOCATION"))?;
     }
     if changes.is_empty() {
         let items: usize = after.values().map(Vec::len).sum();
         return writeln!(
             out,
-            "\nThe second round changed nothing: {items} items in {} tables are what they were; only the quarantine \
+            "\nThe second round changed nothing: {} in {} are what they were; only the quarantine \
              counted another attempt for each record that is in it.",
-            after.len()
+            counted(items, "item"),
+            counted(after.len(), "table")
         );
     }
-    writeln!(out, "\nTHE SECOND ROUND CHANGED {} ITEMS:", changes.len())?;
+    writeln!(out, "\nTHE SECOND ROUND CHANGED {}:", counted(changes.len(), "ITEM"))?;
     for change in changes.iter().take(show::MAX_CHANGES) {
         writeln!(out, "  {change}")?;
     }
-    match changes.len().saturating_sub(show::MAX_CHANGES) {
-        0 => Ok(()),
-        more => writeln!(out, "  and {more} more"),
-    }
+    write_rest(changes.len(), show::MAX_CHANGES, "", out)
 }

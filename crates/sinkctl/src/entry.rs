@@ -1,6 +1,7 @@
 //! The quarantine's items as they stand in its table: heads of entries, and parts of large records.
 
 use dynamo_sink::stored::Attributes;
+use serde::Serialize;
 
 /// The attributes of a head that say what it is, without the record itself.
 pub const HEAD_ATTRIBUTES: [&str; 15] = [
@@ -34,9 +35,11 @@ pub enum Item {
 }
 
 /// What an entry says of its record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Head {
     /// The entry's key.
+    #[serde(skip)]
     pub key: Key,
     /// The record's topic.
     pub topic: String,
@@ -61,8 +64,10 @@ pub struct Head {
     /// From when on it may be gone, in seconds since 1970; `None` is never.
     pub expires_at: Option<i64>,
     /// How many parts hold the record's text; none if the head does.
+    #[serde(skip)]
     pub parts: u64,
     /// The hash of the text that those parts hold.
+    #[serde(skip)]
     pub hash: Option<String>,
 }
 
@@ -84,6 +89,13 @@ pub struct Key {
     pub partition: String,
     /// The sort key: epoch, offset and timestamp.
     pub sort: String,
+}
+
+impl Head {
+    /// How long ago it was rejected first, both in milliseconds; `now` is since 1970.
+    pub fn age(&self, now: i64) -> u64 {
+        now.saturating_sub(self.first_seen).try_into().unwrap_or_default()
+    }
 }
 
 impl Item {

@@ -24,259 +24,183 @@ mod tally;
 
 use std::{
     collections::BTreeMap,
-    io::{self, Write},
+    io::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::ExitCode,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
 use local::{
-    build::{BuildError, Programs},
+    dynamodb::DEFAULT_PORT,
     function::{FunctionSettings, LocalFunction},
-    invoke::{AddressError, Invoker, RemoteFunction},
-    template::{self, Function, LOCAL_STAGE, StartingPosition, Template, TemplateError},
+    invoke::{Invoker, RemoteFunction},
+    stop::{stop, stop_twice},
+    template::{self, Function, LOCAL_STAGE, StartingPosition, Template},
 };
-use rdkafka::error::KafkaError;
-use tokio::{
-    sync::watch,
-    task::{JoinError, JoinSet},
-};
+use tokio::{sync::watch, task::JoinSet};
 
-use crate::kafka;
+use crate::{
+    arguments::{at_least_one, programs, url},
+    kafka::Source,
+    text::{self, counted},
+};
+use attempt::PartialRetry;
 use event::Envelope;
 use report::Report;
-use settings::{MappingSettings, Overrides, SettingsError};
+use settings::{MappingSettings, Overrides};
 use status::{Observed, Status};
 use summary::{Counts, Summary};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  sinkctl esm                          all mappings, brokers on port 9092, tables of `sinkctl dynamodb`
+  sinkctl esm sinkSeatoolData --starting-position TRIM_HORIZON --until-end
+  sinkctl esm --parameter PollerMode=provisioned --on-failure target/failures
+  sinkctl esm --invoke-address http://127.0.0.1:9000    functions of `cargo lambda watch`
+  sinkctl esm --status-address 127.0.0.1:8010           then `sinkctl status --esm http://127.0.0.1:8010`
+  sinkctl esm --bootstrap-servers broker:9094 -X security.protocol=ssl -X ssl.ca.location=ca.pem
+
+Topics, batches, group, retries and responses are those of the template's mappings at the stage `local`; the flags
+override them for every mapping that runs. Offsets are committed once their batches are done, and where the group has
+some, they count before the starting position. Ctrl-C ends it when the invocations in flight are finished. Started
+several times, they share the partitions.
+
+Exit status: 0 when it was ended or came to the end that was asked for, 1 when records were given up, --until-end did
+not come to the end, or it did not wait for the invocations in flight, 2 when it could not run.";
 
 /// How long an invocation elsewhere may take unless something is said: as long as Lambda lets one behind Kafka. It may
 /// have to be built first.
 const REMOTE_TIMEOUT: Duration = Duration::from_mins(14);
 
-/// What to run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The exit status when not all was done that was to be done.
+const INCOMPLETE: u8 = 1;
+
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[derive(Args, Clone, Debug)]
 pub struct Esm {
-    /// The template that declares the mappings and functions.
-    pub template: PathBuf,
-    /// Values of the template's parameters.
-    pub parameters: Vec<(String, String)>,
-    /// The binaries of the functions whose mappings run; all that are enabled if there are none.
-    pub functions: Vec<String>,
-    /// The brokers, as they stand in the events.
-    pub bootstrap_servers: String,
-    /// Properties of the Kafka client.
-    pub properties: Vec<(String, String)>,
-    /// What runs the functions.
-    pub runner: Runner,
-    /// Where the functions find `DynamoDB`, if they run here.
-    pub dynamodb_endpoint: String,
-    /// What differs from the template.
-    pub overrides: Overrides,
-    /// The folder that what is given up goes to.
-    pub on_failure: Option<PathBuf>,
-    /// How many batches of a function may be in flight at once.
-    pub environments: usize,
-    /// How long an invocation may take; `None` is what the template says.
-    pub timeout: Option<Duration>,
-    /// Whether to end once all is committed that the topics held at the start.
-    pub until_end: bool,
-    /// Whether the summary is one line of JSON.
-    pub json: bool,
-    /// Whether all lines of the functions' logs are shown.
-    pub verbose: bool,
-    /// Where to tell the status.
-    pub status_address: Option<SocketAddr>,
+    /// The binaries of the functions whose mappings run [default: all that are enabled].
+    #[arg(value_name = "FUNCTION")]
+    functions: Vec<String>,
+    #[command(flatten)]
+    source: Source,
+
+    /// Invoke the functions at this Lambda Invoke API instead of running their binaries.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["build_dir", "release"], help_heading = "Functions")]
+    invoke_address: Option<String>,
+    /// Run what `sam build` left in this directory, usually `.aws-sam/build`, instead of building.
+    #[arg(long, value_name = "DIR", conflicts_with = "release", help_heading = "Functions")]
+    build_dir: Option<PathBuf>,
+    /// Build the functions as they are deployed.
+    #[arg(long, help_heading = "Functions")]
+    release: bool,
+    /// Where the functions that run here find DynamoDB.
+    #[arg(long, value_name = "URL", value_parser = url, default_value_t = format!("http://127.0.0.1:{DEFAULT_PORT}"), help_heading = "Functions")]
+    dynamodb_endpoint: String,
+    /// How many batches of a function are in flight at most, each in an environment of its own.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one, help_heading = "Functions")]
+    environments: usize,
+    /// How long an invocation may take [default: as in the template; 14 minutes with --invoke-address].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Functions")]
+    timeout: Option<u64>,
+
+    #[command(flatten)]
+    overrides: Overrides,
+    /// What is sent again after the function named the records that failed, which AWS leaves open.
+    #[arg(long, value_name = "WHICH", default_value = "listed")]
+    partial_retry: PartialRetry,
+
+    /// End once all is committed that the topics held at the start.
+    #[arg(long)]
+    until_end: bool,
+    /// Write the summary as one line of JSON.
+    #[arg(long)]
+    json: bool,
+    /// Show all lines of the functions' logs.
+    #[arg(long)]
+    verbose: bool,
+    /// Show these lines as the functions wrote them, on a terminal too, where they are as `sinkctl tail` shows them.
+    #[arg(long)]
+    raw: bool,
+    /// Tell the status here for `sinkctl status --esm`: an address of this machine only, such as `127.0.0.1:8010`.
+    #[arg(long, value_name = "IP:PORT", value_parser = loopback)]
+    status_address: Option<SocketAddr>,
 }
 
-/// What runs the functions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Runner {
-    /// This program, from these.
-    Here(Programs),
-    /// Whatever answers at this address.
-    Address(String),
-}
-
-/// Why there is no mapping at work.
+/// Why not all was done that was to be done.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EsmError {
-    /// Occurs when the template cannot be read.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// Occurs when a function is named that the template has no mapping for.
-    #[error("the template has no mapping for a function `{function}`, but for {}", known.join(", "))]
-    UnknownFunction {
-        /// What was named.
-        function: String,
-        /// The functions that have one.
-        known: Vec<String>,
-    },
-    /// Occurs when a function is named whose mapping the parameters leave out.
-    #[error(
-        "the mapping of `{function}` is absent: give its parameter `AppianEnabled` or `SeatoolEnabled` the value `true`"
-    )]
-    AbsentMapping {
-        /// The function.
-        function: String,
-    },
-    /// Occurs when no mapping is enabled.
-    #[error(
-        "the template has no mapping that is enabled: `--parameter AppianEnabled=true`, say, enables one"
-    )]
-    NoMapping,
-    /// Occurs when one group is given for several mappings.
-    #[error("`--group {group}` is for the mapping of one function: name it")]
-    SharedGroup {
-        /// The group.
-        group: String,
-    },
-    /// Occurs when Lambda would not accept a mapping.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// Occurs when the address of the functions is none.
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    /// Occurs when there are no binaries.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// Occurs when the Kafka client cannot work.
-    #[error("`{mapping}`: the Kafka client cannot work")]
-    Kafka {
-        /// The mapping's logical id.
-        mapping: String,
-        /// What it says.
-        source: KafkaError,
-    },
-    /// Occurs when records are to be taken from a time on that has not come, which Lambda refuses.
-    #[error(
-        "`{mapping}`: {seconds} s since 1970 is in the future, so no record would come: are these milliseconds?"
-    )]
-    FutureTimestamp {
-        /// The mapping's logical id.
-        mapping: String,
-        /// The time.
-        seconds: u64,
-    },
-    /// Occurs when a time is given, and the position is not that of a time.
-    #[error("a timestamp is for the starting position AT_TIMESTAMP only")]
-    NeedlessTimestamp,
-    /// Occurs when someone ended what was to go on to the topics' end.
+enum Unfinished {
     #[error("stopped before the end: what is left comes with the next start")]
     NotAtEnd,
-    /// Occurs when a property is given without which offsets would not be committed after success.
-    #[error(
-        "the property `{property}` can't be given: it is set as the mapping needs it; leave it out"
-    )]
-    ReservedProperty {
-        /// The property's name.
-        property: String,
-    },
-    /// Occurs when no broker answers at the start.
-    #[error(
-        "no broker of `{bootstrap_servers}` answers: start Kafka there, or name the brokers with `--bootstrap-servers`"
-    )]
-    NoBroker {
-        /// The brokers.
-        bootstrap_servers: String,
-        /// What the client says.
-        source: KafkaError,
-    },
-    /// Occurs when a topic can't be asked for, though a broker answers.
-    #[error(
-        "topic `{topic}` can't be read: see what the broker says, and whether `-X` logs in as who may read it"
-    )]
-    Topic {
-        /// The topic.
-        topic: String,
-        /// What the broker says.
-        source: KafkaError,
-    },
-    /// Occurs when a record can't be delivered as Lambda would.
-    #[error(
-        "`{mapping}`: a header's name is no UTF-8 in partition {partition} at offset {offset}: the Kafka client can't read it"
-    )]
-    HeaderName {
-        /// The mapping's logical id.
-        mapping: String,
-        /// The record's partition.
-        partition: i32,
-        /// The record's offset.
-        offset: i64,
-    },
-    /// Occurs when the end of a topic is wanted that does not exist.
-    #[error(
-        "there is no topic `{topic}`: create it, or name another with `--parameter`, such as `TopicNamespace=…`"
-    )]
-    NoTopic {
-        /// The topic.
-        topic: String,
-    },
-    /// Occurs when the status can't be told where it was to be.
-    #[error("cannot tell the status at `{address}`: name another port, or 0 for a free one")]
-    StatusAddress {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Occurs when a failure record cannot be written.
-    #[error("cannot write to `{}` what was given up", directory.display())]
-    Destination {
-        /// The folder.
-        directory: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Occurs when someone did not wait for the invocations in flight.
     #[error("ended before the invocations in flight were finished: their records come again")]
     Interrupted,
-    /// Occurs when a task of this program was ended.
-    #[error("a mapping was not finished")]
-    Task(#[from] JoinError),
-    /// Occurs when the summary cannot be written.
-    #[error("cannot write the summary")]
-    Write(#[from] io::Error),
 }
 
-/// Runs the mappings until `stop` is ready, or the end is reached that was asked for, and writes the summary to `out`.
-pub async fn run(
-    esm: &Esm,
-    stop: impl Future<Output = ()>,
-    out: &mut dyn Write,
-) -> Result<Summary, EsmError> {
+/// Runs the mappings until someone stops them, and at once if that is wanted twice.
+pub async fn run(esm: Esm, template: &Path) -> anyhow::Result<ExitCode> {
+    let result = tokio::select! {
+        result = run_mappings(&esm, template) => result,
+        () = stop_twice() => Err(Unfinished::Interrupted.into()),
+    };
+    match result {
+        Ok(summary) if summary.functions.values().all(|it| it.given_up == 0) => {
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(_) => Ok(ExitCode::from(INCOMPLETE)),
+        Err(error) if error.is::<Unfinished>() => {
+            writeln!(io::stderr(), "sinkctl esm: {error}")?;
+            Ok(ExitCode::from(INCOMPLETE))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// An address that no other machine can ask.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        _ => Err("expected an address of this machine alone, such as `127.0.0.1:8010`".to_owned()),
+    }
+}
+
+/// Runs the mappings until someone stops them, or the end is reached that was asked for, and writes the summary.
+async fn run_mappings(esm: &Esm, template_path: &Path) -> anyhow::Result<Summary> {
     let mut parameters = vec![("Stage", LOCAL_STAGE)];
-    parameters.extend(esm.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let template = Template::read(&esm.template, &parameters)?;
+    let given = &esm.source.parameters;
+    parameters.extend(given.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let template = Template::read(template_path, &parameters)?;
     let chosen = choose(&template, &esm.functions)?;
     if let (Some(group), [_, _, ..]) = (&esm.overrides.group, chosen.as_slice()) {
-        return Err(EsmError::SharedGroup { group: group.clone() });
+        bail!("`--group {group}` is for the mapping of one function: name it");
     }
     let mut settings = Vec::new();
     for (mapping, _) in &chosen {
-        settings.push(MappingSettings::new(mapping, &esm.overrides)?);
+        settings.push(MappingSettings::new(mapping, &esm.overrides, esm.partial_retry)?);
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = text::now() / 1000;
     for (settings, (mapping, _)) in settings.iter().zip(&chosen) {
         if let StartingPosition::AtTimestamp(seconds) = settings.starting_position
             && seconds > now
         {
-            return Err(EsmError::FutureTimestamp { mapping: mapping.logical_id.clone(), seconds });
+            bail!(
+                "`{}`: {seconds} s since 1970 is in the future, so no record would come: are these milliseconds?",
+                mapping.logical_id
+            );
         }
     }
-    // The group is the mapping's, or the flag's.
-    if let Some(property) = kafka::reserved_property(&esm.properties, &["group.id"]) {
-        return Err(EsmError::ReservedProperty { property: property.to_owned() });
-    }
-    let report = Arc::new(Report::new(esm.verbose));
+    // The group is the mapping's, or the flag's. Better now than when the functions are built.
+    esm.source.config(&[], &["group.id"])?;
+    let report = Arc::new(Report::new(esm.verbose, esm.raw));
     let functions: Vec<_> = chosen.iter().map(|(_, function)| (*function).clone()).collect();
-    let executables = match &esm.runner {
-        Runner::Here(programs) => {
-            report.line("Building or finding the functions");
-            programs.find(esm.template.parent().unwrap_or(Path::new(".")), &functions)?
-        }
-        Runner::Address(_) => BTreeMap::new(),
+    let executables = if esm.invoke_address.is_some() {
+        BTreeMap::new()
+    } else {
+        report.line("Building or finding the functions");
+        programs(esm.release, esm.build_dir.clone())
+            .find(template_path.parent().unwrap_or(Path::new(".")), &functions)?
     };
 
     let status = match esm.status_address {
@@ -290,14 +214,8 @@ pub async fn run(
     for ((mapping, function), settings) in chosen.into_iter().zip(settings) {
         let counts_of_mapping = Arc::new(Counts::default());
         counts.push((function.binary.clone(), Arc::clone(&counts_of_mapping)));
-        let consumer = consumer::consumer(
-            &function.binary,
-            &settings,
-            &esm.bootstrap_servers,
-            &esm.properties,
-            &report,
-        )
-        .map_err(|source| EsmError::Kafka { mapping: mapping.logical_id.clone(), source })?;
+        let consumer = consumer::consumer(&function.binary, &settings, &esm.source, &report)
+            .with_context(|| format!("`{}`", mapping.logical_id))?;
         let consumer = Arc::new(consumer);
         let ends = ends::ends(esm, &settings.topic, &consumer, &report).await?;
         introduce(esm, mapping, function, &settings, &report);
@@ -311,48 +229,53 @@ pub async fn run(
             name: function.binary.clone(),
             function: function.name.clone(),
             logical_id: mapping.logical_id.clone(),
-            envelope: Envelope::new(&settings.topic, &esm.bootstrap_servers),
-            bootstrap_servers: esm.bootstrap_servers.clone(),
+            envelope: Envelope::new(&settings.topic, &esm.source.bootstrap_servers),
+            bootstrap_servers: esm.source.bootstrap_servers.clone(),
             invoker: invoker(esm, function, &executables)?,
-            environments: esm.environments.max(1),
-            on_failure: esm.on_failure.clone(),
+            environments: esm.environments,
+            on_failure: esm.overrides.on_failure.clone(),
             counts: counts_of_mapping,
             tally: Arc::default(),
             report: Arc::clone(&report),
             settings,
         };
-        observed.push((Observed::new(&at_work, function), Arc::clone(&consumer)));
+        let at_work = Arc::new(at_work);
+        observed.push((Observed::new(Arc::clone(&at_work), function), Arc::clone(&consumer)));
         let ends = ends.filter(|_| esm.until_end);
-        tasks.spawn(poll::run(Arc::new(at_work), consumer, ends, stop_sign.clone()));
+        tasks.spawn(poll::run(at_work, consumer, ends, stop_sign.clone()));
     }
 
     let progress = tokio::spawn(Arc::clone(&report).progress(counts.clone()));
-    // As long as it is kept, the status is told.
-    let told = status.map(|status| status.start(esm, observed));
-    let (result, was_stopped) = finish(tasks, &stopper, stop, &report).await;
-    drop(told);
+    // As long as it is kept, the status is answered.
+    let answering = status.map(|status| status.start(esm, observed));
+    let (result, was_stopped) = finish(tasks, &stopper, &report).await;
+    drop(answering);
     progress.abort();
     report.end();
     let functions = counts.into_iter().map(|(name, counts)| (name, counts.summary())).collect();
     let summary = Summary { functions };
-    if esm.json {
-        serde_json::to_writer(&mut *out, &summary).map_err(io::Error::from)?;
-        writeln!(out)?;
-    } else {
-        for (name, summary) in &summary.functions {
-            writeln!(out, "{name}: {summary}")?;
-        }
-    }
-    out.flush()?;
+    write(&summary, esm.json).context("cannot write the summary")?;
     result?;
-    if was_stopped && esm.until_end { Err(EsmError::NotAtEnd) } else { Ok(summary) }
+    ensure!(!(was_stopped && esm.until_end), Unfinished::NotAtEnd);
+    Ok(summary)
+}
+
+fn write(summary: &Summary, json: bool) -> io::Result<()> {
+    let mut out = io::stdout();
+    if json {
+        return writeln!(out, "{}", serde_json::to_string(summary)?);
+    }
+    for (name, summary) in &summary.functions {
+        writeln!(out, "{name}: {summary}")?;
+    }
+    out.flush()
 }
 
 /// The mappings of these functions, or all that are enabled.
 fn choose<'t>(
     template: &'t Template,
     binaries: &[String],
-) -> Result<Vec<(&'t template::Mapping, &'t Function)>, EsmError> {
+) -> anyhow::Result<Vec<(&'t template::Mapping, &'t Function)>> {
     let all: Vec<_> = template
         .mappings
         .iter()
@@ -364,18 +287,26 @@ fn choose<'t>(
     let has_mapping =
         |binary: &&String| all.iter().any(|(_, function)| function.binary == **binary);
     if let Some(function) = binaries.iter().find(|binary| !has_mapping(binary)) {
-        let function = function.clone();
-        if template.functions.iter().any(|it| it.binary == function) {
-            return Err(EsmError::AbsentMapping { function });
+        if template.functions.iter().any(|it| it.binary == *function) {
+            bail!(
+                "the mapping of `{function}` is absent: give its parameter `AppianEnabled` or `SeatoolEnabled` the \
+                 value `true`"
+            );
         }
-        let known = all.iter().map(|(_, function)| format!("`{}`", function.binary)).collect();
-        return Err(EsmError::UnknownFunction { function, known });
+        let known: Vec<_> =
+            all.iter().map(|(_, function)| format!("`{}`", function.binary)).collect();
+        let known = known.join(", ");
+        bail!("the template has no mapping for a function `{function}`, but for {known}");
     }
     let is_chosen = |(mapping, function): &(&template::Mapping, &Function)| {
         mapping.is_enabled && (binaries.is_empty() || binaries.contains(&function.binary))
     };
     let chosen: Vec<_> = all.into_iter().filter(is_chosen).collect();
-    if chosen.is_empty() { Err(EsmError::NoMapping) } else { Ok(chosen) }
+    ensure!(
+        !chosen.is_empty(),
+        "the template has no mapping that is enabled: `--parameter AppianEnabled=true`, say, enables one"
+    );
+    Ok(chosen)
 }
 
 fn introduce(
@@ -388,12 +319,13 @@ fn introduce(
     let name = &function.binary;
     let MappingSettings { topic, group, batch_size, batching_window, policy, .. } = settings;
     report.line(&format!(
-        "{name}: topic `{topic}`, group `{group}`, batches of {batch_size} records or {} s",
+        "{name}: topic `{topic}`, group `{group}`, batches of {} or {} s",
+        counted(*batch_size, "record"),
         batching_window.as_secs_f64()
     ));
-    if mapping.has_destination && esm.on_failure.is_none() {
+    if mapping.has_destination && esm.overrides.on_failure.is_none() {
         let retries = match policy.maximum_retry_attempts {
-            Some(retries) => format!("batches are lost after {retries} retries"),
+            Some(retries) => format!("batches are lost after {}", counted(retries, "retry")),
             None => "retries have no end".to_owned(),
         };
         report.line(&format!(
@@ -413,33 +345,30 @@ fn invoker(
     esm: &Esm,
     function: &Function,
     executables: &BTreeMap<String, PathBuf>,
-) -> Result<Invoker, EsmError> {
-    match &esm.runner {
-        Runner::Here(_) => {
-            let executable = executables.get(&function.binary).cloned().unwrap_or_default();
-            let settings = FunctionSettings::local(function, executable, &esm.dynamodb_endpoint);
-            Ok(Invoker::Local(Box::new(LocalFunction::new(FunctionSettings {
-                timeout: esm.timeout.unwrap_or(settings.timeout),
-                max_environments: esm.environments.max(1),
-                ..settings
-            }))))
-        }
-        Runner::Address(address) => {
-            let timeout = esm.timeout.unwrap_or(REMOTE_TIMEOUT);
-            Ok(Invoker::Remote(Box::new(RemoteFunction::new(address, &function.binary, timeout)?)))
-        }
+) -> anyhow::Result<Invoker> {
+    let timeout = esm.timeout.map(Duration::from_secs);
+    if let Some(address) = &esm.invoke_address {
+        let timeout = timeout.unwrap_or(REMOTE_TIMEOUT);
+        let function = RemoteFunction::new(address, &function.binary, timeout)?;
+        return Ok(Invoker::Remote(Box::new(function)));
     }
+    let executable = executables.get(&function.binary).cloned().unwrap_or_default();
+    let settings = FunctionSettings::local(function, executable, &esm.dynamodb_endpoint);
+    Ok(Invoker::Local(Box::new(LocalFunction::new(FunctionSettings {
+        timeout: timeout.unwrap_or(settings.timeout),
+        max_environments: esm.environments,
+        ..settings
+    }))))
 }
 
 /// Waits until the mappings end, by themselves or because someone stops them, and says which; one that fails stops the
 /// others.
 async fn finish(
-    mut tasks: JoinSet<Result<(), EsmError>>,
+    mut tasks: JoinSet<anyhow::Result<()>>,
     stopper: &watch::Sender<bool>,
-    stop: impl Future<Output = ()>,
     report: &Report,
-) -> (Result<(), EsmError>, bool) {
-    let mut stop = std::pin::pin!(stop);
+) -> (anyhow::Result<()>, bool) {
+    let mut stop = std::pin::pin!(stop());
     let mut result = Ok(());
     let mut was_stopped = false;
     loop {
@@ -448,7 +377,7 @@ async fn finish(
             ended = tasks.join_next() => match ended {
                 None => return (result, was_stopped),
                 Some(ended) => {
-                    if let Err(error) = ended.map_err(EsmError::from).flatten() {
+                    if let Err(error) = ended.map_err(anyhow::Error::from).flatten() {
                         stopper.send_replace(true);
                         result = result.and(Err(error));
                     }
@@ -468,6 +397,23 @@ mod tests {
     use super::*;
 
     const WORKSPACE_TEMPLATE: &str = include_str!("../../../template.yaml");
+
+    #[test]
+    fn the_status_is_told_to_this_machine_only() {
+        #[track_caller]
+        fn check(text: &str, is_accepted: bool) {
+            assert_eq!(loopback(text).is_ok(), is_accepted);
+        }
+
+        check("127.0.0.1:8010", true);
+        check("127.0.0.1:0", true);
+        check("[::1]:8010", true);
+        check("0.0.0.0:8010", false);
+        check("[::]:8010", false);
+        check("192.168.1.1:8010", false);
+        check("localhost:8010", false);
+        check("8010", false);
+    }
 
     #[test]
     fn mappings_run_as_they_are_enabled() {

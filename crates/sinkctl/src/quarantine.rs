@@ -17,118 +17,127 @@ mod told;
 
 pub mod drop;
 
-pub mod text;
-
 use std::{
     collections::BTreeSet,
-    io,
-    path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
 };
 
+use anyhow::bail;
+use clap::{Args, Subcommand};
 use dynamo_sink::settings::QUARANTINE_TABLE_NAME;
-use local::{
-    build::BuildError,
-    invoke::{AddressError, lambda::SettingsError},
-    samconfig::{self, SamConfigError},
-    template::Template,
-};
+use local::{samconfig, stop::stop_twice, template::Template};
 
-use crate::tables::{self, TableError};
+use crate::{
+    arguments::{PARAMETER, STAGE, name_and_value, url},
+    tables, text,
+};
 use store::Store;
 
-/// Where a quarantine is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The template that declares the table and the functions.
-    pub template: PathBuf,
-    /// The deployment's stage; `None` is the local one.
-    pub stage: Option<String>,
-    /// The template's parameters that are not what the stage is deployed with.
-    pub parameters: Vec<(String, String)>,
-    /// A local DynamoDB; `None` is what the AWS SDK finds by itself.
-    pub dynamodb_endpoint: Option<String>,
+pub const EXAMPLES: &str = "\
+Examples:
+  sinkctl quarantine list --stage master
+  sinkctl quarantine show aws.ksqldb.seatool.agg.State_Plan-4 1234 --stage master
+  sinkctl quarantine redrive --reason ITEM_TOO_LARGE --stage master --dry-run
+  sinkctl quarantine drop --older-than 30d --stage master
+  sinkctl quarantine list --dynamodb-endpoint http://127.0.0.1:8000    the local stage
+
+Exit status: 0 when it is done, 1 when records came back or were left, or there is none as the options say, 2 when it
+could not be done.";
+
+/// The exit status when something was left.
+const LEFT: u8 = 1;
+/// The exit status when it could not be done.
+const NOT_DONE: u8 = 2;
+
+/// How many records are listed that are about to be delivered or dropped.
+const DRY_RUN_LIMIT: usize = 20;
+
+#[derive(Args, Clone, Debug)]
+pub struct Quarantine {
+    #[command(subcommand)]
+    command: Command,
 }
 
-/// Why something could not be done with the quarantine.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum QuarantineError {
-    /// Occurs when the template can't be read.
-    #[error(transparent)]
-    Template(#[from] SamConfigError),
-    /// Occurs when the template's functions don't name one quarantine.
-    #[error("the template's functions name {} quarantine tables in `{QUARANTINE_TABLE_NAME}`: expected one", found.len())]
-    NotOneTable {
-        /// The tables that they name.
-        found: BTreeSet<String>,
-    },
-    /// Occurs when the table refuses or does not answer.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// Occurs when the functions can't be built or found.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// Occurs when the functions' address is none.
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    /// Occurs when a deployed function can't be asked for its settings.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// Occurs when a function's settings don't say what records it takes.
-    #[error("function `{function}` has no usable variable `{variable}`: deploy it by the template")]
-    Variable {
-        /// The function's name.
-        function: String,
-        /// The variable.
-        variable: &'static str,
-    },
-    /// Occurs when the copy of what is to be dropped can't be written; then nothing is dropped.
-    #[error("cannot write the copy `{}`, so nothing was dropped: name another file with `--copy`", path.display())]
-    Copy {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Occurs when not all could be dropped.
-    #[error("{dropped} of {records} records were dropped, and `{}` has a copy of all of them", path.display())]
-    Drop {
-        /// How many are gone.
-        dropped: usize,
-        /// How many were to go.
-        records: usize,
-        /// The file with the copy.
-        path: PathBuf,
-        /// What ended it.
-        source: TableError,
-    },
+#[derive(Subcommand, Clone, Debug)]
+enum Command {
+    /// Counts the records by reason, topic and age, and lists them.
+    #[command(after_help = list::EXAMPLES)]
+    List(list::List),
+    /// Shows single records: what is wrong with them, and on demand what they hold.
+    #[command(after_help = show::EXAMPLES)]
+    Show(show::Show),
+    /// Delivers records to their functions again, and removes those that are accepted.
+    #[command(after_help = redrive::EXAMPLES)]
+    Redrive(Box<redrive::Redrive>),
+    /// Removes records for good, and keeps a copy in a file.
+    #[command(after_help = drop::EXAMPLES)]
+    Drop(drop::Drop),
+}
+
+pub async fn run(quarantine: Quarantine, template: &Path) -> anyhow::Result<ExitCode> {
+    match quarantine.command {
+        Command::List(list) => list.run(template).await,
+        Command::Show(show) => show.run(template).await,
+        Command::Redrive(redrive) => tokio::select! {
+            result = redrive.run(template) => result,
+            () = stop_twice() => bail!(
+                "ended before the invocation in flight was: what it delivered may still stand, and changes nothing \
+                 when it comes again"
+            ),
+        },
+        Command::Drop(drop) => drop.run(template).await,
+    }
+}
+
+/// Where the quarantine is.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Where")]
+pub struct Place {
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = STAGE,
+        required_unless_present = "dynamodb_endpoint"
+    )]
+    pub stage: Option<String>,
+    /// A local DynamoDB, such as `http://127.0.0.1:8000`, with the stage `local` unless another is named.
+    #[arg(long, value_name = "URL", value_parser = url)]
+    pub dynamodb_endpoint: Option<String>,
+    #[arg(long = "parameter", value_name = "NAME=VALUE", help = PARAMETER, value_parser = name_and_value)]
+    pub parameters: Vec<(String, String)>,
 }
 
 impl Place {
     /// Reads the template, and says where the quarantine is.
-    pub async fn open(&self) -> Result<(Template, Store), QuarantineError> {
-        let template =
-            samconfig::template(&self.template, self.stage.as_deref(), &self.parameters)?;
-        let tables = template.functions.iter();
-        let tables: BTreeSet<_> = tables
-            .filter_map(|function| function.variables.get(QUARANTINE_TABLE_NAME).cloned())
-            .collect();
+    pub async fn open(&self, template: &Path) -> anyhow::Result<(Template, Store)> {
+        let template = samconfig::template(template, self.stage.as_deref(), &self.parameters)?;
+        let variables = template.functions.iter().map(|function| &function.variables);
+        let tables: BTreeSet<_> =
+            variables.filter_map(|variables| variables.get(QUARANTINE_TABLE_NAME)).collect();
         let [table] = tables.iter().collect::<Vec<_>>()[..] else {
-            return Err(QuarantineError::NotOneTable { found: tables });
+            let tables = tables.len();
+            bail!(
+                "the template's functions name {tables} quarantine tables in `{QUARANTINE_TABLE_NAME}`: expected one"
+            );
         };
         let client = tables::client(self.dynamodb_endpoint.as_deref()).await;
-        Ok((template, Store::new(client, table)))
+        let store = Store::new(client, *table);
+        Ok((template, store))
     }
+}
+
+fn none_found(store: &Store) -> anyhow::Result<ExitCode> {
+    let table = store.table();
+    writeln!(
+        io::stderr(),
+        "{table} has no such record: `sinkctl quarantine list` shows what it has"
+    )?;
+    Ok(ExitCode::from(LEFT))
 }
 
 /// Milliseconds since 1970.
 pub fn now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// The folder that a file is in.
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    text::now().cast_signed()
 }

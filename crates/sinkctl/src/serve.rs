@@ -1,47 +1,45 @@
 //! The embedded `DynamoDB` for other programs, until someone stops it.
 
-use local::{
-    dynamodb::{DynamoDbError, LocalDynamoDb, Storage, without_streams},
-    template::{LOCAL_STAGE, Template, TemplateError},
-};
 use std::{
-    io::{self, Write},
-    path::PathBuf,
+    io::Write,
+    path::{Path, PathBuf},
 };
 
-/// What to serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Serve {
-    /// The template that declares the tables.
-    pub template: PathBuf,
-    /// The port of this machine.
-    pub port: u16,
-    /// The file that keeps the items; `None` keeps them in memory.
-    pub data: Option<PathBuf>,
-}
+use clap::Args;
+use local::{
+    dynamodb::{DEFAULT_PORT, LocalDynamoDb, Storage, without_streams},
+    template::{LOCAL_STAGE, Template},
+};
 
-/// Why nothing is served.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// Occurs when the template cannot be read.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// Occurs when the embedded `DynamoDB` fails.
-    #[error(transparent)]
-    DynamoDb(#[from] DynamoDbError),
-    /// Occurs when the report cannot be written.
-    #[error("cannot write the report")]
-    Write(#[from] io::Error),
+pub const EXAMPLES: &str = "\
+Examples:
+  sinkctl dynamodb
+  sinkctl dynamodb --port 8001 --data target/dynamodb
+
+Then, in two other terminals:
+  cargo lambda watch
+  cargo lambda invoke sinkAppianData --data-file events/appian.json
+
+Exit status: 0 when it was ended, 1 when it could not serve.";
+
+#[derive(Args, Clone, Debug)]
+pub struct Serve {
+    /// The port; 0 takes a free one.
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    port: u16,
+    /// Keep the items in this file instead of in memory.
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
 }
 
 /// Serves the template's tables until `stop` is ready.
 pub async fn run(
     serve: &Serve,
+    template: &Path,
     stop: impl Future<Output = ()>,
     out: &mut dyn Write,
-) -> Result<(), ServeError> {
-    let template = Template::read(&serve.template, &[("Stage", LOCAL_STAGE)])?;
+) -> anyhow::Result<()> {
+    let template = Template::read(template, &[("Stage", LOCAL_STAGE)])?;
     let storage = serve.data.as_deref().map_or(Storage::Memory, Storage::File);
     let dynamodb =
         LocalDynamoDb::start(storage, serve.port, &without_streams(&template.tables)).await?;
@@ -57,16 +55,14 @@ pub async fn run(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[tokio::test]
     async fn the_endpoint_and_the_tables_are_reported() {
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
         let mut report = Vec::new();
-        let serve = Serve { template, port: 0, data: None };
-        run(&serve, std::future::ready(()), &mut report).await.unwrap();
+        let serve = Serve { port: 0, data: None };
+        run(&serve, &template, std::future::ready(()), &mut report).await.unwrap();
 
         let report = String::from_utf8(report).unwrap();
         let (first, rest) = report.split_once('\n').unwrap();

@@ -1,15 +1,11 @@
 //! Whether all is well with a stage, on one screen.
 //!
 //! What is known ([`Status`]), what is wrong with it ([`judge`]) and how it is shown ([`screen`]) are the same for a
-//! stage in AWS and for a local event source mapping; only the readers differ. What a stage in AWS is told by its alarms,
-//! a local one is told by the same alarms of the template, judged here ([`alarm`]).
+//! stage in AWS and for a local event source mapping; only the readers differ. A stage in AWS has alarms; of a local mapping
+//! the counts are looked at that should be zero.
 
-pub mod alarm;
-pub mod document;
 pub mod judge;
-pub mod math;
 pub mod screen;
-pub mod series;
 
 pub mod aws;
 pub mod local;
@@ -17,7 +13,74 @@ mod quarantine;
 
 use std::collections::BTreeMap;
 
+use ::local::dynamodb::DEFAULT_PORT;
+use clap::Args;
 use serde::{Deserialize, Serialize};
+
+use crate::arguments::{PARAMETER, STAGE, name_and_value, url};
+use judge::Verdict;
+
+pub const EXAMPLES: &str = "\
+Examples:
+  sinkctl status --stage master
+  sinkctl status --stage val --minutes 60 --json
+  sinkctl status --esm http://127.0.0.1:8010       what `sinkctl esm --status-address 127.0.0.1:8010` runs
+
+Credentials and region are those of the AWS CLI (`AWS_PROFILE`, `AWS_REGION`). What is wrong is what the template's alarms
+say, beside mappings that don't poll or fail, and records in the quarantine. A local mapping has no alarms: of it records
+that were given up or regressed are wrong, and those whose quarantine or tombstone failed. Each part that can't be read
+says why, and the rest is shown.
+
+Exit status: 0 when all was read and nothing is wrong, 1 when something is wrong, 2 when nothing is known to be wrong but
+not everything could be read, or nothing at all.";
+
+#[derive(Args, Clone, Debug)]
+pub struct StatusArguments {
+    #[arg(long, value_name = "NAME", help = STAGE, required_unless_present = "esm")]
+    stage: Option<String>,
+    /// A local event source mapping instead, at the address that `sinkctl esm --status-address` prints.
+    #[arg(long, value_name = "URL", value_parser = url, conflicts_with_all = ["stage", "parameters"])]
+    esm: Option<String>,
+    /// The local DynamoDB of that mapping.
+    #[arg(long, value_name = "URL", value_parser = url, default_value_t = format!("http://127.0.0.1:{DEFAULT_PORT}"))]
+    dynamodb_endpoint: String,
+    #[arg(long = "parameter", value_name = "NAME=VALUE", help = PARAMETER, value_parser = name_and_value)]
+    parameters: Vec<(String, String)>,
+    /// How many minutes the counts are of.
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+    /// Write it as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const WRONG: u8 = 1;
+const INCOMPLETE: u8 = 2;
+
+/// Asks for all of it, and writes it.
+pub async fn run(
+    arguments: &StatusArguments,
+    template: &std::path::Path,
+) -> anyhow::Result<std::process::ExitCode> {
+    use std::{io, process::ExitCode};
+
+    let status = match (&arguments.esm, &arguments.stage) {
+        (Some(address), _) => local::read(address, arguments, template).await?,
+        (None, stage) => {
+            aws::read(stage.as_deref().unwrap_or_default(), arguments, template).await?
+        }
+    };
+    if arguments.json {
+        status.write_json(&mut io::stdout())?;
+    } else {
+        status.write_screen(&mut anstream::stdout())?;
+    }
+    Ok(match status.verdict() {
+        Verdict::Well => ExitCode::SUCCESS,
+        Verdict::Wrong => ExitCode::from(WRONG),
+        Verdict::Unknown => ExitCode::from(INCOMPLETE),
+    })
+}
 
 /// The namespace of the functions' own metrics.
 pub const NAMESPACE: &str = "compare-connector";
@@ -59,8 +122,8 @@ pub struct Status {
     pub functions: Vec<FunctionStatus>,
     /// The rejected records that wait.
     pub quarantine: Part<QuarantineDepth>,
-    /// The alarms.
-    pub alarms: Part<Vec<AlarmStatus>>,
+    /// The alarms; `None` where nothing has any, which is a local mapping.
+    pub alarms: Option<Part<Vec<AlarmStatus>>>,
 }
 
 /// What is known of something, or why it is not.
@@ -117,7 +180,7 @@ pub struct FunctionStatus {
 }
 
 /// What is known of an event source mapping.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MappingStatus {
     /// Its UUID; of a local one the name in the template.
@@ -131,8 +194,8 @@ pub struct MappingStatus {
 }
 
 /// What a function did in the last minutes; what is `None` was not counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Activity {
     /// How many records the topic is ahead, as far as that was counted last.
     pub lag: Option<u64>,
@@ -146,8 +209,60 @@ pub struct Activity {
     pub throttles: Option<u64>,
     /// The records by what became of them, under the names in [`RECORD_COUNTS`].
     pub records: BTreeMap<String, u64>,
+    /// The records that a local mapping gave up.
+    pub given_up: Option<u64>,
     /// The age in milliseconds of the oldest record that came.
     pub oldest_record_age: Option<u64>,
+}
+
+impl Activity {
+    /// Adds what was counted at another time. The lag is no count of a time, and stays.
+    pub fn add(&mut self, other: &Self) {
+        let sum = |of: Option<u64>, other: Option<u64>| match (of, other) {
+            (None, None) => None,
+            _ => Some(of.unwrap_or_default() + other.unwrap_or_default()),
+        };
+        self.invocations = sum(self.invocations, other.invocations);
+        self.errors = sum(self.errors, other.errors);
+        self.throttles = sum(self.throttles, other.throttles);
+        self.given_up = sum(self.given_up, other.given_up);
+        self.oldest_record_age = self.oldest_record_age.max(other.oldest_record_age);
+        for (name, number) in &other.records {
+            *self.records.entry(name.clone()).or_default() += number;
+        }
+    }
+}
+
+/// What `sinkctl esm --status-address` answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// The stage that the template was read for.
+    pub stage: String,
+    /// The parameters that the template was read with, beside the stage.
+    pub parameters: Vec<(String, String)>,
+    /// The time now, in milliseconds since 1970.
+    pub time: u64,
+    /// The functions whose mappings run.
+    pub functions: Vec<FunctionDocument>,
+}
+
+/// A function and its local mapping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionDocument {
+    /// The name of its binary.
+    pub binary: String,
+    /// The function's name.
+    pub name: String,
+    /// The epoch that it was started with.
+    pub epoch: String,
+    /// The mapping.
+    pub mapping: MappingStatus,
+    /// By partition how many records the topic is ahead of the group.
+    pub lag: BTreeMap<i32, u64>,
+    /// What was counted, by the minute since 1970.
+    pub minutes: BTreeMap<u64, Activity>,
 }
 
 /// How many rejected records wait.
@@ -175,7 +290,7 @@ pub struct AlarmStatus {
 }
 
 /// Whether an alarm is raised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AlarmState {
     /// It is not.

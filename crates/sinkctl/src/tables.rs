@@ -11,27 +11,15 @@ use crate::entry::{HEAD_ATTRIBUTES, Item};
 /// The longest time for one request with its retries: somebody waits at a terminal.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 
-/// A table that can't be worked with.
-#[derive(Debug, thiserror::Error)]
-#[error("table `{table}` can't be {action} (`--dynamodb-endpoint` names a local DynamoDB)")]
-pub struct TableError {
-    /// The table's name.
-    pub table: String,
-    /// What was to be done with it.
-    pub action: &'static str,
-    /// Why.
-    pub source: Box<dyn Error + Send + Sync>,
-}
-
-impl TableError {
-    /// One for a request that was refused or not answered.
-    pub(crate) fn new(
-        table: &str,
-        action: &'static str,
-        source: impl Error + Send + Sync + 'static,
-    ) -> Self {
-        Self { table: table.to_owned(), action, source: Box::new(source) }
-    }
+/// That a request was refused or not answered, with its cause.
+pub(crate) fn cannot_be(
+    table: &str,
+    action: &str,
+    cause: impl Error + Send + Sync + 'static,
+) -> anyhow::Error {
+    anyhow::Error::new(cause).context(format!(
+        "table `{table}` cannot be {action} (`--dynamodb-endpoint` names a local DynamoDB)"
+    ))
 }
 
 /// A client of the AWS SDK's default chain, or of a local DynamoDB at `endpoint` that accepts any credentials.
@@ -66,10 +54,10 @@ pub(crate) async fn page(
     client: &Client,
     table: &str,
     start: Option<Attributes>,
-) -> Result<Page<Attributes>, TableError> {
+) -> anyhow::Result<Page<Attributes>> {
     let request = client.scan().table_name(table).consistent_read(true);
     let sent = request.set_exclusive_start_key(start).send().await;
-    let output = sent.map_err(|source| TableError::new(table, "read", source))?;
+    let output = sent.map_err(|error| cannot_be(table, "read", error))?;
     Ok(Page { items: output.items.unwrap_or_default(), next: rest(output.last_evaluated_key) })
 }
 
@@ -80,7 +68,7 @@ pub(crate) async fn quarantined(
     table: &str,
     partition: Option<(&str, i32)>,
     start: Option<Attributes>,
-) -> Result<Page<Option<Item>>, TableError> {
+) -> anyhow::Result<Page<Option<Item>>> {
     let names = HEAD_ATTRIBUTES.iter().map(|name| (format!("#{name}"), (*name).to_owned()));
     let names: std::collections::HashMap<_, _> = names.collect();
     let projection = HEAD_ATTRIBUTES.map(|name| format!("#{name}")).join(", ");
@@ -92,14 +80,14 @@ pub(crate) async fn quarantined(
             query.projection_expression(projection).set_expression_attribute_names(Some(names));
         let query = query.expression_attribute_values(":partition", key);
         let sent = query.set_exclusive_start_key(start).send().await;
-        let output = sent.map_err(|source| TableError::new(table, "read", source))?;
+        let output = sent.map_err(|error| cannot_be(table, "read", error))?;
         (output.items, output.last_evaluated_key)
     } else {
         let scan = client.scan().table_name(table).consistent_read(true);
         let scan =
             scan.projection_expression(projection).set_expression_attribute_names(Some(names));
         let sent = scan.set_exclusive_start_key(start).send().await;
-        let output = sent.map_err(|source| TableError::new(table, "read", source))?;
+        let output = sent.map_err(|error| cannot_be(table, "read", error))?;
         (output.items, output.last_evaluated_key)
     };
     let items = items.unwrap_or_default().iter().map(Item::read).collect();

@@ -87,7 +87,6 @@ impl Stage {
     fn place(&self, parameters: &[(&str, &str)]) -> Place {
         let parameters = parameters.iter().map(|&(name, it)| (name.to_owned(), it.to_owned()));
         Place {
-            template: TEMPLATE.clone(),
             stage: self.name.map(str::to_owned),
             parameters: parameters.collect(),
             dynamodb_endpoint: Some(self.dynamodb.endpoint()),
@@ -103,7 +102,7 @@ impl Stage {
             programs: Programs::Cargo(Profile::Dev),
             endpoint: endpoint.to_owned(),
         };
-        let (template, _) = self.place(parameters).open().await.unwrap();
+        let (template, _) = self.place(parameters).open(&TEMPLATE).await.unwrap();
         let sinks = BTreeSet::from([SINK.to_owned(), "unknownSink".to_owned()]);
         functions.targets(&TEMPLATE, &template.functions, &sinks).await.unwrap()
     }
@@ -119,7 +118,7 @@ impl Stage {
     }
 
     async fn store(&self) -> Store {
-        self.place(&[]).open().await.unwrap().1
+        self.place(&[]).open(&TEMPLATE).await.unwrap().1
     }
 
     async fn found(&self) -> Found {

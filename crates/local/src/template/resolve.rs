@@ -181,22 +181,6 @@ impl<'a> Resolver<'a> {
         self.value(value, 0)
     }
 
-    /// Which value the conditions on the way to it choose, with the functions in it as they stand.
-    pub(super) fn chosen<'v>(&self, value: &'v Value) -> Result<&'v Value, ResolveError> {
-        let wrong = ResolveError::Arguments { function: "If" };
-        match function_call(value) {
-            Some((function, argument)) if function == "If" => {
-                let Some([Value::String(condition), then, otherwise]) =
-                    argument.as_sequence().map(Vec::as_slice)
-                else {
-                    return Err(wrong);
-                };
-                self.chosen(if self.condition(condition)? { then } else { otherwise })
-            }
-            _ => Ok(value),
-        }
-    }
-
     /// Says whether a condition holds.
     pub(super) fn condition(&self, name: &str) -> Result<bool, ResolveError> {
         self.named_condition(name, 0)

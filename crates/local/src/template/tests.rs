@@ -321,3 +321,23 @@ fn the_template_is_found_from_below() {
         "no `template.yaml` in `/` or any directory above it: start in the workspace or name the file"
     );
 }
+
+#[test]
+fn alarms_are_of_what_is_there() {
+    #[track_caller]
+    fn check(parameters: &[(&str, &str)], expected: &[&str]) {
+        let names = |parameters| Template::parse(WORKSPACE_TEMPLATE, parameters).unwrap().alarms;
+        let (all, found) = (names(&[]), names(parameters));
+        let missing = all.iter().filter(|it| !found.contains(it));
+        let missing: Vec<_> =
+            missing.map(|it| it.strip_prefix("compare-connector-default-").unwrap()).collect();
+        assert_eq!(missing, expected);
+    }
+
+    check(&[], &[]);
+    check(&[("Monitoring", "alarms")], &[]);
+    check(&[("SeatoolEnabled", "false")], &["sinkSeatoolData-silent"]);
+    check(&[("AppianEnabled", "absent")], &["sinkAppianData-silent", "sinkAppianData-dropped"]);
+    let none = Template::parse(WORKSPACE_TEMPLATE, &[("Monitoring", "none")]).unwrap();
+    assert_eq!(none.alarms, [] as [&str; 0]);
+}

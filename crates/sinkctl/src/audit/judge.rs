@@ -1,7 +1,5 @@
 //! What an item or a tombstone that stands in a table is, seen from the state that its key must have.
 
-use std::collections::BTreeMap;
-
 use dynamo_sink::{
     stored::{Attributes, Foreign, item_state, tombstone_stamp},
     version::{Stamp, Verdict, compare},
@@ -13,16 +11,7 @@ use super::{
     fingerprint::{Fingerprint, fingerprint},
     report::{Coordinates, Finding, Kind, Why},
 };
-
-/// The offsets of each partition that the audit goes by.
-pub(super) type Spans = BTreeMap<i32, Span>;
-
-/// A partition's offsets: from the first that it still held to the one behind its last, when the audit began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) first: i64,
-    pub(super) end: i64,
-}
+use crate::kafka::Spans;
 
 /// What was found of an item or a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use kafka_event::Record;
 use super::report::{Coordinates, Finding, Kind, QuarantinedRecord, Report, Why};
 use crate::{
     entry::{Head, Item, Key, Part},
-    tables::{self, TableError},
+    tables,
 };
 
 /// The reason of records that only DynamoDB found to be unwritable: the mapping accepts them.
@@ -36,7 +36,7 @@ pub(super) async fn entries(
     topic: &str,
     partition: i32,
     epoch: u64,
-) -> Result<Entries, TableError> {
+) -> anyhow::Result<Entries> {
     let mut entries = Entries::new(epoch);
     let mut start = None;
     loop {

@@ -7,7 +7,10 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use crate::visible::{Visible, visible_json};
+use crate::{
+    text::counted,
+    visible::{Visible, visible_json},
+};
 
 /// The differences of one kind that the table shows.
 const SHOWN: usize = 10;
@@ -287,7 +290,7 @@ impl Report {
             out,
             "records",
             self.records,
-            &format!("on {} partitions, {} rejected", self.partitions, self.rejected),
+            &format!("on {}, {} rejected", counted(self.partitions, "partition"), self.rejected),
         )?;
         row(
             out,
@@ -311,8 +314,7 @@ impl Report {
         self.notes.write(out)?;
         match self.differences {
             0 => writeln!(out, "no difference"),
-            1 => writeln!(out, "1 difference"),
-            count => writeln!(out, "{count} differences"),
+            count => writeln!(out, "{}", counted(count, "difference")),
         }
     }
 }
@@ -363,8 +365,7 @@ impl Finding {
         }
         match (&self.attributes, self.differing_attributes) {
             (Some(names), _) => parts.push(format!("in {}", names.join(", "))),
-            (None, Some(1)) => parts.push("in 1 attribute".to_owned()),
-            (None, Some(count)) => parts.push(format!("in {count} attributes")),
+            (None, Some(count)) => parts.push(format!("in {}", counted(count, "attribute"))),
             (None, None) => {}
         }
         parts.extend(self.key.as_ref().map(|key| format!("key {key:?}")));

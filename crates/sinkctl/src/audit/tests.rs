@@ -12,10 +12,8 @@ use local::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    judge::{Span, Spans},
-    *,
-};
+use super::*;
+use crate::kafka::Span;
 
 const SEATOOL: &str = "compare-connector-local-seatool";
 const TOMBSTONES: &str = "compare-connector-local-seatool-tombstones";
@@ -62,7 +60,7 @@ impl MemoryTopic {
 }
 
 impl Topic for MemoryTopic {
-    async fn spans(&self) -> Result<Spans, TopicError> {
+    async fn spans(&self) -> anyhow::Result<Spans> {
         let span = |(&partition, records): (&i32, &Vec<Record<'static>>)| {
             let first = records.first().map_or(0, |record| record.offset);
             let end = records.last().map_or(0, |record| record.offset + 1);
@@ -76,7 +74,7 @@ impl Topic for MemoryTopic {
         partition: i32,
         span: Span,
         take: &mut dyn FnMut(&Record<'_>),
-    ) -> Result<(), TopicError> {
+    ) -> anyhow::Result<()> {
         let is_within = |record: &&Record<'_>| (span.first..span.end).contains(&record.offset);
         self.partitions[&partition].iter().filter(is_within).for_each(take);
         Ok(())
@@ -86,7 +84,7 @@ impl Topic for MemoryTopic {
         &self,
         partition: i32,
         offset: i64,
-    ) -> Result<Option<Record<'static>>, TopicError> {
+    ) -> anyhow::Result<Option<Record<'static>>> {
         let found = self.partitions[&partition].iter().find(|record| record.offset == offset);
         Ok(found.cloned())
     }
@@ -181,21 +179,24 @@ impl Landed {
     }
 }
 
-fn settings(template: &Path, sink: Sink, parameters: &[(&str, &str)]) -> Settings {
-    let audit = Audit {
-        template: template.to_owned(),
-        function: sink.name.to_owned(),
+fn audit(function: &str, parameters: &[(&str, &str)]) -> Audit {
+    let parameters = parameters.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+    Audit {
+        function: function.to_owned(),
         stage: None,
-        parameters: parameters
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-        bootstrap_servers: String::new(),
-        properties: Vec::new(),
+        source: Source {
+            bootstrap_servers: String::new(),
+            properties: Vec::new(),
+            parameters: parameters.collect(),
+        },
         dynamodb_endpoint: None,
+        json: false,
         show_keys: false,
-    };
-    function(&audit).unwrap().1
+    }
+}
+
+fn settings(template: &Path, sink: Sink, parameters: &[(&str, &str)]) -> Settings {
+    function(&audit(sink.name, parameters), template).unwrap().1
 }
 
 fn keys([partition, sort]: [&str; 2]) -> Attributes {
@@ -465,18 +466,10 @@ async fn what_may_have_expired_is_no_difference() {
 
 #[test]
 fn an_unknown_function_is_named() {
-    let audit = Audit {
-        template: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml"),
-        function: "sinkOther".to_owned(),
-        stage: None,
-        parameters: Vec::new(),
-        bootstrap_servers: String::new(),
-        properties: Vec::new(),
-        dynamodb_endpoint: None,
-        show_keys: false,
-    };
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+    let audit = audit("sinkOther", &[]);
     assert_eq!(
-        function(&audit).unwrap_err().to_string(),
+        function(&audit, &template).unwrap_err().to_string(),
         "there is no function `sinkOther`: expected `sinkAppianData` or `sinkSeatoolData`"
     );
 }

@@ -8,6 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::snapshot::{self, Snapshot};
+use crate::text::counted;
 
 /// The most items of a table that are shown.
 const MAX_ITEMS: usize = 100;
@@ -28,7 +29,7 @@ pub(super) const MAX_LOG_LINE: usize = 300;
 /// Shows each table's items: the key with the record that the item comes from, and the rest on a line of its own.
 pub(super) fn tables(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
     for (table, items) in snapshot {
-        writeln!(out, "\n{table}: {} items", items.len())?;
+        writeln!(out, "\n{table}: {}", counted(items.len(), "item"))?;
         for item in items.iter().take(MAX_ITEMS) {
             let key = shorten(&snapshot::key(item), MAX_TEXT);
             writeln!(
@@ -59,7 +60,8 @@ fn rest(item: &Value) -> String {
     if let (Some(reason), Some(message), Some(attempts)) =
         (text("reason"), text("message"), item["attempts"]["N"].as_str())
     {
-        return format!("{reason} ({attempts} attempts): {message}");
+        let attempts = counted(attempts.parse().unwrap_or(0_u64), "attempt");
+        return format!("{reason} ({attempts}): {message}");
     }
     let attributes = item.as_object().into_iter().flatten();
     let attributes = attributes.filter(|(name, _)| !["PK", "SK", SINK].contains(&name.as_str()));
@@ -158,7 +160,7 @@ mod tests {
         fn check(item: Value, expected: &str) {
             let mut report = Vec::new();
             tables(&Snapshot::from([("t".to_owned(), vec![item])]), &mut report).unwrap();
-            assert_eq!(String::from_utf8(report).unwrap(), format!("\nt: 1 items\n{expected}"));
+            assert_eq!(String::from_utf8(report).unwrap(), format!("\nt: 1 item\n{expected}"));
         }
 
         check(json!({"PK": {"S": "p"}, "SK": {"S": "s"}}), "  p / s\n    \n");

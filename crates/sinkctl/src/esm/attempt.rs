@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use clap::ValueEnum;
 use local::invoke::{
     Outcome,
     response::{self, Response},
@@ -40,7 +41,7 @@ pub struct Policy {
 }
 
 /// What is sent again after the function named the records that failed, which AWS leaves open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PartialRetry {
     /// Only the records that it named.
     Listed,

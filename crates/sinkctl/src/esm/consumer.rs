@@ -12,7 +12,7 @@ use std::{
 
 use local::{lock::lock, template::StartingPosition};
 use rdkafka::{
-    ClientConfig, ClientContext, Message as _, Offset, Timestamp, TopicPartitionList,
+    ClientContext, Message as _, Offset, Timestamp, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext, StreamConsumer},
     error::{KafkaError, KafkaResult},
@@ -26,9 +26,7 @@ use super::{
     report::Report,
     settings::MappingSettings,
 };
-
-/// How long a question to the brokers may take.
-pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
+use crate::kafka::{self, ANSWER_TIME};
 
 /// How often, and with which time between, it is asked where new partitions begin.
 const START_ATTEMPTS: usize = 6;
@@ -135,7 +133,7 @@ impl Assignments {
         }
         let (name, new) = (&self.function, starts.count() - known);
         self.report.line(&format!(
-            "{name}: {known} partitions go on at the group's offsets, {new} begin at {}",
+            "{name}: partitions: {known} go on at the group's offsets, {new} begin at {}",
             self.starting_position
         ));
         Ok(starts)
@@ -226,52 +224,45 @@ impl ConsumerContext for Assignments {
     }
 }
 
-/// Makes the consumer of a mapping; `properties` override what it needs by itself.
+/// Makes the consumer of a mapping.
 pub(super) fn consumer(
     function: &str,
     settings: &MappingSettings,
-    bootstrap_servers: &str,
-    properties: &[(String, String)],
+    source: &kafka::Source,
     report: &Arc<Report>,
-) -> KafkaResult<Consumer> {
+) -> anyhow::Result<Consumer> {
     let context = Assignments {
         function: function.to_owned(),
         starting_position: settings.starting_position,
         // The client's own answer to this would be waited for without an end while it closes.
-        is_cooperative: properties.iter().any(|(name, value)| {
+        is_cooperative: source.properties.iter().any(|(name, value)| {
             name == "partition.assignment.strategy" && value.contains("cooperative")
         }),
         is_closing: AtomicBool::new(false),
         changes: Mutex::default(),
         report: Arc::clone(report),
     };
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", bootstrap_servers)
-        .set("group.id", &settings.group)
-        .set("client.id", format!("sinkctl-{function}"))
+    // For offsets that the topic does not hold any more: it lost records, or was created anew.
+    let reset = match settings.starting_position {
+        StartingPosition::Latest => "latest",
+        StartingPosition::TrimHorizon | StartingPosition::AtTimestamp(_) => "earliest",
+    };
+    let client_id = format!("sinkctl-{function}");
+    let config = [
+        ("group.id", settings.group.as_str()),
+        ("client.id", &client_id),
         // Only what a batch has done is stored, and what is stored is committed again until that succeeds.
-        .set("enable.auto.offset.store", "false")
-        .set("enable.auto.commit", "true")
-        .set("auto.commit.interval.ms", "200")
-        .set("enable.partition.eof", "true")
-        // For offsets that the topic does not hold any more: it lost records, or was created anew.
-        .set(
-            "auto.offset.reset",
-            match settings.starting_position {
-                StartingPosition::Latest => "latest",
-                StartingPosition::TrimHorizon | StartingPosition::AtTimestamp(_) => "earliest",
-            },
-        )
+        ("enable.auto.commit", "true"),
+        ("auto.commit.interval.ms", "200"),
+        ("auto.offset.reset", reset),
         // A member that ended without leaving holds its partitions for as long.
-        .set("session.timeout.ms", "10000")
+        ("session.timeout.ms", "10000"),
         // New topics and partitions are seen soon.
-        .set("topic.metadata.refresh.interval.ms", "5000")
-        .set("queued.max.messages.kbytes", "32768");
-    for (name, value) in properties {
-        config.set(name, value);
-    }
-    config.create_with_context(context)
+        ("topic.metadata.refresh.interval.ms", "5000"),
+        ("queued.max.messages.kbytes", "32768"),
+    ];
+    let config = source.config(&config, &["group.id"])?;
+    config.create_with_context(context).map_err(kafka::no_client)
 }
 
 /// A list of the topic's partitions with these offsets.
@@ -335,9 +326,9 @@ mod tests {
             is_cooperative: false,
             is_closing: AtomicBool::new(false),
             changes: Mutex::default(),
-            report: Arc::new(Report::new(false)),
+            report: Arc::new(Report::new(false, false)),
         };
-        let mut config = ClientConfig::new();
+        let mut config = rdkafka::ClientConfig::new();
         config.set("bootstrap.servers", "127.0.0.1:1").set("group.id", "g");
         let consumer: BaseConsumer<Assignments> = config.create_with_context(context).unwrap();
         let assignments = consumer.context();

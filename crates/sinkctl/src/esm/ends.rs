@@ -1,32 +1,15 @@
 //! Where a topic's partitions end.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rdkafka::{
-    consumer::Consumer as _,
-    error::{KafkaError, RDKafkaErrorCode},
-    types::RDKafkaRespErr,
-};
+use anyhow::{Context as _, bail};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::{
-    Esm, EsmError,
-    consumer::{ANSWER_TIME, Consumer},
-    report::Report,
-};
-
-/// The end of the topic when it was started, by partition: none where that is not to end it.
-pub(super) type Ends = BTreeMap<i32, Watermarks>;
-
-/// A partition's first offset and the one behind its last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Watermarks {
-    pub(super) low: i64,
-    pub(super) high: i64,
-}
+use super::{Esm, consumer::Consumer, report::Report};
+use crate::kafka::{self, Spans};
 
 /// How long brokers may take after their start to say who leads a partition, and how soon they are asked again.
 const SETTLING_TIME: Duration = Duration::from_mins(1);
@@ -38,13 +21,16 @@ pub(super) async fn ends(
     topic: &str,
     consumer: &Arc<Consumer>,
     report: &Report,
-) -> Result<Option<Ends>, EsmError> {
+) -> anyhow::Result<Option<Spans>> {
     let begin = Instant::now();
     let source = loop {
         let (consumer, name) = (Arc::clone(consumer), topic.to_owned());
-        match tokio::task::spawn_blocking(move || ask_for_ends(&consumer, &name)).await? {
+        match tokio::task::spawn_blocking(move || kafka::spans(&*consumer, &name)).await? {
             Ok(None) if esm.until_end => {
-                return Err(EsmError::NoTopic { topic: topic.to_owned() });
+                bail!(
+                    "there is no topic `{topic}`: create it, or name another with `--parameter`, such as \
+                     `TopicNamespace=…`"
+                );
             }
             Ok(ends) => return Ok(ends),
             Err(error) if is_settling(&error) && begin.elapsed() < SETTLING_TIME => {
@@ -54,34 +40,21 @@ pub(super) async fn ends(
             Err(error) => break error,
         }
     };
-    Err(match source.rdkafka_error_code() {
+    let servers = &esm.source.bootstrap_servers;
+    let problem = match source.rdkafka_error_code() {
         Some(
             RDKafkaErrorCode::BrokerTransportFailure
             | RDKafkaErrorCode::AllBrokersDown
             | RDKafkaErrorCode::Resolve
             | RDKafkaErrorCode::OperationTimedOut,
-        ) => EsmError::NoBroker { bootstrap_servers: esm.bootstrap_servers.clone(), source },
-        _ => EsmError::Topic { topic: topic.to_owned(), source },
-    })
-}
-
-/// Where they end, by one look.
-pub(super) fn ask_for_ends(consumer: &Consumer, name: &str) -> Result<Option<Ends>, KafkaError> {
-    let metadata = consumer.fetch_metadata(Some(name), ANSWER_TIME)?;
-    let mut ends = Ends::new();
-    for topic in metadata.topics() {
-        let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-        match topic.error() {
-            None => {}
-            Some(error) if error == unknown => return Ok(None),
-            Some(error) => return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::from(error))),
-        }
-        for partition in topic.partitions() {
-            let (low, high) = consumer.fetch_watermarks(name, partition.id(), ANSWER_TIME)?;
-            ends.insert(partition.id(), Watermarks { low, high });
-        }
-    }
-    Ok(Some(ends))
+        ) => format!(
+            "no broker of `{servers}` answers: start Kafka there, or name the brokers with `--bootstrap-servers`"
+        ),
+        _ => format!(
+            "topic `{topic}` cannot be read: see what the broker says, and whether `-X` logs in as who may read it"
+        ),
+    };
+    Err(source).context(problem)
 }
 
 /// Whether a broker answers that just started, or that is about to hand a partition over.

@@ -1,17 +1,18 @@
 //! A batch that lives: invocations until all of its records are done or given up.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use anyhow::Context as _;
 use local::invoke::Outcome;
 use tokio::{sync::watch, time::sleep};
 
 use super::{
-    EsmError,
     assembly::Batch,
     attempt::{Condition, Failure, GivenUp, Life, Next, Verdict},
     failure::{self, Circumstances},
     poll::Mapping,
 };
+use crate::text::{self, counted};
 
 /// How a batch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +38,13 @@ pub(super) async fn live(
     mapping: &Mapping,
     mut life: Life,
     mut last_try: watch::Receiver<bool>,
-) -> Result<End, EsmError> {
+) -> anyhow::Result<End> {
     let counts = &mapping.counts;
     let mut is_first = true;
     loop {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let records = match life.next(i64::try_from(now.as_millis()).unwrap_or(i64::MAX)) {
+        let milliseconds = text::now();
+        let now = Duration::from_millis(milliseconds);
+        let records = match life.next(milliseconds.cast_signed()) {
             Next::Done => return Ok(End::Done),
             Next::GiveUp(given_up) => {
                 give_up(mapping, &given_up, now)?;
@@ -54,9 +56,8 @@ pub(super) async fn live(
             return Ok(End::Abandoned);
         }
         let is_retry = life.is_retry();
-        let begin = Instant::now();
         let reply = mapping.invoker.invoke(mapping.envelope.event(&records)).await;
-        mapping.tally.invoked(&reply.outcome, begin.elapsed(), &reply.log);
+        mapping.tally.invoked(&reply.outcome, &reply.log);
         mapping.report.log(&mapping.name, &reply.log);
         count_outcome(mapping, &reply.outcome, records.len());
         if !matches!(reply.outcome, Outcome::NotReached(_)) {
@@ -105,14 +106,15 @@ fn count_outcome(mapping: &Mapping, outcome: &Outcome, records: usize) {
         }
     };
     count.add(1);
-    report.trouble(&format!("{name}: with {records} records the function {what}"));
+    let records = counted(records, "record");
+    report.trouble(&format!("{name}: with {records} the function {what}"));
 }
 
 /// Counts the records, and keeps them where there is a destination.
-fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> Result<(), EsmError> {
+fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> anyhow::Result<()> {
     let records = given_up.records.len();
     mapping.counts.given_up.add(records);
-    mapping.tally.gave_up(records, mapping.on_failure.is_some());
+    mapping.tally.gave_up(records);
     match given_up.condition {
         Condition::RetryAttemptsExhausted => {}
         Condition::RecordAgeExceeded => mapping.counts.expired.add(records),
@@ -129,8 +131,9 @@ fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> Result<(), E
                 id: &id,
             };
             let path = failure::write(directory, &mapping.envelope, given_up, &circumstances);
-            let path = path
-                .map_err(|source| EsmError::Destination { directory: directory.clone(), source })?;
+            let path = path.with_context(|| {
+                format!("cannot write to `{}` what was given up", directory.display())
+            })?;
             format!("they are in {}", path.display())
         }
         None => "they are lost, as there is no `--on-failure`".to_owned(),
@@ -141,9 +144,7 @@ fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> Result<(), E
         all => all.join(", "),
     };
     let Mapping { name, .. } = mapping;
-    let condition = given_up.condition;
-    mapping
-        .report
-        .line(&format!("{name}: {records} records given up ({condition:?}), {shown}: {place}"));
+    let (condition, records) = (given_up.condition, counted(records, "record"));
+    mapping.report.line(&format!("{name}: {records} given up ({condition:?}), {shown}: {place}"));
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::{Context as _, bail};
 use local::{invoke::Invoker, lock::lock};
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -21,10 +22,8 @@ use tokio::{
 };
 
 use super::{
-    EsmError,
     assembly::{Assembly, Batch, Flow},
-    consumer::{self, ANSWER_TIME, Change, Consumer, UnreadableHeaderName},
-    ends::{Ends, Watermarks},
+    consumer::{self, Change, Consumer, UnreadableHeaderName},
     event::{Envelope, Record},
     live::{End, life, live},
     report::Report,
@@ -32,6 +31,7 @@ use super::{
     summary::Counts,
     tally::Tally,
 };
+use crate::kafka::{ANSWER_TIME, Span, Spans};
 
 /// How often it is looked whether the end is reached.
 const LOOK_TIME: Duration = Duration::from_millis(500);
@@ -62,13 +62,12 @@ pub(super) struct Mapping {
 pub(super) async fn run(
     mapping: Arc<Mapping>,
     consumer: Arc<Consumer>,
-    ends: Option<Ends>,
+    ends: Option<Spans>,
     stop: watch::Receiver<bool>,
-) -> Result<(), EsmError> {
+) -> anyhow::Result<()> {
     let settings = &mapping.settings;
     let envelope = mapping.envelope.clone();
-    let kafka = |source| EsmError::Kafka { mapping: mapping.logical_id.clone(), source };
-    consumer.subscribe(&[&settings.topic]).map_err(kafka)?;
+    consumer.subscribe(&[&settings.topic]).with_context(|| cannot_work(&mapping))?;
     let mut poller = Poller {
         assembly: Assembly::new(envelope, settings.batch_size, settings.batching_window),
         consumer,
@@ -86,19 +85,23 @@ pub(super) async fn run(
     poller.last_commit().await
 }
 
+fn cannot_work(mapping: &Mapping) -> String {
+    format!("`{}`: the Kafka client cannot work", mapping.logical_id)
+}
+
 struct Poller {
     mapping: Arc<Mapping>,
     consumer: Arc<Consumer>,
     assembly: Assembly,
     begin: Instant,
-    batches: JoinSet<Result<(u64, End), EsmError>>,
+    batches: JoinSet<anyhow::Result<(u64, End)>>,
     in_flight: BTreeMap<u64, InFlight>,
     begun: u64,
     /// The assigned partitions that were read to their end.
     at_end: BTreeSet<i32>,
     /// Of each assigned partition the offset from which the group goes on.
     offsets: BTreeMap<i32, i64>,
-    ends: Option<Ends>,
+    ends: Option<Spans>,
     stop: watch::Receiver<bool>,
 }
 
@@ -110,7 +113,7 @@ struct InFlight {
 }
 
 impl Poller {
-    async fn run(&mut self) -> Result<(), EsmError> {
+    async fn run(&mut self) -> anyhow::Result<()> {
         let (consumer, mapping) = (Arc::clone(&self.consumer), Arc::clone(&self.mapping));
         let mut look = interval(LOOK_TIME);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -145,8 +148,11 @@ impl Poller {
                     // It comes again another time.
                     Ok(_) if is_stopping => {}
                     Ok(Err(UnreadableHeaderName { partition, offset })) => {
-                        let mapping = mapping.logical_id.clone();
-                        return Err(EsmError::HeaderName { mapping, partition, offset });
+                        bail!(
+                            "`{}`: a header's name is no UTF-8 in partition {partition} at offset {offset}: the Kafka \
+                             client cannot read it",
+                            mapping.logical_id
+                        );
                     }
                     Ok(Ok(record)) => {
                         // What came before it.
@@ -278,11 +284,10 @@ impl Poller {
         consumer::list(&self.mapping.settings.topic, offsets)
     }
 
-    fn trouble(&self, error: &KafkaError) -> Result<(), EsmError> {
+    fn trouble(&self, error: &KafkaError) -> anyhow::Result<()> {
         let Mapping { name, settings, .. } = &*self.mapping;
         if let KafkaError::MessageConsumptionFatal(_) = error {
-            let mapping = self.mapping.logical_id.clone();
-            return Err(EsmError::Kafka { mapping, source: error.clone() });
+            return Err(error.clone()).with_context(|| cannot_work(&self.mapping));
         }
         let line = match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
@@ -302,15 +307,15 @@ impl Poller {
     async fn is_at_end(&self) -> bool {
         let Some(ends) = &self.ends else { return false };
         let mut elsewhere = BTreeMap::new();
-        for (&partition, &Watermarks { low, high }) in ends {
-            let is_committed = self.offsets.get(&partition).is_some_and(|&offset| offset >= high);
+        for (&partition, &Span { first, end }) in ends {
+            let is_committed = self.offsets.get(&partition).is_some_and(|&offset| offset >= end);
             match self.assembly.is_idle(partition) {
-                _ if low == high || is_committed => {}
+                _ if first == end || is_committed => {}
                 // What a transaction writes beside its records has offsets, too.
                 Some(true) if self.at_end.contains(&partition) => {}
                 Some(_) => return false,
                 None => {
-                    elsewhere.insert(partition, high);
+                    elsewhere.insert(partition, end);
                 }
             }
         }
@@ -333,7 +338,7 @@ impl Poller {
     }
 
     /// Commits what the group goes on from, and leaves the group.
-    async fn last_commit(mut self) -> Result<(), EsmError> {
+    async fn last_commit(mut self) -> anyhow::Result<()> {
         self.follow_assignments();
         let offsets = self.list(&self.offsets);
         let consumer = Arc::clone(&self.consumer);

@@ -1,4 +1,4 @@
-//! What is told while it runs: progress, and the functions' logs.
+//! What is written while it runs: progress, and the functions' logs.
 
 use std::{
     collections::BTreeMap,
@@ -7,22 +7,24 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anstream::{AutoStream, ColorChoice, adapter::strip_str};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use local::lock::lock;
 use serde_json::Value;
 
 use super::summary::Counts;
+use crate::{tail::format, text::counted};
 
-/// How often the same trouble is told.
+/// How often the same trouble is written.
 const QUIET_TIME: Duration = Duration::from_secs(10);
 
-/// How often progress is told where there is no terminal.
+/// How often progress is written where there is no terminal.
 const LINE_TIME: Duration = Duration::from_secs(5);
 
 /// How often it is shown on a terminal.
 const REDRAW_TIME: Duration = Duration::from_millis(200);
 
-/// How many lines of an invocation's log are told: a batch that fails has one for each of its records.
+/// How many lines of an invocation's log are shown: a batch that fails has one for each of its records.
 const MAX_LOG_LINES: usize = 5;
 
 /// Standard error, with the progress on its last lines if it is a terminal.
@@ -30,16 +32,24 @@ const MAX_LOG_LINES: usize = 5;
 pub(super) struct Report {
     progress: Option<MultiProgress>,
     is_verbose: bool,
-    told: Mutex<BTreeMap<String, Instant>>,
+    log_lines: LogLines,
+    /// When a line of trouble was written last.
+    written: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Report {
-    pub(super) fn new(is_verbose: bool) -> Self {
-        let progress = io::stderr().is_terminal().then(MultiProgress::new);
-        Self { progress, is_verbose, told: Mutex::default() }
+    pub(super) fn new(is_verbose: bool, is_raw: bool) -> Self {
+        let stderr = io::stderr();
+        let log_lines = match AutoStream::choice(&stderr) {
+            _ if is_raw || !stderr.is_terminal() => LogLines::Raw,
+            ColorChoice::Never => LogLines::Plain,
+            _ => LogLines::Coloured,
+        };
+        let progress = stderr.is_terminal().then(MultiProgress::new);
+        Self { progress, is_verbose, log_lines, written: Mutex::default() }
     }
 
-    /// Tells a line.
+    /// Writes a line.
     pub(super) fn line(&self, line: &str) {
         // There is no better place to say that standard error is closed.
         let _: io::Result<()> = match &self.progress {
@@ -48,38 +58,40 @@ impl Report {
         };
     }
 
-    /// Tells of trouble that may repeat itself fast.
+    /// Writes of trouble that may repeat itself fast.
     pub(super) fn trouble(&self, line: &str) {
         self.trouble_of_kind(line, line);
     }
 
-    /// Tells of trouble that may repeat itself fast in other words.
+    /// Writes of trouble that may repeat itself fast in other words.
     pub(super) fn trouble_of_kind(&self, kind: &str, line: &str) {
         let now = Instant::now();
-        let mut told = lock(&self.told);
-        told.retain(|_, time| now.duration_since(*time) < QUIET_TIME);
-        if !told.contains_key(kind) {
-            told.insert(kind.to_owned(), now);
-            drop(told);
+        let mut written = lock(&self.written);
+        written.retain(|_, time| now.duration_since(*time) < QUIET_TIME);
+        if !written.contains_key(kind) {
+            written.insert(kind.to_owned(), now);
+            drop(written);
             self.line(line);
         }
     }
 
-    /// Tells of a function's log what someone should see.
+    /// Writes what someone should see of a function's log.
     pub(super) fn log(&self, function: &str, log: &[String]) {
         let notable: Vec<_> =
             log.iter().filter(|line| self.is_verbose || is_notable(line)).collect();
         let max_lines = if self.is_verbose { notable.len() } else { MAX_LOG_LINES };
         for line in notable.iter().take(max_lines) {
-            self.line(&format!("{function}: {line}"));
+            if let Some(line) = self.log_lines.line(function, line) {
+                self.line(&line);
+            }
         }
         if notable.len() > max_lines {
-            let more = notable.len() - max_lines;
-            self.line(&format!("{function}: and {more} more lines; `--verbose` shows them"));
+            let more = counted(notable.len() - max_lines, "more line");
+            self.line(&format!("{function}: and {more}; `--verbose` shows them"));
         }
     }
 
-    /// Tells the progress of the functions until it is dropped.
+    /// Writes the progress of the functions until it is dropped.
     pub(super) async fn progress(self: Arc<Self>, functions: Vec<(String, Arc<Counts>)>) {
         let style = ProgressStyle::with_template("{spinner} {msg}").ok();
         let bars: Vec<_> = functions
@@ -95,8 +107,8 @@ impl Report {
         loop {
             tokio::time::sleep(period).await;
             for (position, (name, counts)) in functions.iter().enumerate() {
-                let in_flight = counts.in_flight.get();
-                let text = format!("{name}: {}; {in_flight} batches in flight", counts.summary());
+                let in_flight = counted(counts.in_flight.get(), "batch");
+                let text = format!("{name}: {}; {in_flight} in flight", counts.summary());
                 match &bars[position] {
                     Some(bar) => {
                         bar.set_message(text);
@@ -120,6 +132,29 @@ impl Report {
     }
 }
 
+/// How the lines of the functions' logs are shown.
+#[derive(Clone, Copy, Debug)]
+enum LogLines {
+    /// As they are, for programs.
+    Raw,
+    /// As `sinkctl tail` shows them.
+    Plain,
+    /// The same in colours.
+    Coloured,
+}
+
+impl LogLines {
+    /// A line; `None` if it says nothing to people.
+    fn line(self, function: &str, line: &str) -> Option<String> {
+        let raw = format!("{function}: {line}");
+        match self {
+            Self::Raw => Some(raw),
+            Self::Plain => format::line(&raw).map(|it| strip_str(&it).to_string()),
+            Self::Coloured => format::line(&raw),
+        }
+    }
+}
+
 /// Whether a line is no batch's, and more than information.
 fn is_notable(line: &str) -> bool {
     match serde_json::from_str::<Value>(line) {
@@ -135,6 +170,20 @@ fn is_notable(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_see_what_tail_shows() {
+        #[track_caller]
+        fn check(log_lines: LogLines, expected: &str) {
+            let line = r#"{"timestamp":"2026-11-21T22:13:20.5Z","level":"WARN","message":"slow"}"#;
+            assert_eq!(log_lines.line("sinkAppianData", line).as_deref(), Some(expected));
+        }
+
+        let raw = r#"sinkAppianData: {"timestamp":"2026-11-21T22:13:20.5Z","level":"WARN","message":"slow"}"#;
+        check(LogLines::Raw, raw);
+        check(LogLines::Plain, "22:13:20 sinkAppianData WARN    slow");
+        check(LogLines::Coloured, "\u{1b}[33m22:13:20 sinkAppianData WARN    slow\u{1b}[0m");
+    }
 
     #[test]
     fn notable_lines_are_neither_batches_nor_information() {

@@ -1,7 +1,9 @@
 //! What a mapping does, from the template and the flags that override it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
+use anyhow::ensure;
+use clap::{Args, ValueEnum};
 use local::template::{Mapping, StartingPosition};
 
 use super::attempt::{PartialRetry, Policy};
@@ -24,70 +26,80 @@ pub struct MappingSettings {
 }
 
 /// What is set beside the template, for all mappings alike.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Instead of the template's")]
 pub struct Overrides {
-    /// The consumer group.
-    pub group: Option<String>,
-    /// Where a group begins without offsets.
-    pub starting_position: Option<StartingPosition>,
-    /// The most records of a batch.
+    /// The most records of a batch, 1 to 10000.
+    #[arg(long, value_name = "N")]
     pub batch_size: Option<u64>,
-    /// How long a batch's first record waits for more, in seconds.
+    /// How long a batch's first record waits for more, 0 to 300.
+    #[arg(long, value_name = "SECONDS")]
     pub batching_window: Option<u64>,
-    /// How often a batch is tried again; -1 is without end.
+    /// The consumer group, of one function.
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// Where a partition begins for which the group has no offset.
+    #[arg(long, value_name = "POSITION", ignore_case = true)]
+    pub starting_position: Option<Position>,
+    /// With `AT_TIMESTAMP`, the first record's time in seconds since 1970.
+    #[arg(long, value_name = "SECONDS", required_if_eq("starting_position", "AT_TIMESTAMP"))]
+    pub starting_position_timestamp: Option<u64>,
+    /// How often a batch is tried again, to 10000; -1 is without end.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub maximum_retry_attempts: Option<i64>,
-    /// The age in seconds above which a record is given up; -1 is any age.
+    /// The age at which a record is given up, 60 to 604800; -1 is any age.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub maximum_record_age: Option<i64>,
-    /// Whether a batch that failed is split in two.
+    /// Split a batch that failed in two.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub bisect_batch_on_function_error: Option<bool>,
-    /// Whether the function's answer is read.
+    /// Read which records failed from the function's answer.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub report_batch_item_failures: Option<bool>,
-    /// What is sent again after the function named the records that failed.
-    pub partial_retry: Option<PartialRetry>,
-    /// Whether what is given up goes somewhere.
-    pub has_destination: bool,
+    /// The folder for what is given up, in the form of a destination in S3. As on Lambda it ends retries without end
+    /// after ten.
+    #[arg(long, value_name = "DIR")]
+    pub on_failure: Option<PathBuf>,
 }
 
-/// Why Lambda would not accept a mapping.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SettingsError {
-    /// Occurs when a number is out of its range.
-    #[error("`{mapping}`: {setting} is {found}, Lambda accepts {accepted}")]
-    OutOfRange {
-        /// The mapping's logical id.
-        mapping: String,
-        /// The setting's name.
-        setting: &'static str,
-        /// What it is.
-        found: i64,
-        /// What it may be.
-        accepted: &'static str,
-    },
-    /// Occurs when a setting is given that Lambda accepts in provisioned mode only.
-    #[error(
-        "`{mapping}`: Lambda accepts {setting} in provisioned mode only, as `--parameter PollerMode=provisioned` sets it"
-    )]
-    NotProvisioned {
-        /// The mapping's logical id.
-        mapping: String,
-        /// The setting's name.
-        setting: &'static str,
-    },
+/// A starting position without its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Position {
+    #[value(name = "LATEST")]
+    Latest,
+    #[value(name = "TRIM_HORIZON")]
+    TrimHorizon,
+    #[value(name = "AT_TIMESTAMP")]
+    AtTimestamp,
+}
+
+impl Overrides {
+    fn starting_position(&self) -> anyhow::Result<Option<StartingPosition>> {
+        let seconds = self.starting_position_timestamp;
+        ensure!(
+            seconds.is_none() || self.starting_position == Some(Position::AtTimestamp),
+            "a timestamp is for the starting position AT_TIMESTAMP only"
+        );
+        Ok(self.starting_position.map(|position| match position {
+            Position::Latest => StartingPosition::Latest,
+            Position::TrimHorizon => StartingPosition::TrimHorizon,
+            Position::AtTimestamp => StartingPosition::AtTimestamp(seconds.unwrap_or_default()),
+        }))
+    }
 }
 
 impl MappingSettings {
     /// The mapping's settings.
-    pub fn new(mapping: &Mapping, overrides: &Overrides) -> Result<Self, SettingsError> {
-        let out_of_range = |setting, found, accepted| SettingsError::OutOfRange {
-            mapping: mapping.logical_id.clone(),
-            setting,
-            found,
-            accepted,
-        };
+    pub fn new(
+        mapping: &Mapping,
+        overrides: &Overrides,
+        partial_retry: PartialRetry,
+    ) -> anyhow::Result<Self> {
+        let name = &mapping.logical_id;
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let checked = |setting, found: i64, is_accepted: bool, accepted| {
-            if is_accepted { Ok(found) } else { Err(out_of_range(setting, found, accepted)) }
+            ensure!(is_accepted, "`{name}`: {setting} is {found}, Lambda accepts {accepted}");
+            Ok(())
         };
 
         let batch_size = number(overrides.batch_size.unwrap_or(mapping.batch_size));
@@ -121,17 +133,18 @@ impl MappingSettings {
             ("FunctionResponseTypes", reports),
         ];
         for (setting, is_set) in of_provisioned_mode {
-            if is_set && !mapping.is_provisioned {
-                let mapping = mapping.logical_id.clone();
-                return Err(SettingsError::NotProvisioned { mapping, setting });
-            }
+            ensure!(
+                !is_set || mapping.is_provisioned,
+                "`{name}`: Lambda accepts {setting} in provisioned mode only, as `--parameter PollerMode=provisioned` \
+                 sets it"
+            );
         }
         let group = overrides.group.clone().or_else(|| mapping.consumer_group.clone());
         Ok(Self {
             topic: mapping.topic.clone(),
             // Lambda would make one up, which would begin anew with each start here.
             group: group.unwrap_or_else(|| format!("sinkctl-{}", mapping.logical_id)),
-            starting_position: overrides.starting_position.unwrap_or(mapping.starting_position),
+            starting_position: overrides.starting_position()?.unwrap_or(mapping.starting_position),
             batch_size: usize::try_from(batch_size).unwrap_or(1),
             batching_window,
             policy: Policy {
@@ -139,8 +152,8 @@ impl MappingSettings {
                 maximum_record_age: u64::try_from(age).ok().map(Duration::from_secs),
                 bisects_batch_on_function_error: bisects,
                 reports_batch_item_failures: reports,
-                partial_retry: overrides.partial_retry.unwrap_or(PartialRetry::Listed),
-                has_destination: overrides.has_destination,
+                partial_retry,
+                has_destination: overrides.on_failure.is_some(),
             },
         })
     }
@@ -173,7 +186,8 @@ mod tests {
     fn flags_override_the_template() {
         #[track_caller]
         fn check(mapping: &Mapping, overrides: &Overrides, expected: &MappingSettings) {
-            assert_eq!(MappingSettings::new(mapping, overrides).as_ref(), Ok(expected));
+            let retry = expected.policy.partial_retry;
+            assert_eq!(&MappingSettings::new(mapping, overrides, retry).unwrap(), expected);
         }
 
         let defaults = MappingSettings {
@@ -194,19 +208,19 @@ mod tests {
         check(&mapping(false), &Overrides::default(), &defaults);
         let overrides = Overrides {
             group: Some("g".to_owned()),
-            starting_position: Some(StartingPosition::TrimHorizon),
+            starting_position: Some(Position::AtTimestamp),
+            starting_position_timestamp: Some(7),
             batch_size: Some(10_000),
             batching_window: Some(0),
             maximum_retry_attempts: Some(0),
             maximum_record_age: Some(60),
             bisect_batch_on_function_error: Some(true),
             report_batch_item_failures: Some(true),
-            partial_retry: Some(PartialRetry::FromLowest),
-            has_destination: true,
+            on_failure: Some(PathBuf::from("d")),
         };
         let expected = MappingSettings {
             group: "g".to_owned(),
-            starting_position: StartingPosition::TrimHorizon,
+            starting_position: StartingPosition::AtTimestamp(7),
             batch_size: 10_000,
             batching_window: Duration::ZERO,
             policy: Policy {
@@ -239,11 +253,15 @@ mod tests {
         check(&of_template, &off, &MappingSettings { group: "g".to_owned(), ..defaults });
     }
 
+    fn new(is_provisioned: bool, overrides: &Overrides) -> anyhow::Result<MappingSettings> {
+        MappingSettings::new(&mapping(is_provisioned), overrides, PartialRetry::Listed)
+    }
+
     #[test]
     fn what_lambda_refuses_is_refused() {
         #[track_caller]
         fn check(is_provisioned: bool, overrides: &Overrides, expected: &str) {
-            let settings = MappingSettings::new(&mapping(is_provisioned), overrides);
+            let settings = new(is_provisioned, overrides);
             assert_eq!(settings.unwrap_err().to_string(), expected);
         }
 
@@ -287,9 +305,11 @@ mod tests {
                 "`M`: Lambda accepts {setting} in provisioned mode only, as `--parameter PollerMode=provisioned` sets it"
             );
             check(false, &overrides, &expected);
-            assert_eq!(MappingSettings::new(&mapping(true), &overrides).err(), None);
+            assert!(new(true, &overrides).is_ok());
         }
-        let destination = Overrides { has_destination: true, ..none() };
-        assert_eq!(MappingSettings::new(&mapping(false), &destination).err(), None);
+        let destination = Overrides { on_failure: Some(PathBuf::from("d")), ..none() };
+        assert!(new(false, &destination).is_ok());
+        let needless = Overrides { starting_position_timestamp: Some(1), ..none() };
+        check(false, &needless, "a timestamp is for the starting position AT_TIMESTAMP only");
     }
 }

@@ -1,53 +1,51 @@
 //! The status that `sinkctl status --esm` asks for: one JSON document over HTTP, for this machine only.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use axum::{Json, Router, extract::State, routing::get};
 use local::template::{Function, LOCAL_STAGE, StartingPosition};
 use rdkafka::{Offset, consumer::Consumer as _, error::KafkaError};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
-    Esm, EsmError,
-    consumer::{self, ANSWER_TIME, Consumer},
-    ends::{Watermarks, ask_for_ends},
+    Esm,
+    consumer::{self, Consumer},
     poll::Mapping,
     report::Report,
-    tally::{Identity, Tally},
 };
-use crate::status::document::Document;
+use crate::{
+    kafka::{self, ANSWER_TIME, Span},
+    status::{Document, FunctionDocument},
+    text,
+};
 
 /// How often it is measured how many records the topic is ahead.
 const MEASURE_TIME: Duration = Duration::from_secs(2);
 
-/// A mapping whose status is told.
+/// A mapping whose status is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Observed {
-    pub(super) binary: String,
-    pub(super) identity: Identity,
-    pub(super) starting_position: StartingPosition,
-    pub(super) tally: Arc<Tally>,
+    binary: String,
+    epoch: String,
+    mapping: Arc<Mapping>,
 }
 
 impl Observed {
-    pub(super) fn new(mapping: &Mapping, function: &Function) -> Self {
-        Self {
-            binary: function.binary.clone(),
-            identity: Identity {
-                function: function.name.clone(),
-                mapping: mapping.logical_id.clone(),
-                topic: mapping.settings.topic.clone(),
-                group: mapping.settings.group.clone(),
-                epoch: function.variables.get("EPOCH").map_or("0", String::as_str).to_owned(),
-            },
-            starting_position: mapping.settings.starting_position,
-            tally: Arc::clone(&mapping.tally),
+    pub(super) fn new(mapping: Arc<Mapping>, function: &Function) -> Self {
+        let epoch = function.variables.get("EPOCH").map_or("0", String::as_str).to_owned();
+        Self { binary: function.binary.clone(), epoch, mapping }
+    }
+
+    fn document(&self) -> FunctionDocument {
+        let Mapping { function, logical_id, tally, .. } = &*self.mapping;
+        FunctionDocument {
+            binary: self.binary.clone(),
+            name: function.clone(),
+            epoch: self.epoch.clone(),
+            mapping: tally.mapping(logical_id),
+            lag: tally.lag(),
+            minutes: tally.minutes(),
         }
     }
 }
@@ -60,29 +58,29 @@ pub(super) struct Status {
 
 impl Status {
     /// Takes the port, and says where it is.
-    pub(super) async fn bind(address: SocketAddr, report: &Report) -> Result<Self, EsmError> {
-        let error = |source| EsmError::StatusAddress { address, source };
-        let listener = TcpListener::bind(address).await.map_err(error)?;
-        let bound = listener.local_addr().map_err(error)?;
+    pub(super) async fn bind(address: SocketAddr, report: &Report) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot answer at `{address}`: name another port, or 0 for a free one")
+        })?;
+        let bound = listener.local_addr()?;
         report.line(&format!("Status at http://{bound}, as `sinkctl status --esm` shows it"));
         Ok(Self { listener })
     }
 
-    /// Tells the status, and measures what nobody counts, as long as the tasks are kept.
+    /// Answers, and measures what nobody counts, as long as the tasks are kept.
     pub(super) fn start(self, esm: &Esm, mappings: Vec<(Observed, Arc<Consumer>)>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        let mut told = Vec::new();
+        let mut all = Vec::new();
         for (observed, consumer) in mappings {
-            told.push(observed.clone());
+            all.push(observed.clone());
             tasks.spawn(measure(observed, consumer));
         }
-        let of_stage = esm.parameters.iter().rev().find(|(name, _)| name == "Stage");
-        let others = esm.parameters.iter().filter(|(name, _)| name != "Stage");
+        let of_stage = esm.source.parameters.iter().rev().find(|(name, _)| name == "Stage");
+        let others = esm.source.parameters.iter().filter(|(name, _)| name != "Stage");
         let source = Source {
             stage: of_stage.map_or(LOCAL_STAGE, |(_, stage)| stage).to_owned(),
             parameters: others.cloned().collect(),
-            began: now(),
-            mappings: told,
+            mappings: all,
         };
         let router = Router::new().route("/", get(document)).with_state(Arc::new(source));
         tasks.spawn(async move {
@@ -96,7 +94,6 @@ impl Status {
 struct Source {
     stage: String,
     parameters: Vec<(String, String)>,
-    began: u64,
     mappings: Vec<Observed>,
 }
 
@@ -105,20 +102,18 @@ async fn document(State(source): State<Arc<Source>>) -> Json<Document> {
     Json(Document {
         stage: source.stage.clone(),
         parameters: source.parameters.clone(),
-        began: source.began,
-        time: now(),
-        functions: functions
-            .map(|it| (it.binary.clone(), it.tally.document(&it.identity)))
-            .collect(),
+        time: text::now(),
+        functions: functions.map(Observed::document).collect(),
     })
 }
 
 async fn measure(observed: Observed, consumer: Arc<Consumer>) {
     loop {
-        let (consumer, position) = (Arc::clone(&consumer), observed.starting_position);
-        let topic = observed.identity.topic.clone();
-        let lag = tokio::task::spawn_blocking(move || lag(&consumer, &topic, position)).await;
-        observed.tally.measured(lag.ok().and_then(Result::ok));
+        let (consumer, mapping) = (Arc::clone(&consumer), Arc::clone(&observed.mapping));
+        let lag =
+            move || lag(&consumer, &mapping.settings.topic, mapping.settings.starting_position);
+        let lag = tokio::task::spawn_blocking(lag).await;
+        observed.mapping.tally.measured(lag.ok().and_then(Result::ok));
         tokio::time::sleep(MEASURE_TIME).await;
     }
 }
@@ -129,8 +124,8 @@ fn lag(
     topic: &str,
     starting_position: StartingPosition,
 ) -> Result<BTreeMap<i32, u64>, KafkaError> {
-    let Some(ends) = ask_for_ends(consumer, topic)? else { return Ok(BTreeMap::new()) };
-    let partitions = ends.keys().map(|&partition| (partition, Offset::Invalid));
+    let Some(spans) = kafka::spans(consumer, topic)? else { return Ok(BTreeMap::new()) };
+    let partitions = spans.keys().map(|&partition| (partition, Offset::Invalid));
     let committed = consumer.committed_offsets(consumer::list(topic, partitions)?, ANSWER_TIME)?;
     let offsets = committed.elements().into_iter().map(|it| (it.partition(), it.offset()));
     Ok(offsets
@@ -139,28 +134,23 @@ fn lag(
                 Offset::Offset(offset) => Some(offset),
                 _ => None,
             };
-            Some((partition, ahead(*ends.get(&partition)?, offset, starting_position)))
+            Some((partition, ahead(*spans.get(&partition)?, offset, starting_position)))
         })
         .collect())
 }
 
 /// How many records lie between what was committed and the end; without a commit, where the group would begin.
 fn ahead(
-    Watermarks { low, high }: Watermarks,
+    Span { first, end }: Span,
     committed: Option<i64>,
     starting_position: StartingPosition,
 ) -> u64 {
     let begin = match (committed, starting_position) {
-        (Some(committed), _) => committed.max(low),
-        (None, StartingPosition::Latest) => high,
-        (None, StartingPosition::TrimHorizon | StartingPosition::AtTimestamp(_)) => low,
+        (Some(committed), _) => committed.max(first),
+        (None, StartingPosition::Latest) => end,
+        (None, StartingPosition::TrimHorizon | StartingPosition::AtTimestamp(_)) => first,
     };
-    u64::try_from(high - begin).unwrap_or_default()
-}
-
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(end - begin).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -171,8 +161,8 @@ mod tests {
     fn the_lag_is_what_the_group_has_not_committed() {
         #[track_caller]
         fn check(committed: Option<i64>, position: StartingPosition, expected: u64) {
-            let watermarks = Watermarks { low: 10, high: 25 };
-            assert_eq!(ahead(watermarks, committed, position), expected);
+            let span = Span { first: 10, end: 25 };
+            assert_eq!(ahead(span, committed, position), expected);
         }
 
         let (latest, first) = (StartingPosition::Latest, StartingPosition::TrimHorizon);

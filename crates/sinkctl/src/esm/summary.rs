@@ -12,6 +12,8 @@ use std::{
 use local::lock::lock;
 use serde::Serialize;
 
+use crate::text::counted;
+
 /// A function's numbers, while they grow.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -121,25 +123,29 @@ impl fmt::Display for FunctionSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} records, {} batches, {} invocations",
-            self.records, self.batches, self.invocations
+            "{}, {}, {}",
+            counted(self.records, "record"),
+            counted(self.batches, "batch"),
+            counted(self.invocations, "invocation")
         )?;
         let rest = [
-            ("retries", self.retries),
-            ("bisections", self.bisections),
-            ("partial failures", self.partial_failures),
-            ("invalid responses", self.invalid_responses),
-            ("timeouts", self.timeouts),
-            ("environments gone", self.environments_gone),
-            ("function errors", self.function_errors),
-            ("not reached", self.not_reached),
-            ("RECORDS GIVEN UP", self.given_up),
-            ("of them too old", self.expired),
-            ("of them too large", self.too_large),
+            ("retry", "", self.retries),
+            ("bisection", "", self.bisections),
+            ("partial failure", "", self.partial_failures),
+            ("invalid response", "", self.invalid_responses),
+            ("timeout", "", self.timeouts),
+            ("environment", " gone", self.environments_gone),
+            ("function error", "", self.function_errors),
+            ("", "not reached", self.not_reached),
+            ("RECORD", " GIVEN UP", self.given_up),
+            ("", "of them too old", self.expired),
+            ("", "of them too large", self.too_large),
         ];
-        for (name, count) in rest {
-            if count > 0 {
-                write!(f, ", {count} {name}")?;
+        for (noun, words, count) in rest {
+            match noun {
+                _ if count == 0 => {}
+                "" => write!(f, ", {count} {words}")?,
+                noun => write!(f, ", {}{words}", counted(count, noun))?,
             }
         }
         Ok(())
@@ -159,7 +165,7 @@ mod tests {
         counts.retries.add(1);
         lock(&counts.committed).insert(3, 9);
         let summary = counts.summary();
-        assert_eq!(summary.to_string(), "7 records, 2 batches, 3 invocations, 1 retries");
+        assert_eq!(summary.to_string(), "7 records, 2 batches, 3 invocations, 1 retry");
 
         let summary = Summary { functions: BTreeMap::from([("f".to_owned(), summary)]) };
         assert_eq!(

@@ -6,30 +6,24 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use local::{invoke::Outcome, lock::lock};
 use serde_json::Value;
 
-use crate::status::{document::FunctionDocument, series::Metrics};
+use crate::{
+    status::{Activity, MappingStatus, OLDEST_RECORD_AGE, RECORD_COUNTS},
+    text,
+};
 
-const LAMBDA: &str = "AWS/Lambda";
-
-/// What is known of a mapping that does not change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) function: String,
-    pub(super) mapping: String,
-    pub(super) topic: String,
-    pub(super) group: String,
-    pub(super) epoch: String,
-}
+/// How many minutes are kept.
+const KEPT_MINUTES: u64 = 24 * 60;
 
 /// What happens to a mapping.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    metrics: Mutex<Metrics>,
+    /// What was counted, by the minute since 1970.
+    minutes: Mutex<BTreeMap<u64, Activity>>,
     result: Mutex<LastResult>,
     lag: Mutex<BTreeMap<i32, u64>>,
     is_stopping: AtomicBool,
@@ -48,8 +42,7 @@ enum LastResult {
 
 impl Tally {
     /// Counts an invocation, and what the function counted itself.
-    pub(super) fn invoked(&self, outcome: &Outcome, duration: Duration, log: &[String]) {
-        let minute = minute();
+    pub(super) fn invoked(&self, outcome: &Outcome, log: &[String]) {
         let is_error = match outcome {
             Outcome::NotReached(_) => {
                 *lock(&self.result) = LastResult::NotReached;
@@ -58,21 +51,27 @@ impl Tally {
             Outcome::Answered(_) => false,
             Outcome::FunctionError(_) | Outcome::TimedOut | Outcome::EnvironmentGone(_) => true,
         };
-        let mut metrics = lock(&self.metrics);
-        metrics.add(LAMBDA, "Invocations", minute, 1.0);
-        metrics.add(LAMBDA, "Errors", minute, f64::from(is_error));
-        metrics.add(LAMBDA, "Duration", minute, duration.as_secs_f64() * 1000.0);
+        let mut counted = Activity {
+            invocations: Some(1),
+            errors: Some(u64::from(is_error)),
+            ..Activity::default()
+        };
         for line in log {
-            for (namespace, name, value) in embedded_metrics(line) {
-                metrics.add(&namespace, &name, minute, value);
-            }
+            counted.add(&counted_by_function(line));
         }
+        self.count(&counted, minute());
+    }
+
+    fn count(&self, counted: &Activity, minute: u64) {
+        let mut minutes = lock(&self.minutes);
+        minutes.entry(minute).or_default().add(counted);
+        *minutes = minutes.split_off(&minute.saturating_sub(KEPT_MINUTES));
     }
 
     /// Remembers whether the last invocation did all of its records.
     pub(super) fn ended(&self, is_success: bool) {
         let mut result = lock(&self.result);
-        // That the function was not reached is said better already.
+        // That the function was not reached says more.
         if is_success {
             *result = LastResult::Ok;
         } else if *result != LastResult::NotReached {
@@ -80,25 +79,16 @@ impl Tally {
         }
     }
 
-    /// Counts records that were given up, which a destination has or nobody.
-    pub(super) fn gave_up(&self, records: usize, has_destination: bool) {
-        let (namespace, name) = if has_destination {
-            ("AWS/S3", "PutRequests")
-        } else {
-            (LAMBDA, "DestinationDeliveryFailures")
-        };
-        let records = u32::try_from(records).unwrap_or(u32::MAX);
-        let count = if has_destination { 1.0 } else { f64::from(records) };
-        lock(&self.metrics).add(namespace, name, minute(), count);
+    /// Counts records that were given up.
+    pub(super) fn gave_up(&self, records: usize) {
+        let given_up = Some(records as u64);
+        self.count(&Activity { given_up, ..Activity::default() }, minute());
     }
 
     /// Remembers by partition how many records the topic is ahead; `None` if no broker says.
     pub(super) fn measured(&self, lag: Option<BTreeMap<i32, u64>>) {
         self.is_cut_off.store(lag.is_none(), Ordering::Relaxed);
         if let Some(lag) = lag {
-            let highest = lag.values().copied().max().unwrap_or_default();
-            let highest = u32::try_from(highest).unwrap_or(u32::MAX);
-            lock(&self.metrics).add(LAMBDA, "OffsetLag", minute(), f64::from(highest));
             *lock(&self.lag) = lag;
         }
     }
@@ -108,9 +98,16 @@ impl Tally {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// All that is told now.
-    pub(super) fn document(&self, identity: &Identity) -> FunctionDocument {
-        let Identity { function, mapping, topic, group, epoch } = identity.clone();
+    pub(super) fn lag(&self) -> BTreeMap<i32, u64> {
+        lock(&self.lag).clone()
+    }
+
+    pub(super) fn minutes(&self) -> BTreeMap<u64, Activity> {
+        lock(&self.minutes).clone()
+    }
+
+    /// The mapping's state, in Lambda's words.
+    pub(super) fn mapping(&self, id: &str) -> MappingStatus {
         let result = *lock(&self.result);
         let is_cut_off = self.is_cut_off.load(Ordering::Relaxed);
         let last_processing_result = match result {
@@ -121,43 +118,33 @@ impl Tally {
             LastResult::NotReached => "PROBLEM: The function could not be invoked",
         };
         let is_stopping = self.is_stopping.load(Ordering::Relaxed);
-        FunctionDocument {
-            name: function,
-            mapping,
-            topic,
-            group,
-            epoch,
+        MappingStatus {
+            id: id.to_owned(),
             state: if is_stopping { "Disabling" } else { "Enabled" }.to_owned(),
-            last_processing_result: last_processing_result.to_owned(),
-            lag: lock(&self.lag).clone(),
-            metrics: lock(&self.metrics).clone(),
+            state_transition_reason: None,
+            last_processing_result: Some(last_processing_result.to_owned()),
         }
     }
 }
 
 fn minute() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 60
+    text::now() / 60_000
 }
 
-/// Namespace, name and value of each metric in a log line of the embedded metric format.
-fn embedded_metrics(line: &str) -> Vec<(String, String, f64)> {
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
+/// What a line of the function's log counts, if it is a line of metrics.
+fn counted_by_function(line: &str) -> Activity {
     if !line.contains("\"_aws\"") {
-        return Vec::new();
+        return Activity::default();
     }
     let line: Value = serde_json::from_str(line).unwrap_or_default();
-    let mut metrics = Vec::new();
-    for directive in list(line["_aws"].get("CloudWatchMetrics")) {
-        let Some(namespace) = text(directive.get("Namespace")) else { continue };
-        for metric in list(directive.get("Metrics")) {
-            let Some(name) = text(metric.get("Name")) else { continue };
-            if let Some(value) = line[&name].as_f64() {
-                metrics.push((namespace.clone(), name, value));
-            }
-        }
+    let number = |name: &str| line[name].as_u64();
+    let of_records =
+        RECORD_COUNTS.iter().filter_map(|name| Some(((*name).to_owned(), number(name)?)));
+    Activity {
+        records: of_records.collect(),
+        oldest_record_age: number(OLDEST_RECORD_AGE),
+        ..Activity::default()
     }
-    metrics
 }
 
 #[cfg(test)]
@@ -165,51 +152,60 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_are_read_from_their_lines() {
+    fn counts_are_read_from_lines_of_metrics() {
         #[track_caller]
-        fn check(line: &str, expected: &[(&str, &str, f64)]) {
-            let metrics = embedded_metrics(line);
-            let metrics: Vec<_> =
-                metrics.iter().map(|(a, b, value)| (a.as_str(), b.as_str(), *value)).collect();
-            assert_eq!(metrics, expected);
+        fn check(line: &str, records: &[(&str, u64)], age: Option<u64>) {
+            let counted = counted_by_function(line);
+            let found = counted.records.iter().map(|(name, number)| (name.as_str(), *number));
+            assert_eq!(
+                (found.collect::<Vec<_>>().as_slice(), counted.oldest_record_age),
+                (records, age)
+            );
         }
 
         check(
-            r#"{"_aws":{"CloudWatchMetrics":[{"Namespace":"n","Metrics":[{"Name":"a"},{"Name":"b"},{"Name":"c"}]}]},"a":1,"b":2.5}"#,
-            &[("n", "a", 1.0), ("n", "b", 2.5)],
+            r#"{"_aws":{},"received":3,"stale":1,"requests":7,"oldestRecordAge":42,"message":"batch"}"#,
+            &[("received", 3), ("stale", 1)],
+            Some(42),
         );
-        check(r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"a"}]}]},"a":1}"#, &[]);
-        check(r#"{"_aws":1}"#, &[]);
-        check(r#""_aws""#, &[]);
-        check(r#"{"level":"INFO"}"#, &[]);
+        check(r#"{"_aws":{},"received":"3"}"#, &[], None);
+        check(r#"{"message":"batch","received":3}"#, &[], None);
+        check(r#""_aws""#, &[], None);
+        check(r#"no JSON with "_aws""#, &[], None);
     }
 
     #[test]
-    fn a_mapping_is_told_in_lambdas_words() {
+    fn counts_are_kept_for_a_day() {
+        let tally = Tally::default();
+        let counted = |number| Activity { invocations: Some(number), ..Activity::default() };
+        for (minute, number) in [(100, 1), (100, 4), (102, 2)] {
+            tally.count(&counted(number), minute);
+        }
+        assert_eq!(tally.minutes(), BTreeMap::from([(100, counted(5)), (102, counted(2))]));
+        tally.count(&counted(1), 101 + KEPT_MINUTES);
+        let kept = [(102, counted(2)), (101 + KEPT_MINUTES, counted(1))];
+        assert_eq!(tally.minutes(), BTreeMap::from(kept));
+    }
+
+    #[test]
+    fn a_mapping_is_described_in_lambdas_words() {
         #[track_caller]
         fn check(tally: &Tally, state: &str, result: &str) {
-            let identity = Identity {
-                function: "f".to_owned(),
-                mapping: "m".to_owned(),
-                topic: "t".to_owned(),
-                group: "g".to_owned(),
-                epoch: "0".to_owned(),
-            };
-            let document = tally.document(&identity);
-            let told = (document.state.as_str(), document.last_processing_result.as_str());
-            assert_eq!(told, (state, result));
+            let mapping = tally.mapping("m");
+            let described = (mapping.state.as_str(), mapping.last_processing_result.as_deref());
+            assert_eq!(described, (state, Some(result)));
         }
 
         let tally = Tally::default();
         check(&tally, "Enabled", "No records processed");
         let not_reached = Outcome::NotReached("no".to_owned());
-        tally.invoked(&not_reached, Duration::ZERO, &[]);
+        tally.invoked(&not_reached, &[]);
         tally.ended(false);
         check(&tally, "Enabled", "PROBLEM: The function could not be invoked");
-        tally.invoked(&Outcome::Answered(Vec::new()), Duration::ZERO, &[]);
+        tally.invoked(&Outcome::Answered(Vec::new()), &[]);
         tally.ended(true);
         check(&tally, "Enabled", "OK");
-        tally.invoked(&Outcome::TimedOut, Duration::ZERO, &[]);
+        tally.invoked(&Outcome::TimedOut, &[]);
         tally.ended(false);
         check(&tally, "Enabled", "PROBLEM: Function call failed");
         tally.measured(None);
@@ -219,9 +215,10 @@ mod tests {
         tally.stops();
         check(&tally, "Disabling", "OK");
 
-        let metrics = lock(&tally.metrics);
-        let all = |name| metrics.get(LAMBDA, name).and_then(|it| it.within(0..=u64::MAX)).unwrap();
-        let numbers = [all("Invocations").sum, all("Errors").sum, all("OffsetLag").maximum];
-        assert_eq!(format!("{numbers:?}"), "[2.0, 1.0, 9.0]");
+        tally.gave_up(3);
+        let mut all = Activity::default();
+        tally.minutes().values().for_each(|it| all.add(it));
+        assert_eq!((all.invocations, all.errors, all.given_up), (Some(2), Some(1), Some(3)));
+        assert_eq!(tally.lag(), BTreeMap::from([(0, 7), (1, 9)]));
     }
 }

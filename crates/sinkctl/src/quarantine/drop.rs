@@ -2,20 +2,102 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, BufWriter, Write as _},
-    path::Path,
+    io::{self, BufWriter, IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
 };
 
+use anyhow::{Context as _, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use clap::Args;
 use dynamo_sink::stored::Attributes;
+use local::template::LOCAL_STAGE;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    QuarantineError, folder,
+    DRY_RUN_LIMIT, LEFT, Place,
+    filter::Selection,
+    list::Listing,
+    none_found, now,
     store::{Entry, Listed, Removal, Store},
 };
+use crate::text::counted;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sinkctl quarantine drop aws.ksqldb.seatool.agg.State_Plan-4 1234 --stage master
+  sinkctl quarantine drop --reason NULL_VALUE --older-than 30d --copy dropped.jsonl --yes --stage master
+
+Each line of the copy is an item of the table in DynamoDB's JSON, as PutItem takes it; put back in their order, they
+are what they were.
+
+Exit status: 0 when all were dropped, 1 when some were left or nothing was dropped, 2 when it could not be done.";
+
+#[derive(Args, Clone, Debug)]
+pub struct Drop {
+    #[command(flatten)]
+    chosen: Selection,
+    #[command(flatten)]
+    place: Place,
+    /// Drop everything.
+    #[arg(long)]
+    all: bool,
+    /// The new file for the copy [default: `quarantine-STAGE-TIME.jsonl` here].
+    #[arg(long, value_name = "FILE")]
+    copy: Option<PathBuf>,
+    /// Don't ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Drop {
+    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+        let filter = self.chosen.filter();
+        ensure!(
+            filter.is_empty() == self.all,
+            "name the records to drop, by a filter or their coordinates, or drop `--all`"
+        );
+        let (_, store) = self.place.open(template).await?;
+        let now = now();
+        let found = store.find(&filter, now).await?;
+        if found.entries.is_empty() {
+            return none_found(&store);
+        }
+        let records = counted(found.entries.len(), "record");
+        if !self.yes {
+            Listing::new(store.table(), found.clone(), DRY_RUN_LIMIT, now)
+                .write(now, &mut io::stderr())?;
+            ensure!(
+                io::stdin().is_terminal(),
+                "nothing was dropped: there is no terminal to ask on, and no `--yes`"
+            );
+            write!(io::stderr(), "\nDrop {records} for good? Type yes: ")?;
+            let mut answer = String::new();
+            io::stdin().read_line(&mut answer)?;
+            if answer.trim() != "yes" {
+                writeln!(io::stderr(), "nothing was dropped")?;
+                return Ok(ExitCode::from(LEFT));
+            }
+        }
+        let copy = self.copy.unwrap_or_else(|| {
+            let stage = self.place.stage.as_deref().unwrap_or(LOCAL_STAGE);
+            format!("quarantine-{stage}-{now}.jsonl").into()
+        });
+        let dropped = run(&store, found.entries, &copy).await?;
+        let mut out = io::stdout();
+        writeln!(out, "{} of {records} dropped; {} has them", dropped.dropped, copy.display())?;
+        if dropped.were_gone > 0 {
+            writeln!(out, "{} already gone", dropped.were_gone)?;
+        }
+        if dropped.left > 0 {
+            writeln!(out, "{} left: they were rejected again meanwhile", dropped.left)?;
+            return Ok(ExitCode::from(LEFT));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
 
 /// What became of entries that were to be dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,32 +115,31 @@ pub struct Dropped {
 ///
 /// A line of the file is an item as it stood in the table, in DynamoDB's JSON; an entry's head comes after its parts, so
 /// that whoever puts the items back in their order never has a head without them.
-pub async fn run(
-    store: &Store,
-    entries: Vec<Listed>,
-    path: &Path,
-) -> Result<Dropped, QuarantineError> {
-    let of_copy = |source| QuarantineError::Copy { path: path.to_owned(), source };
+pub async fn run(store: &Store, entries: Vec<Listed>, path: &Path) -> anyhow::Result<Dropped> {
+    let of_copy = || {
+        let path = path.display();
+        format!(
+            "cannot write the copy `{path}`, so nothing was dropped: name another file with `--copy`"
+        )
+    };
     let mut dropped = Dropped::default();
     let mut copied = Vec::new();
-    let mut copy = BufWriter::new(create(path).map_err(of_copy)?);
+    let mut copy = BufWriter::new(create(path).with_context(of_copy)?);
     for Listed { head, .. } in entries {
         match store.read(&head.key).await? {
             Some(entry) => {
-                write(&entry, &mut copy).map_err(of_copy)?;
+                write(&entry, &mut copy).with_context(of_copy)?;
                 copied.push(without_record(entry));
             }
             None => dropped.were_gone += 1,
         }
     }
-    keep(copy, path).map_err(of_copy)?;
+    keep(copy, path).with_context(of_copy)?;
     let records = copied.len();
     for entry in copied {
-        let removal = store.remove(&entry).await.map_err(|source| QuarantineError::Drop {
-            dropped: dropped.dropped,
-            records,
-            path: path.to_owned(),
-            source,
+        let removal = store.remove(&entry).await.with_context(|| {
+            let (dropped, path) = (dropped.dropped, path.display());
+            format!("{dropped} of {records} records were dropped, and `{path}` has a copy of all of them")
         })?;
         match removal {
             Removal::Removed => dropped.dropped += 1,
@@ -90,7 +171,10 @@ fn write(entry: &Entry, copy: &mut BufWriter<File>) -> io::Result<()> {
 fn keep(copy: BufWriter<File>, path: &Path) -> io::Result<()> {
     copy.into_inner()?.sync_all()?;
     #[cfg(unix)]
-    File::open(folder(path))?.sync_all()?;
+    {
+        let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
     Ok(())
 }
 

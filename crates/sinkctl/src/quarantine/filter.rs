@@ -2,25 +2,63 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use crate::entry::Head;
+use clap::Args;
+
+use crate::{entry::Head, text::duration};
 
 /// What entries must have in common; what is not set is anything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Which records")]
 pub struct Filter {
-    /// The function's binary.
+    /// The function's binary: `sinkAppianData` or `sinkSeatoolData`.
+    #[arg(long, value_name = "NAME")]
     pub sink: Option<String>,
     /// The topic.
+    #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
     /// The partition.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub partition: Option<i32>,
-    /// The offsets.
+    /// The offset, or a first and a last one: `7`, `7..9`, `7..`, `..9`.
+    #[arg(id = "offset", long = "offset", value_name = "RANGE", value_parser = offsets)]
     pub offsets: Option<RangeInclusive<i64>>,
-    /// The codes of what is wrong, of which one must be the entry's.
+    /// What is wrong, such as `INVALID_JSON`; may be repeated.
+    #[arg(long = "reason", value_name = "CODE")]
     pub reasons: Vec<String>,
-    /// How long ago it was rejected first, at least.
+    /// First rejected so long ago or longer, such as `90m`, `12h` or `7d`.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub older_than: Option<Duration>,
-    /// How long ago it was rejected first, at most.
+    /// First rejected so long ago or less.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub newer_than: Option<Duration>,
+}
+
+/// Which records are meant.
+#[derive(Args, Clone, Debug)]
+pub struct Selection {
+    /// One record's topic and partition, such as `my-topic-3`.
+    #[arg(value_name = "TOPIC-PARTITION", value_parser = topic_partition, requires = "record_offset", conflicts_with_all = ["topic", "partition", "offset"])]
+    topic_partition: Option<(String, i32)>,
+    /// Its offset.
+    #[arg(value_name = "OFFSET", id = "record_offset")]
+    record_offset: Option<i64>,
+    #[command(flatten)]
+    filter: Filter,
+}
+
+impl Selection {
+    /// What they have in common.
+    pub fn filter(self) -> Filter {
+        match (self.topic_partition, self.record_offset) {
+            (Some((topic, partition)), Some(offset)) => Filter {
+                topic: Some(topic),
+                partition: Some(partition),
+                offsets: Some(offset..=offset),
+                ..self.filter
+            },
+            _ => self.filter,
+        }
+    }
 }
 
 impl Filter {
@@ -36,8 +74,7 @@ impl Filter {
 
     /// Whether an entry is meant, `now` being in milliseconds since 1970.
     pub fn matches(&self, head: &Head, now: i64) -> bool {
-        let age =
-            Duration::from_millis(now.saturating_sub(head.first_seen).try_into().unwrap_or(0));
+        let age = Duration::from_millis(head.age(now));
         self.sink.as_ref().is_none_or(|sink| *sink == head.sink)
             && self.topic.as_ref().is_none_or(|topic| *topic == head.topic)
             && self.partition.is_none_or(|partition| partition == head.partition)
@@ -68,24 +105,6 @@ pub fn offsets(text: &str) -> Result<RangeInclusive<i64>, String> {
         (Some(first), Some(last)) if !text.is_empty() && first <= last => Ok(first..=last),
         _ => Err("expected an offset or a first and a last one, such as `7` or `7..9`".to_owned()),
     }
-}
-
-/// Reads a time: a whole number with `s`, `m`, `h` or `d`.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let seconds = |unit| match unit {
-        's' => Some(1),
-        'm' => Some(60),
-        'h' => Some(60 * 60),
-        'd' => Some(24 * 60 * 60),
-        _ => None,
-    };
-    let time = text.chars().last().and_then(seconds).and_then(|seconds| {
-        let number: u64 = text[..text.len() - 1].parse().ok()?;
-        Some(Duration::from_secs(number.checked_mul(seconds)?))
-    });
-    time.ok_or_else(|| {
-        "expected a whole number with `s`, `m`, `h` or `d`, such as `90m`".to_owned()
-    })
 }
 
 #[cfg(test)]
@@ -158,22 +177,6 @@ mod tests {
         check("7..", Some(&(7..=i64::MAX)));
         check("..9", Some(&(0..=9)));
         for text in ["", "9..7", "-1", "7..-1", "a", "7...9", "7-9"] {
-            check(text, None);
-        }
-    }
-
-    #[test]
-    fn durations_are_read() {
-        #[track_caller]
-        fn check(text: &str, expected: Option<u64>) {
-            assert_eq!(duration(text).ok().map(|it| it.as_secs()), expected);
-        }
-
-        check("0s", Some(0));
-        check("90m", Some(5400));
-        check("12h", Some(43_200));
-        check("7d", Some(604_800));
-        for text in ["", "s", "7", "7w", "-1d", "1.5h", "7é", "300000000000000000d"] {
             check(text, None);
         }
     }

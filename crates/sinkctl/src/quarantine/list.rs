@@ -3,18 +3,64 @@
 use std::{
     collections::BTreeMap,
     io::{self, Write},
+    path::Path,
+    process::ExitCode,
 };
 
+use clap::Args;
 use serde::Serialize;
 
 use super::{
+    Place,
+    filter::Filter,
+    now,
     store::{Found, Listed},
-    text::{age, counted, rest_of, time, write_rows},
 };
 use crate::{
     entry::Head,
+    text::{age, counted, time, write_rest, write_rows},
     visible::{Visible, visible_json},
 };
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sinkctl quarantine list --stage master
+  sinkctl quarantine list --stage master --reason INVALID_JSON --newer-than 2h --limit 100
+  sinkctl quarantine list --stage master --json | jq .byReason
+
+Exit status: 0 when it is done, 2 when it could not be done.";
+
+#[derive(Args, Clone, Debug)]
+pub struct List {
+    #[command(flatten)]
+    chosen: Filter,
+    #[command(flatten)]
+    place: Place,
+    /// How many records are listed.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Print one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+        let (_, store) = self.place.open(template).await?;
+        let now = now();
+        let found = store.find(&self.chosen, now).await?;
+        if found.entries.is_empty() && !self.chosen.is_empty() {
+            writeln!(io::stderr(), "no record is as the options say: without them all are listed")?;
+        }
+        let listing = Listing::new(store.table(), found, self.limit, now);
+        if self.json {
+            listing.write_json(&mut io::stdout())?;
+        } else {
+            listing.write(now, &mut io::stdout())?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
 
 /// What a list shows.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -35,7 +81,7 @@ pub struct Listing {
     /// The records by how long ago they were rejected first.
     pub by_age: Vec<AgeGroup>,
     /// Some of the records.
-    pub entries: Vec<Row>,
+    pub entries: Vec<Listed>,
     /// Parts without a head, which count for nothing.
     pub leftovers: usize,
     /// Items that no sink wrote.
@@ -49,7 +95,7 @@ pub struct Group {
     /// How many there are.
     pub records: usize,
     /// The age of the oldest, in milliseconds.
-    pub oldest: i64,
+    pub oldest: u64,
 }
 
 /// Records of about the same age.
@@ -62,42 +108,12 @@ pub struct AgeGroup {
     pub records: usize,
 }
 
-/// One record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Row {
-    /// The record's topic.
-    pub topic: String,
-    /// Its partition.
-    pub partition: i32,
-    /// Its offset.
-    pub offset: i64,
-    /// Kafka's timestamp in milliseconds since 1970.
-    pub timestamp: i64,
-    /// Its epoch.
-    pub epoch: u64,
-    /// The function's binary.
-    pub sink: String,
-    /// The code of what is wrong.
-    pub reason: String,
-    /// What is wrong, in words.
-    pub message: String,
-    /// When it was rejected first, in milliseconds since 1970.
-    pub first_seen: i64,
-    /// How often it was rejected.
-    pub attempts: u64,
-    /// From when on it may be gone, in seconds since 1970.
-    pub expires_at: Option<i64>,
-    /// Whether all parts of the record stand.
-    pub is_whole: bool,
-}
-
 /// The ages that are counted, by their upper bounds in milliseconds.
-const AGES: [(&str, i64); 4] = [
+const AGES: [(&str, u64); 4] = [
     ("up to an hour", 60 * 60 * 1000),
     ("up to a day", 24 * 60 * 60 * 1000),
     ("up to a week", 7 * 24 * 60 * 60 * 1000),
-    ("older", i64::MAX),
+    ("older", u64::MAX),
 ];
 
 impl Listing {
@@ -117,7 +133,7 @@ impl Listing {
             foreign,
         };
         for Listed { head, .. } in &entries {
-            let age = now.saturating_sub(head.first_seen);
+            let age = head.age(now);
             listing.by_reason.entry(head.reason.clone()).or_default().add(age);
             listing.by_topic.entry(head.topic.clone()).or_default().add(age);
             let group = AGES.iter().position(|(_, limit)| age <= *limit).unwrap_or_default();
@@ -125,7 +141,7 @@ impl Listing {
             listing.expired += usize::from(head.expires_at.is_some_and(|it| it <= now / 1000));
         }
         listing.by_age.retain(|group| group.records > 0);
-        listing.entries = entries.into_iter().take(limit).map(Row::new).collect();
+        listing.entries = entries.into_iter().take(limit).collect();
         listing
     }
 
@@ -162,7 +178,8 @@ impl Listing {
             let headings = ["partition", "offset", "epoch", "age", "attempts", "reason", "message"];
             write_rows(&headings, &rows, out)?;
         }
-        rest_of(self.records, self.entries.len(), "`--limit` shows them, filters choose", out)
+        let how = ": `--limit` shows them, filters choose";
+        write_rest(self.records, self.entries.len(), how, out)
     }
 
     fn write_notes(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -191,77 +208,58 @@ impl Listing {
 }
 
 impl Group {
-    fn add(&mut self, age: i64) {
+    fn add(&mut self, age: u64) {
         self.records += 1;
         self.oldest = self.oldest.max(age);
     }
 }
 
-impl Row {
-    /// One for an entry.
-    pub fn new(Listed { head, is_whole }: Listed) -> Self {
-        let Head { topic, partition, offset, timestamp, epoch, sink, reason, message, .. } = head;
-        Self {
-            topic,
-            partition,
-            offset,
-            timestamp,
-            epoch,
-            sink,
-            reason,
-            message,
-            first_seen: head.first_seen,
-            attempts: head.attempts,
-            expires_at: head.expires_at,
-            is_whole,
-        }
-    }
-
+impl Listed {
     fn cells(&self, now: i64) -> Vec<String> {
-        let incomplete = if self.is_whole { "" } else { "(incomplete) " };
+        let Self { head, is_whole } = self;
+        let incomplete = if *is_whole { "" } else { "(incomplete) " };
         vec![
-            Visible(&format!("{}-{}", self.topic, self.partition)).to_string(),
-            self.offset.to_string(),
-            self.epoch.to_string(),
-            age(now.saturating_sub(self.first_seen)),
-            self.attempts.to_string(),
-            Visible(&self.reason).to_string(),
-            Visible(&format!("{incomplete}{}", self.message)).to_string(),
+            Visible(&format!("{}-{}", head.topic, head.partition)).to_string(),
+            head.offset.to_string(),
+            head.epoch.to_string(),
+            age(head.age(now)),
+            head.attempts.to_string(),
+            Visible(&head.reason).to_string(),
+            Visible(&format!("{incomplete}{}", head.message)).to_string(),
         ]
     }
 
     /// Writes all of it for people, `now` being in milliseconds since 1970.
     pub fn write(&self, now: i64, out: &mut dyn Write) -> io::Result<()> {
-        let Self { topic, partition, offset, reason, message, .. } = self;
+        let Head { topic, partition, offset, .. } = &self.head;
         writeln!(out, "{}", Visible(&format!("{topic}-{partition} offset {offset}")))?;
-        let timestamp = match self.timestamp {
+        let timestamp = match self.head.timestamp {
             ..0 => "none".to_owned(),
             timestamp => format!("{timestamp} ({})", time(timestamp)),
         };
-        let first_seen = time(self.first_seen);
-        let age = age(now.saturating_sub(self.first_seen));
-        let expires = match self.expires_at {
+        let times = match self.head.attempts {
+            1 => "once".to_owned(),
+            attempts => counted(attempts, "time"),
+        };
+        let (first_seen, age) = (time(self.head.first_seen), age(self.head.age(now)));
+        let expires = match self.head.expires_at {
             None => "never".to_owned(),
             Some(seconds) if seconds <= now / 1000 => "expired: it goes at any time".to_owned(),
             Some(seconds) => time(seconds.saturating_mul(1000)),
         };
         for (name, text) in [
-            ("reason", reason.clone()),
-            ("message", message.clone()),
-            ("sink", self.sink.clone()),
-            ("epoch", self.epoch.to_string()),
+            ("reason", self.head.reason.clone()),
+            ("message", self.head.message.clone()),
+            ("sink", self.head.sink.clone()),
+            ("epoch", self.head.epoch.to_string()),
             ("timestamp", timestamp),
-            ("rejected", format!("{}, first at {first_seen}, {age} ago", times(self.attempts))),
+            ("rejected", format!("{times}, first at {first_seen}, {age} ago")),
             ("expires", expires),
         ] {
             writeln!(out, "  {name:<10} {}", Visible(&text))?;
         }
         Ok(())
     }
-}
-
-fn times(attempts: u64) -> String {
-    if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") }
 }
 
 #[cfg(test)]

@@ -5,24 +5,40 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
     time::Duration,
 };
 
-use indicatif::ProgressBar;
-use local::invoke::{
-    Outcome,
-    response::{self, Response},
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use local::{
+    invoke::{
+        Outcome,
+        response::{self, Response},
+    },
+    stop::stop,
 };
 use tokio::time::{Instant, sleep};
 
 use super::{
+    DRY_RUN_LIMIT, LEFT, NOT_DONE, Place,
+    filter::Selection,
+    list::Listing,
+    none_found, now,
     record::{Broken, Redelivered, event},
-    store::{Entry, Listed, Removal, Store},
+    store::{Entry, Found, Listed, Removal, Store},
     summary::{EndedBy, Left, Summary, Why},
-    target::Target,
+    target::{Functions, Target},
     told::Told,
 };
-use crate::{entry::Head, tables::TableError};
+use crate::{
+    arguments::{at_least_one, programs},
+    entry::Head,
+    text::counted,
+    visible::Visible,
+};
 
 /// The most bytes of an event: Lambda's quota for the payload of a synchronous invocation.
 const MAX_EVENT_BYTES: usize = 6_291_456;
@@ -30,13 +46,135 @@ const MAX_EVENT_BYTES: usize = 6_291_456;
 /// The reason of records that somebody delivered with a wrong epoch; Lambda gives them none.
 const INVALID_EPOCH: &str = "INVALID_EPOCH";
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sinkctl quarantine redrive --stage master --dry-run
+  sinkctl quarantine redrive --stage master --reason ITEM_TOO_LARGE --rate 5
+  sinkctl quarantine redrive --dynamodb-endpoint http://127.0.0.1:8000    builds and runs the functions here
+
+A record is removed once the function accepted it, which it does too when a newer state stands. One that is rejected
+again stays. It may be stopped or fail anywhere, and be started again: what was accepted changes nothing when it comes a
+second time. Ctrl-C stops it after the invocation in flight. On AWS it needs the permissions dynamodb:Scan, Query and
+DeleteItem on the quarantine's table, kms:Decrypt on its key, lambda:InvokeFunction and lambda:GetFunctionConfiguration.
+
+Exit status: 0 when all records were accepted, 1 when some came back or were left, or there is none as the options say,
+2 when it could not be done.";
+
+#[derive(Args, Clone, Debug)]
+pub struct Redrive {
+    #[command(flatten)]
+    chosen: Selection,
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    pace: Pace,
+    /// Only say what would be delivered to which function.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print what came of it as one line of JSON.
+    #[arg(long)]
+    json: bool,
+    /// With a local DynamoDB, invoke the functions at this Lambda Invoke API instead of running their binaries.
+    #[arg(long, value_name = "URL", requires = "dynamodb_endpoint", conflicts_with_all = ["build_dir", "release"], help_heading = "Functions")]
+    invoke_address: Option<String>,
+    /// With a local DynamoDB, run what `sam build` left in this directory, usually `.aws-sam/build`, instead of building.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "dynamodb_endpoint",
+        conflicts_with = "release",
+        help_heading = "Functions"
+    )]
+    build_dir: Option<PathBuf>,
+    /// With a local DynamoDB, build the functions as they are deployed.
+    #[arg(long, requires = "dynamodb_endpoint", help_heading = "Functions")]
+    release: bool,
+}
+
 /// How fast it goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Args, Clone, Copy, Debug)]
 pub struct Pace {
     /// The most records of a second.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
     /// The most records of an invocation.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
     pub batch_size: usize,
+}
+
+impl Redrive {
+    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+        let (declared, store) = self.place.open(template).await?;
+        let now = now();
+        let filter = self.chosen.filter();
+        let found = store.find(&filter, now).await?;
+        if found.entries.is_empty() && filter.is_empty() {
+            writeln!(io::stderr(), "{} is empty: there is nothing to redrive", store.table())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        if found.entries.is_empty() {
+            return none_found(&store);
+        }
+        if self.dry_run {
+            return dry_run(&store, found, self.json, now);
+        }
+        let functions = match (self.place.dynamodb_endpoint, self.invoke_address) {
+            (None, _) => Functions::Deployed,
+            (Some(_), Some(address)) => Functions::Address(address),
+            (Some(endpoint), None) => {
+                Functions::Here { programs: programs(self.release, self.build_dir), endpoint }
+            }
+        };
+        let sinks: BTreeSet<_> =
+            found.entries.iter().map(|entry| entry.head.sink.clone()).collect();
+        let targets = functions.targets(template, &declared.functions, &sinks).await?;
+        // It shows nothing unless standard error is a terminal.
+        let progress = ProgressBar::new(found.entries.len() as u64);
+        let style = ProgressStyle::with_template("{bar:30} {pos} of {len} records, {eta} left");
+        if let Ok(style) = style {
+            progress.set_style(style);
+        }
+        let entries = found.entries;
+        let summary = run(&store, entries, &targets, self.pace, now, &progress, stop()).await;
+        progress.finish_and_clear();
+        if self.json {
+            summary.write_json(&mut io::stdout())?;
+        } else {
+            summary.write(&mut io::stdout())?;
+        }
+        Ok(match summary.ended_by {
+            Some(EndedBy::Fault(_)) => ExitCode::from(NOT_DONE),
+            _ if summary.is_complete() => ExitCode::SUCCESS,
+            _ => ExitCode::from(LEFT),
+        })
+    }
+}
+
+/// Says what would be delivered, without asking any function.
+fn dry_run(store: &Store, found: Found, json: bool, now: i64) -> anyhow::Result<ExitCode> {
+    let mut by_sink = BTreeMap::<_, usize>::new();
+    let sent = found.entries.iter().filter(|entry| {
+        entry.is_whole && entry.head.expires_at.is_none_or(|seconds| seconds > now / 1000)
+    });
+    for entry in sent {
+        *by_sink.entry(entry.head.sink.clone()).or_default() += 1;
+    }
+    let listing = Listing::new(store.table(), found, DRY_RUN_LIMIT, now);
+    if json {
+        listing.write_json(&mut io::stdout())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut out = io::stdout();
+    for (sink, records) in by_sink {
+        let sink = Visible(&sink);
+        writeln!(out, "{} would be delivered to {sink}", counted(records, "record"))?;
+    }
+    writeln!(
+        out,
+        "what a function cannot take by its settings or its limits is left, and named then"
+    )?;
+    listing.write(now, &mut out)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What the function, if there is one, could not do with an entry, whatever its record holds.
@@ -136,10 +274,11 @@ impl Run<'_> {
         if batch.is_empty() {
             return Ok(0);
         }
-        let records: Vec<_> = batch.iter().map(|(entry, it)| (&entry.head, it)).collect();
-        let reply = target.invoker.invoke(event(&target.topic, &records)).await;
+        let sent: Vec<_> = batch.iter().map(|(entry, it)| (&entry.head, it)).collect();
+        let records = counted(batch.len(), "record");
+        let reply = target.invoker.invoke(event(&target.topic, &sent)).await;
         let fault = |what: String| Fault {
-            cause: format!("`{}`, invoked with {} records, {what}", target.function, batch.len()),
+            cause: format!("`{}`, invoked with {records}, {what}", target.function),
             remaining: batch.len(),
         };
         let body = match reply.outcome {
@@ -171,8 +310,7 @@ impl Run<'_> {
             let has_failed = failed.contains(&(entry.head.partition, entry.head.offset));
             self.settle(entry, has_failed, &told).await.map_err(|error| Fault {
                 cause: format!(
-                    "{}; what the function accepted and still stands changes nothing when it is redriven again",
-                    local::chain::chain(&error)
+                    "{error:#}; what the function accepted and still stands changes nothing when it is redriven again"
                 ),
                 remaining: batch.len() - position,
             })?;
@@ -191,10 +329,8 @@ impl Run<'_> {
         while batch.len() < self.pace.batch_size.max(1) {
             let Some(head) = heads.front() else { break };
             let read = self.store.read(&head.key).await;
-            let read = read.map_err(|error| Fault {
-                cause: local::chain::chain(&error),
-                remaining: batch.len(),
-            })?;
+            let read = read
+                .map_err(|error| Fault { cause: format!("{error:#}"), remaining: batch.len() })?;
             let Some(entry) = read else {
                 self.summary.were_gone += 1;
                 self.progress.inc(1);
@@ -226,12 +362,7 @@ impl Run<'_> {
     }
 
     /// Removes an entry whose record was accepted.
-    async fn settle(
-        &mut self,
-        entry: &Entry,
-        has_failed: bool,
-        told: &Told,
-    ) -> Result<(), TableError> {
+    async fn settle(&mut self, entry: &Entry, has_failed: bool, told: &Told) -> anyhow::Result<()> {
         let Head { topic, partition, offset, .. } = &entry.head;
         let trouble = told.trouble(topic, *partition, *offset);
         let message = trouble.map(|it| it.words.clone());

@@ -1,18 +1,89 @@
 //! One entry: what is known of its record, and on demand what the record holds.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use clap::Args;
 use serde::{Serialize, de::IgnoredAny};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
-    list::Row,
+    Place,
+    filter::Selection,
+    none_found, now,
     record::decoded,
     store::{Entry, Listed},
-    text::counted,
 };
-use crate::visible::{Visible, visible_json};
+use crate::{
+    text::counted,
+    visible::{Visible, visible_json},
+};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sinkctl quarantine show aws.ksqldb.seatool.agg.State_Plan-4 1234 --stage master
+  sinkctl quarantine show --reason INVALID_JSON --decoded --stage master
+  sinkctl quarantine show --topic my-topic --offset 7..9 --raw --json --stage master | jq .record
+
+Keys, values and headers are data: without --decoded or --raw only their sizes and the headers' names are shown.
+Exit status: 0 when it is done, 1 when there is no such record, 2 when it could not be done.";
+
+#[derive(Args, Clone, Debug)]
+pub struct Show {
+    #[command(flatten)]
+    chosen: Selection,
+    #[command(flatten)]
+    place: Place,
+    /// Show keys, values and headers, as JSON or text where they are.
+    #[arg(long, conflicts_with = "raw")]
+    decoded: bool,
+    /// Show the records' JSON as Lambda delivered it.
+    #[arg(long)]
+    raw: bool,
+    /// How many records are shown.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Print a line of JSON for each record.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Show {
+    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+        let (_, store) = self.place.open(template).await?;
+        let now = now();
+        let found = store.find(&self.chosen.filter(), now).await?;
+        if found.entries.is_empty() {
+            return none_found(&store);
+        }
+        let detail = match (self.decoded, self.raw) {
+            (true, _) => Detail::Decoded,
+            (_, true) => Detail::Raw,
+            _ => Detail::Sizes,
+        };
+        let more = found.entries.len().saturating_sub(self.limit);
+        let mut out = io::stdout();
+        for listed in found.entries.into_iter().take(self.limit) {
+            // What was removed meanwhile is not shown.
+            let Some(entry) = store.read(&listed.head.key).await? else { continue };
+            let shown = Shown::new(&entry, detail);
+            if self.json {
+                shown.write_json(&mut out)?;
+            } else {
+                shown.write(now, &mut out)?;
+                writeln!(out)?;
+            }
+        }
+        if more > 0 {
+            writeln!(io::stderr(), "and {more} more: `--limit` shows them, filters choose")?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
 
 /// How much of a record is shown: it is data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +102,7 @@ pub enum Detail {
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
     #[serde(flatten)]
-    row: Row,
+    entry: Listed,
     /// The length of the record's text; none if a part of it is missing.
     record_bytes: Option<usize>,
     /// How many items hold it beside the head.
@@ -100,7 +171,7 @@ impl Shown {
         Self {
             record_bytes: entry.record.as_ref().map(Vec::len),
             parts: head.parts,
-            row: Row::new(Listed { is_whole: entry.record.is_some(), head }),
+            entry: Listed { is_whole: entry.record.is_some(), head },
             content,
             record: text.and_then(|text| {
                 // What no sink wrote may be no JSON, and is shown as a JSON text then.
@@ -116,12 +187,15 @@ impl Shown {
 
     /// Writes it for people, `now` being in milliseconds since 1970.
     pub fn write(&self, now: i64, out: &mut dyn Write) -> io::Result<()> {
-        self.row.write(now, out)?;
+        self.entry.write(now, out)?;
         let mut line = |name: &str, text: &str| writeln!(out, "  {name:<10} {text}");
         let items = if self.parts == 0 { 1 } else { self.parts };
         match self.record_bytes {
             Some(bytes) => {
-                line("record", &format!("{} in {}", counted(bytes, "byte"), counted_items(items)))?;
+                line(
+                    "record",
+                    &format!("{} in {}", counted(bytes, "byte"), counted(items, "item")),
+                )?;
             }
             None => line("record", "incomplete: a part of it is missing")?,
         }
@@ -143,10 +217,6 @@ impl Shown {
         }
         Ok(())
     }
-}
-
-fn counted_items(items: u64) -> String {
-    counted(usize::try_from(items).unwrap_or(usize::MAX), "item")
 }
 
 impl Bytes {

@@ -8,11 +8,12 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
 use dynamo_sink::stored::Attributes;
+use serde::Serialize;
 
 use super::filter::Filter;
 use crate::{
     entry::{Head, Item, Key, RECORD},
-    tables::{self, TableError},
+    tables::{self, cannot_be},
 };
 
 /// A stage's quarantine.
@@ -34,9 +35,11 @@ pub struct Found {
 }
 
 /// An entry without its record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Listed {
     /// What it says.
+    #[serde(flatten)]
     pub head: Head,
     /// Whether all parts of its record stand.
     pub is_whole: bool,
@@ -83,7 +86,7 @@ impl Store {
     }
 
     /// Finds the entries that the filter lets through, `now` being in milliseconds since 1970.
-    pub async fn find(&self, filter: &Filter, now: i64) -> Result<Found, TableError> {
+    pub async fn find(&self, filter: &Filter, now: i64) -> anyhow::Result<Found> {
         let mut gathered = Gathered::default();
         let mut start = None;
         loop {
@@ -100,7 +103,7 @@ impl Store {
     }
 
     /// Reads a whole entry; `None` if it is gone.
-    pub async fn read(&self, key: &Key) -> Result<Option<Entry>, TableError> {
+    pub async fn read(&self, key: &Key) -> anyhow::Result<Option<Entry>> {
         let mut items = Vec::new();
         let mut start = None;
         loop {
@@ -113,7 +116,7 @@ impl Store {
                 .expression_attribute_values(":PK", AttributeValue::S(key.partition.clone()))
                 .expression_attribute_values(":SK", AttributeValue::S(key.sort.clone()));
             let sent = query.set_exclusive_start_key(start).send().await;
-            let output = sent.map_err(|source| TableError::new(&self.table, "read", source))?;
+            let output = sent.map_err(|error| cannot_be(&self.table, "read", error))?;
             items.extend(output.items.unwrap_or_default());
             start = tables::rest(output.last_evaluated_key);
             if start.is_none() {
@@ -125,7 +128,7 @@ impl Store {
     /// Removes an entry unless its record was rejected again since it was read.
     ///
     /// The head goes first. When this ends in between, what is left are parts that count for nothing and expire.
-    pub async fn remove(&self, entry: &Entry) -> Result<Removal, TableError> {
+    pub async fn remove(&self, entry: &Entry) -> anyhow::Result<Removal> {
         let Head { key, attempts, first_seen, .. } = &entry.head;
         let number = |number: String| AttributeValue::N(number);
         // An entry that was removed and made anew may have as many attempts, but not the same time.
@@ -148,7 +151,7 @@ impl Store {
                     let is_there = refusal.item().is_some_and(|item| !item.is_empty());
                     Ok(if is_there { Removal::RejectedAgain } else { Removal::WasGone })
                 }
-                _ => Err(TableError::new(&self.table, "written", error)),
+                _ => Err(cannot_be(&self.table, "written", error)),
             };
         }
         for item in &entry.items {
@@ -158,7 +161,7 @@ impl Store {
             }
             let delete = self.client.delete_item().table_name(&self.table);
             let sent = delete.set_key(Some(attributes(&key.partition, sort))).send().await;
-            sent.map_err(|source| TableError::new(&self.table, "written", source))?;
+            sent.map_err(|error| cannot_be(&self.table, "written", error))?;
         }
         Ok(Removal::Removed)
     }

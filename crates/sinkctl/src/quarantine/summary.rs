@@ -7,8 +7,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::text::{counted, rest_of};
-use crate::visible::{Visible, visible_json};
+use crate::{
+    text::{counted, write_rest},
+    visible::{Visible, visible_json},
+};
 
 /// How many entries that stay are shown of each cause.
 const SHOWN: usize = 20;
@@ -138,7 +140,7 @@ impl Summary {
         }
         writeln!(out)?;
         if self.were_gone > 0 {
-            writeln!(out, "{} had gone before", self.were_gone)?;
+            writeln!(out, "{} already gone", self.were_gone)?;
         }
         let mut by_cause: BTreeMap<Why, Vec<&Left>> = BTreeMap::new();
         for left in &self.left {
@@ -154,7 +156,7 @@ impl Summary {
                 );
                 writeln!(out, "  {}", Visible(&line))?;
             }
-            rest_of(left.len(), SHOWN, "`--json` names them", out)?;
+            write_rest(left.len(), SHOWN, ": `--json` names them", out)?;
         }
         match &self.ended_by {
             Some(EndedBy::Stop) => write!(out, "stopped")?,
@@ -209,7 +211,7 @@ mod tests {
             true,
             &expect![[r"
             0 of 1 record accepted and removed
-            1 had gone before
+            1 already gone
         "]],
         );
         let several = Summary {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use dynamo_sink::settings::{EPOCH, KAFKA_TOPIC};
 use local::{
     build::Programs,
@@ -14,7 +15,6 @@ use local::{
     template::Function,
 };
 
-use super::QuarantineError;
 use crate::tables;
 
 /// How long an invocation elsewhere may take; the function may have to be built first.
@@ -56,7 +56,7 @@ impl Functions {
         template: &Path,
         declared: &[Function],
         binaries: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Target>, QuarantineError> {
+    ) -> anyhow::Result<BTreeMap<String, Target>> {
         let chosen: Vec<_> =
             declared.iter().filter(|function| binaries.contains(&function.binary)).collect();
         let programs = match self {
@@ -78,7 +78,7 @@ impl Functions {
         &self,
         function: &Function,
         programs: &BTreeMap<String, std::path::PathBuf>,
-    ) -> Result<Target, QuarantineError> {
+    ) -> anyhow::Result<Target> {
         let declared = || function.variables.clone().into_iter().collect();
         let (variables, invoker) = match self {
             Self::Deployed => {
@@ -109,11 +109,11 @@ impl Functions {
 fn variable<T: std::str::FromStr>(
     function: &Function,
     variables: &HashMap<String, String>,
-    name: &'static str,
-) -> Result<T, QuarantineError> {
+    name: &str,
+) -> anyhow::Result<T> {
     let value = variables.get(name).and_then(|text| text.parse().ok());
-    value.ok_or_else(|| QuarantineError::Variable {
-        function: function.name.clone(),
-        variable: name,
+    value.with_context(|| {
+        let function = &function.name;
+        format!("function `{function}` has no usable variable `{name}`: deploy it by the template")
     })
 }

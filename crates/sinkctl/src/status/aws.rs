@@ -2,73 +2,52 @@
 
 mod metrics;
 
-use std::{collections::BTreeMap, error::Error, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
+use anyhow::{Context as _, ensure};
 use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::provider::ProvideCredentials as _;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use dynamo_sink::settings::{EPOCH, QUARANTINE_TABLE_NAME};
 use local::{
-    chain::chain,
-    samconfig::{self, SamConfigError},
+    samconfig,
     template::{Function, Template},
 };
 
-use super::{AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, Status, quarantine};
+use super::{
+    AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, Status, StatusArguments,
+    quarantine,
+};
+use crate::{aws_error::explained, text};
 
 /// How long an answer may take, all attempts together: who waits is in a hurry.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 
-/// The setting that holds the epoch.
-const EPOCH: &str = "EPOCH";
-
-/// What to ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stage {
-    /// The template that names the functions, tables and alarms.
-    pub template: PathBuf,
-    /// The stage.
-    pub stage: String,
-    /// The template's parameters that are not what the stage is deployed with.
-    pub parameters: Vec<(String, String)>,
-    /// How many minutes the counts are of.
-    pub minutes: u64,
-}
-
-/// Why nothing at all could be asked for.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StageError {
-    /// Occurs when the template cannot be read.
-    #[error(transparent)]
-    Template(#[from] SamConfigError),
-    /// Occurs when it is not said which region the stage is in.
-    #[error("no region is set: set `AWS_REGION` to that of the stage, as in `samconfig.toml`")]
-    NoRegion,
-    /// Occurs when nobody says who asks.
-    #[error(
-        "there are no credentials for AWS: log in (`aws sso login`), or set `AWS_PROFILE`, or `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`"
-    )]
-    NoCredentials(#[source] Box<dyn Error + Send + Sync>),
-}
-
 /// The settings of the environment, with a region and credentials in them.
-pub async fn config() -> Result<SdkConfig, StageError> {
+pub async fn config() -> anyhow::Result<SdkConfig> {
     let timeouts = TimeoutConfig::builder().operation_timeout(ANSWER_TIME).build();
     let config =
         aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
-    if config.region().is_none() {
-        return Err(StageError::NoRegion);
-    }
+    ensure!(
+        config.region().is_some(),
+        "no region is set: set `AWS_REGION` to that of the stage, as in `samconfig.toml`"
+    );
     if let Some(provider) = config.credentials_provider() {
-        let credentials = provider.provide_credentials().await;
-        credentials.map_err(|source| StageError::NoCredentials(Box::new(source)))?;
+        provider.provide_credentials().await.context(
+            "there are no credentials for AWS: log in (`aws sso login`), or set `AWS_PROFILE`, or `AWS_ACCESS_KEY_ID` \
+             and `AWS_SECRET_ACCESS_KEY`",
+        )?;
     }
     Ok(config)
 }
 
 /// Asks for all of it, the parts side by side.
-pub async fn read(stage: &Stage, time: u64) -> Result<Status, StageError> {
-    let template = samconfig::template(&stage.template, Some(&stage.stage), &stage.parameters)?;
+pub async fn read(
+    stage: &str,
+    StatusArguments { parameters, minutes, .. }: &StatusArguments,
+    template: &Path,
+) -> anyhow::Result<Status> {
+    let template = samconfig::template(template, Some(stage), parameters)?;
+    let (time, minutes) = (text::now(), *minutes);
     let config = config().await?;
     let lambda = aws_sdk_lambda::Client::new(&config);
     let cloudwatch = aws_sdk_cloudwatch::Client::new(&config);
@@ -83,7 +62,7 @@ pub async fn read(stage: &Stage, time: u64) -> Result<Status, StageError> {
         }
         functions
     };
-    let activities = metrics::activities(&cloudwatch, &template, stage.minutes, time);
+    let activities = metrics::activities(&cloudwatch, &template, minutes, time);
     let depth = async {
         match quarantine_table(&template) {
             Some(table) => quarantine::depth(&dynamodb, table).await,
@@ -113,16 +92,16 @@ pub async fn read(stage: &Stage, time: u64) -> Result<Status, StageError> {
         name_prefix: template.name_prefix().to_owned(),
         place: format!("AWS {region}"),
         time,
-        minutes: stage.minutes,
+        minutes,
         functions: statuses,
         quarantine: depth.into(),
-        alarms: alarms.into(),
+        alarms: Some(alarms.into()),
     })
 }
 
 /// The table that all functions put rejected records into.
 pub(super) fn quarantine_table(template: &Template) -> Option<&str> {
-    let mut tables = template.functions.iter().map(|it| it.variables.get("QUARANTINE_TABLE_NAME"));
+    let mut tables = template.functions.iter().map(|it| it.variables.get(QUARANTINE_TABLE_NAME));
     tables.find_map(|table| table.map(String::as_str))
 }
 
@@ -137,7 +116,7 @@ async fn mappings(
         .send()
         .try_collect()
         .await
-        .map_err(|error| told(&error, "lambda:ListEventSourceMappings", &function.name))?;
+        .map_err(|error| explained(&error, "lambda:ListEventSourceMappings", &function.name))?;
     let text = |text: Option<String>| text.unwrap_or_default();
     Ok(found
         .into_iter()
@@ -155,7 +134,7 @@ async fn epoch(client: &aws_sdk_lambda::Client, function: &Function) -> Result<S
     let found = request
         .send()
         .await
-        .map_err(|error| told(&error, "lambda:GetFunctionConfiguration", &function.name))?;
+        .map_err(|error| explained(&error, "lambda:GetFunctionConfiguration", &function.name))?;
     let environment = found
         .environment
         .unwrap_or_else(|| aws_sdk_lambda::types::EnvironmentResponse::builder().build());
@@ -176,7 +155,7 @@ async fn alarms(
     let mut by_name = BTreeMap::new();
     let mut pages = client.describe_alarms().alarm_name_prefix(prefix).into_paginator().send();
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| told(&error, "cloudwatch:DescribeAlarms", prefix))?;
+        let page = page.map_err(|error| explained(&error, "cloudwatch:DescribeAlarms", prefix))?;
         for alarm in page.metric_alarms.unwrap_or_default() {
             let name = alarm.alarm_name.unwrap_or_default();
             let raised = match alarm.state_value.map(|it| it.as_str().to_owned()).as_deref() {
@@ -203,51 +182,7 @@ async fn alarms(
     }
     // Those of the template first, in its order; the deployed ones may be of another version.
     let mut alarms: Vec<_> =
-        template.alarms.iter().filter_map(|alarm| by_name.remove(&alarm.name)).collect();
+        template.alarms.iter().filter_map(|name| by_name.remove(name)).collect();
     alarms.extend(by_name.into_values());
     Ok(alarms)
-}
-
-/// Why a call failed, and what to do next.
-pub(crate) fn told<E, R>(error: &SdkError<E, R>, action: &str, target: &str) -> String
-where
-    E: ProvideErrorMetadata + Error + 'static,
-    R: std::fmt::Debug + 'static,
-{
-    let code = error.code().unwrap_or_default();
-    match code {
-        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" => {
-            format!("access denied: allow {action} to whom these credentials are of")
-        }
-        "ResourceNotFoundException" | "ResourceNotFound" => {
-            format!(
-                "there is no `{target}` in this account and region: is the stage deployed there?"
-            )
-        }
-        "ExpiredToken"
-        | "ExpiredTokenException"
-        | "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "InvalidSignatureException" => {
-            format!("the credentials are not valid ({code}): log in again")
-        }
-        "ThrottledException"
-        | "Throttling"
-        | "ThrottlingException"
-        | "TooManyRequestsException" => {
-            format!("{action} is throttled: try again")
-        }
-        "" => match error {
-            SdkError::DispatchFailure(failure) => {
-                let source = failure.as_connector_error().map_or_else(String::new, |it| chain(it));
-                format!("no way to {action}: {source}")
-            }
-            SdkError::TimeoutError(_) => format!("no answer to {action} in time: try again"),
-            other => format!("{action} failed: {}", chain(other)),
-        },
-        code => {
-            let message = error.message().unwrap_or("no reason is given");
-            format!("{action} failed: {code}: {message}")
-        }
-    }
 }

@@ -1,10 +1,12 @@
 //! What is wrong with a stage, and what to do about it: the alarms that are raised, and what no alarm watches.
+//! Of a local mapping, which has no alarms, it is any record that nobody should lose sight of.
 
 use serde::Serialize;
 
 use super::{
-    AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, QuarantineDepth, Status,
+    Activity, AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, QuarantineDepth, Status,
 };
+use crate::text::counted;
 
 /// Something that someone must act on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,11 +40,14 @@ impl Status {
                 }
                 problems.extend(mappings.iter().flat_map(|it| of_mapping(function, it)));
             }
+            if let (None, Part::Read(activity)) = (&self.alarms, &function.activity) {
+                problems.extend(of_counts(&function.binary, activity, self.minutes));
+            }
         }
         if let Part::Read(depth) = &self.quarantine {
             problems.extend(of_quarantine(depth));
         }
-        if let Part::Read(alarms) = &self.alarms {
+        if let Some(Part::Read(alarms)) = &self.alarms {
             let raised = alarms.iter().filter(|it| it.state == AlarmState::Alarm);
             problems.extend(raised.map(|alarm| of_alarm(&self.name_prefix, alarm)));
         }
@@ -57,7 +62,7 @@ impl Status {
                 .any(Option::is_some)
         };
         self.quarantine.reason().is_some()
-            || self.alarms.reason().is_some()
+            || self.alarms.as_ref().is_some_and(|it| it.reason().is_some())
             || self.functions.iter().any(of_function)
     }
 
@@ -109,10 +114,41 @@ fn of_mapping(function: &FunctionStatus, mapping: &MappingStatus) -> Vec<Problem
     problems
 }
 
+/// The counts that should be zero, and the alarm of a deployed stage whose row in the guide says what to do.
+const COUNTS_OF_TROUBLE: [(&str, &str); 3] = [
+    ("quarantineFailed", "-quarantine-failed"),
+    ("tombstoneFailed", "-tombstone-failed"),
+    ("regression", "-regressions"),
+];
+
+fn of_counts(binary: &str, activity: &Activity, minutes: u64) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, alarm) in COUNTS_OF_TROUBLE {
+        let number = activity.records.get(name).copied().unwrap_or_default();
+        if number > 0 {
+            problems.push(Problem {
+                what: format!("{binary}: {number} {name} in {minutes} min"),
+                advice: format!("OPERATIONS.md, \"Troubleshooting\": alarm `{alarm}`."),
+            });
+        }
+    }
+    let given_up = activity.given_up.unwrap_or_default();
+    if given_up > 0 {
+        let records = counted(given_up, "record");
+        problems.push(Problem {
+            what: format!("{binary}: {records} given up in {minutes} min"),
+            advice: "They are in the folder of `--on-failure`; without one they are lost, and the offsets must be set \
+                     back to read them again; OPERATIONS.md, \"Troubleshooting\": alarm `-dropped`."
+                .to_owned(),
+        });
+    }
+    problems
+}
+
 fn of_quarantine(depth: &QuarantineDepth) -> Option<Problem> {
     let records: u64 = depth.by_function.values().sum();
     (records > 0).then(|| Problem {
-        what: format!("{} in the quarantine", count(records, "record waits", "records wait")),
+        what: format!("{} in the quarantine", waiting(records)),
         advice: "`sinkctl quarantine list` says why. Mend their producer or the mapping, then `sinkctl quarantine \
                  redrive` delivers them again, before they expire; OPERATIONS.md, \"Troubleshooting\": `-quarantined`."
             .to_owned(),
@@ -142,9 +178,9 @@ impl AlarmStatus {
     }
 }
 
-/// A number and its noun.
-pub(super) fn count(number: u64, one: &str, many: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+/// How many records wait.
+pub(super) fn waiting(records: u64) -> String {
+    format!("{} wait{}", counted(records, "record"), if records == 1 { "s" } else { "" })
 }
 
 #[cfg(test)]
@@ -152,7 +188,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::status::Activity;
 
     fn status() -> Status {
         let mapping = MappingStatus {
@@ -175,7 +210,7 @@ mod tests {
                 activity: Part::Read(Activity::default()),
             }],
             quarantine: Part::Read(QuarantineDepth::default()),
-            alarms: Part::Read(Vec::new()),
+            alarms: Some(Part::Read(Vec::new())),
         }
     }
 
@@ -258,12 +293,12 @@ mod tests {
             names.map(|(name, state)| alarm(name, state)).to_vec()
         };
         check(
-            |it| it.alarms = Part::Read(alarms()),
+            |it| it.alarms = Some(Part::Read(alarms())),
             Verdict::Wrong,
             &["alarm sinkAppianData-lag: 1 > 0", "alarm failures-bucket: 1 > 0"],
         );
         let mut status = status();
-        status.alarms = Part::Read(alarms());
+        status.alarms = Some(Part::Read(alarms()));
         let advice: Vec<_> = status.problems().into_iter().map(|it| it.advice).collect();
         assert_eq!(
             advice,
@@ -275,8 +310,43 @@ mod tests {
     }
 
     #[test]
+    fn without_alarms_some_counts_must_be_zero() {
+        #[track_caller]
+        fn check_counts(has_alarms: bool, activity: Activity, problems: &[&str]) {
+            let verdict = if problems.is_empty() { Verdict::Well } else { Verdict::Wrong };
+            let change = |status: &mut Status| {
+                status.alarms = has_alarms.then(|| Part::Read(Vec::new()));
+                status.functions[0].activity = Part::Read(activity);
+            };
+            check(change, verdict, problems);
+        }
+
+        let counted = |names: &[&str]| Activity {
+            records: names.iter().map(|&name| (name.to_owned(), 2)).collect(),
+            ..Activity::default()
+        };
+        let troubles = ["tombstoneFailed", "regression", "quarantineFailed"];
+        check_counts(false, Activity::default(), &[]);
+        check_counts(false, counted(&["received", "written", "stale", "quarantined"]), &[]);
+        check_counts(
+            false,
+            counted(&troubles),
+            &[
+                "sinkAppianData: 2 quarantineFailed in 15 min",
+                "sinkAppianData: 2 tombstoneFailed in 15 min",
+                "sinkAppianData: 2 regression in 15 min",
+            ],
+        );
+        check_counts(true, counted(&troubles), &[]);
+        let given_up = |number| Activity { given_up: Some(number), ..Activity::default() };
+        check_counts(false, given_up(0), &[]);
+        check_counts(false, given_up(1), &["sinkAppianData: 1 record given up in 15 min"]);
+        check_counts(true, given_up(1), &[]);
+    }
+
+    #[test]
     fn what_is_wrong_counts_more_than_what_is_not_known() {
-        check(|it| it.alarms = Part::unread("no"), Verdict::Unknown, &[]);
+        check(|it| it.alarms = Some(Part::unread("no")), Verdict::Unknown, &[]);
         check(|it| it.quarantine = Part::unread("no"), Verdict::Unknown, &[]);
         check(|it| it.functions[0].epoch = Part::unread("no"), Verdict::Unknown, &[]);
         check(|it| it.functions[0].mappings = Part::unread("no"), Verdict::Unknown, &[]);
@@ -284,7 +354,7 @@ mod tests {
         check(
             |it| {
                 it.quarantine = Part::unread("no");
-                it.alarms = Part::Read(vec![alarm("failures-bucket", AlarmState::Alarm)]);
+                it.alarms = Some(Part::Read(vec![alarm("failures-bucket", AlarmState::Alarm)]));
             },
             Verdict::Wrong,
             &["alarm failures-bucket: 1 > 0"],

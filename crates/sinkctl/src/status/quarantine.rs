@@ -2,7 +2,8 @@
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 
-use super::{QuarantineDepth, aws::told};
+use super::QuarantineDepth;
+use crate::aws_error::explained;
 
 /// At most so many pages of 1 MB are looked at: entries hold whole records.
 const MAX_PAGES: usize = 10;
@@ -20,7 +21,7 @@ pub(super) async fn depth(client: &Client, table: &str) -> Result<QuarantineDept
             .expression_attribute_names("#reason", "reason")
             .expression_attribute_names("#sink", "sink");
         let sent = request.set_exclusive_start_key(start).send().await;
-        let output = sent.map_err(|error| told(&error, "dynamodb:Scan", table))?;
+        let output = sent.map_err(|error| explained(&error, "dynamodb:Scan", table))?;
         for item in output.items() {
             let sink = item.get("sink").and_then(|it| AttributeValue::as_s(it).ok());
             let sink = sink.map_or("an unknown function", String::as_str);

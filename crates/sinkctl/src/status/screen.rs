@@ -2,16 +2,16 @@
 
 use std::io::{self, Write};
 
+use anstyle::AnsiColor;
 use serde_json::json;
 
 use super::{
     Activity, AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, QuarantineDepth,
     RECORD_COUNTS, Status,
-    judge::{Problem, Verdict, count},
+    judge::{Problem, Verdict, waiting},
 };
 use crate::{
-    tail::format::time_of_day,
-    terminal::{Colour, coloured},
+    text::{age, counted, styled, time_of_day},
     visible::Visible,
 };
 
@@ -31,91 +31,86 @@ impl Status {
     }
 
     /// Writes it for people.
-    pub fn write_screen(&self, has_colours: bool, out: &mut dyn Write) -> io::Result<()> {
-        let screen = Screen { has_colours };
-        writeln!(out, "{}", screen.head(self))?;
+    pub fn write_screen(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", head(self))?;
         for function in &self.functions {
             writeln!(out)?;
-            out.write_all(screen.function(function, self.minutes).as_bytes())?;
+            out.write_all(of_function(function, self.minutes).as_bytes())?;
         }
         writeln!(out)?;
-        out.write_all(screen.row("quarantine", &self.quarantine, quarantine).as_bytes())?;
+        out.write_all(row("quarantine", &self.quarantine, quarantine).as_bytes())?;
         let alarms = |alarms: &Vec<AlarmStatus>| alarm_counts(&self.name_prefix, alarms);
-        out.write_all(screen.row("alarms", &self.alarms, alarms).as_bytes())?;
+        if let Some(part) = &self.alarms {
+            out.write_all(row("alarms", part, alarms).as_bytes())?;
+        }
         writeln!(out)?;
-        out.write_all(screen.end(&self.problems(), self.verdict()).as_bytes())
+        out.write_all(end(&self.problems(), self.verdict()).as_bytes())
     }
 }
 
-#[derive(Clone, Copy)]
-struct Screen {
-    has_colours: bool,
+fn head(status: &Status) -> String {
+    let (verdict, colour) = match status.verdict() {
+        Verdict::Well => ("all is well", AnsiColor::Green),
+        Verdict::Wrong => ("SOMETHING IS WRONG", AnsiColor::Red),
+        Verdict::Unknown => ("not everything could be read", AnsiColor::Yellow),
+    };
+    let verdict = styled(verdict, colour.on_default());
+    let stage = Visible(status.name_prefix.trim_end_matches('-'));
+    let place = Visible(&status.place);
+    format!("{stage}, {place}, {} UTC: {verdict}", time_of_day(status.time))
 }
 
-impl Screen {
-    fn head(self, status: &Status) -> String {
-        let (verdict, colour) = match status.verdict() {
-            Verdict::Well => ("all is well", Colour::Green),
-            Verdict::Wrong => ("SOMETHING IS WRONG", Colour::Red),
-            Verdict::Unknown => ("not everything could be read", Colour::Yellow),
+fn of_function(function: &FunctionStatus, minutes: u64) -> String {
+    let mut text = format!("{}\n", Visible(&function.binary));
+    match &function.mappings {
+        Part::Read(mappings) if mappings.is_empty() => text += &line("mapping", "none"),
+        Part::Read(mappings) => {
+            for it in mappings {
+                text += &line("mapping", &mapping(it));
+            }
+        }
+        unread @ Part::Unread { .. } => {
+            text += &row("mapping", unread, |_| String::new());
+        }
+    }
+    text += &row("lag", &function.activity, lag);
+    text += &row("calls", &function.activity, |it| calls(it, minutes));
+    text += &row("records", &function.activity, records);
+    text + &row("epoch", &function.epoch, Clone::clone)
+}
+
+/// A row, or why there is none.
+fn row<T>(name: &str, part: &Part<T>, text: impl FnOnce(&T) -> String) -> String {
+    match part {
+        Part::Read(value) => line(name, &text(value)),
+        Part::Unread { unread } => {
+            let text = line(name, &format!("not read: {unread}"));
+            styled(text.trim_end(), AnsiColor::Yellow.on_default()) + "\n"
+        }
+    }
+}
+
+fn end(problems: &[Problem], verdict: Verdict) -> String {
+    let mut text = String::new();
+    for Problem { what, advice } in problems {
+        let head = wrapped(&format!("WRONG: {what}"), 0, 0);
+        text += &styled(head.trim_end(), AnsiColor::Red.on_default());
+        text += "\n";
+        if problems.len() <= DETAILED_PROBLEMS {
+            text += &wrapped(advice, 2, 2);
+        }
+    }
+    if problems.len() > DETAILED_PROBLEMS {
+        text +=
+            "What to do: OPERATIONS.md \"Troubleshooting\", --json, `sinkctl quarantine list`.\n";
+    }
+    if problems.is_empty() {
+        text += match verdict {
+            Verdict::Unknown => "Nothing is wrong as far as it could be read.\n",
+            Verdict::Well | Verdict::Wrong => "Nothing is wrong.\n",
         };
-        let verdict = coloured(verdict, colour, self.has_colours);
-        let stage = Visible(status.name_prefix.trim_end_matches('-'));
-        let place = Visible(&status.place);
-        format!("{stage}, {place}, {} UTC: {verdict}", time_of_day(status.time))
     }
-
-    fn function(self, function: &FunctionStatus, minutes: u64) -> String {
-        let mut text = format!("{}\n", Visible(&function.binary));
-        match &function.mappings {
-            Part::Read(mappings) if mappings.is_empty() => text += &line("mapping", "none"),
-            Part::Read(mappings) => {
-                for it in mappings {
-                    text += &line("mapping", &mapping(it));
-                }
-            }
-            unread @ Part::Unread { .. } => {
-                text += &self.row("mapping", unread, |_| String::new());
-            }
-        }
-        text += &self.row("lag", &function.activity, lag);
-        text += &self.row("calls", &function.activity, |it| calls(it, minutes));
-        text += &self.row("records", &function.activity, records);
-        text + &self.row("epoch", &function.epoch, Clone::clone)
-    }
-
-    /// A row, or why there is none.
-    fn row<T>(self, name: &str, part: &Part<T>, text: impl FnOnce(&T) -> String) -> String {
-        match part {
-            Part::Read(value) => line(name, &text(value)),
-            Part::Unread { unread } => {
-                let text = line(name, &format!("not read: {unread}"));
-                coloured(text.trim_end(), Colour::Yellow, self.has_colours).into_owned() + "\n"
-            }
-        }
-    }
-
-    fn end(self, problems: &[Problem], verdict: Verdict) -> String {
-        let mut text = String::new();
-        for Problem { what, advice } in problems {
-            let head = wrapped(&format!("WRONG: {what}"), 0, 0);
-            text += &coloured(head.trim_end(), Colour::Red, self.has_colours);
-            text += "\n";
-            if problems.len() <= DETAILED_PROBLEMS {
-                text += &wrapped(advice, 2, 2);
-            }
-        }
-        if problems.len() > DETAILED_PROBLEMS {
-            text += "What to do: OPERATIONS.md \"Troubleshooting\", --json, `sinkctl quarantine list`.\n";
-        }
-        if problems.is_empty() {
-            text += match verdict {
-                Verdict::Unknown => "Nothing is wrong as far as it could be read.\n",
-                Verdict::Well | Verdict::Wrong => "Nothing is wrong.\n",
-            };
-        }
-        text
-    }
+    text
 }
 
 fn line(name: &str, text: &str) -> String {
@@ -162,7 +157,7 @@ fn mapping(mapping: &MappingStatus) -> String {
 
 fn lag(activity: &Activity) -> String {
     let mut text = match activity.lag {
-        Some(lag) => count(lag, "record behind the topic", "records behind the topic"),
+        Some(lag) => counted(lag, "record") + " behind the topic",
         None => "not counted yet".to_owned(),
     };
     let behind: Vec<_> = activity
@@ -174,8 +169,8 @@ fn lag(activity: &Activity) -> String {
     if !behind.is_empty() {
         text = format!("{text} (partition {})", behind.join(", "));
     }
-    if let Some(age) = activity.oldest_record_age {
-        text = format!("{text}; oldest record {}", time(age));
+    if let Some(oldest) = activity.oldest_record_age {
+        text = format!("{text}; oldest record {}", age(oldest));
     }
     text
 }
@@ -185,14 +180,14 @@ fn calls(activity: &Activity, minutes: u64) -> String {
     let Some(invocations) = invocations.filter(|number| *number > 0) else {
         return format!("none in {minutes} min");
     };
-    let mut text = count(invocations, "invocation", "invocations");
+    let mut text = counted(invocations, "invocation");
     let errors = errors.unwrap_or_default();
-    text = format!("{text}, {}", count(errors, "error", "errors"));
+    text = format!("{text}, {}", counted(errors, "error"));
     if errors > 0 {
         text = format!("{text} ({} %)", percent(errors, invocations));
     }
     if let Some(throttles) = throttles.filter(|number| *number > 0) {
-        text = format!("{text}, {}", count(throttles, "throttle", "throttles"));
+        text = format!("{text}, {}", counted(throttles, "throttle"));
     }
     format!("{text} in {minutes} min")
 }
@@ -229,7 +224,7 @@ fn quarantine(depth: &QuarantineDepth) -> String {
         .filter(|(_, number)| **number > 0)
         .map(|(function, number)| format!("{number} of {function}"))
         .collect();
-    let mut text = count(records, "record waits", "records wait");
+    let mut text = waiting(records);
     if !functions.is_empty() {
         text = format!("{text}: {}", functions.join(", "));
     }
@@ -259,18 +254,6 @@ fn alarm_counts(name_prefix: &str, alarms: &[AlarmStatus]) -> String {
         text = format!("{text}; without enough data: {}", unknown.join(", "));
     }
     text
-}
-
-/// Milliseconds as people say them.
-fn time(milliseconds: u64) -> String {
-    let seconds = milliseconds / 1000;
-    match seconds {
-        0 => format!("{milliseconds} ms"),
-        1..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! One line of a log, made readable.
 
+use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
 
 use crate::{
     status::RECORD_COUNTS,
-    terminal::{Colour, coloured},
+    text::{age, counted, styled, time_of_day},
     visible::Visible,
 };
 
@@ -12,146 +13,144 @@ use crate::{
 const PLACED: [&str; 9] =
     ["timestamp", "level", "message", "target", "span", "topic", "partition", "offset", "reason"];
 
-/// How lines are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Formatter {
-    /// Whether they may have colours.
-    pub has_colours: bool,
-}
-
-impl Formatter {
-    /// The line to show instead of `raw`; `None` if it says nothing to people.
-    ///
-    /// What is no JSON object is shown as it is, but for what a terminal would obey.
-    pub fn line(self, raw: &str) -> Option<String> {
-        let Some((prefix, members)) = object(raw) else { return self.plain(raw) };
-        let line = Line { prefix, members: &members };
-        if members.contains_key("_aws") {
-            Some(self.batch(&line))
-        } else if let Some(kind) = line.text("type").filter(|it| it.starts_with("platform.")) {
-            self.platform(&line, kind)
-        } else if members.contains_key("level") {
-            Some(self.message(&line))
-        } else {
-            Some(Visible(raw).to_string())
-        }
-    }
-
-    fn batch(self, line: &Line<'_>) -> String {
-        let time = line
-            .members
-            .get("_aws")
-            .and_then(|it| it.get("Timestamp")?.as_u64())
-            .map_or_else(|| "--:--:--".to_owned(), time_of_day);
-        let mut counts = vec![format!("{} received", line.number("received"))];
-        counts.extend(counted(line, &RECORD_COUNTS[1..]));
-        let mut costs = vec![format!("{} ms", line.number("batchDuration"))];
-        costs.extend(counted(line, &["looked", "requests", "retries", "throttles"]));
-        let age = line.number("oldestRecordAge");
-        if age >= 1000 {
-            costs.push(format!("oldest {} s", age / 1000));
-        }
-        let text =
-            format!("{time} {}batch   {}; {}", line.name(), counts.join(", "), costs.join(", "));
-        let colour = if line.number("failed") > 0 {
-            Some(Colour::Red)
-        } else if line.number("quarantined") + line.number("regression") > 0 {
-            Some(Colour::Yellow)
-        } else {
-            None
-        };
-        self.in_colour(&text, colour)
-    }
-
-    /// A line that the code wrote by itself: of a record, if it has coordinates.
-    fn message(self, line: &Line<'_>) -> String {
-        let level = line.text("level").unwrap_or_default();
-        let mut text = format!("{} {}{level:<7}", line.time("timestamp"), line.name());
-        if let (Some(topic), Some(partition), Some(offset)) =
-            (line.text("topic"), line.members.get("partition"), line.members.get("offset"))
-        {
-            text = format!("{text} {topic}-{partition}@{offset}");
-        }
-        if let Some(message) = line.text("message") {
-            text = format!("{text} {message}");
-        }
-        if let Some(reason) = line.text("reason") {
-            text = format!("{text} ({reason})");
-        }
-        for (name, value) in line.members {
-            if !PLACED.contains(&name.as_str()) {
-                text = format!("{text} {name}={}", in_words(value));
-            }
-        }
-        let colour = match level {
-            "ERROR" => Some(Colour::Red),
-            "WARN" => Some(Colour::Yellow),
-            "DEBUG" | "TRACE" => Some(Colour::Dim),
-            _ => None,
-        };
-        self.in_colour(&text, colour)
-    }
-
-    /// What Lambda says of an invocation, in its JSON format.
-    fn platform(self, line: &Line<'_>, kind: &str) -> Option<String> {
-        let record = line.members.get("record")?;
-        let text_of = |name: &str| record.get(name).and_then(Value::as_str);
-        let status = text_of("status").unwrap_or("success");
-        if kind != "platform.report" && status == "success" {
-            return None;
-        }
-        let time = line.time("time");
-        let what = kind.trim_start_matches("platform.");
-        let what = if what == "report" { "REPORT" } else { what };
-        let mut text = format!("{time} {}{what:<7} {status}", line.name());
-        if let Some(error) = text_of("errorType") {
-            text = format!("{text} ({error})");
-        }
-        let metric = |name: &str| record.get("metrics").and_then(|it| it.get(name)?.as_f64());
-        let milliseconds = |name: &str| metric(name).map(|it| format!("{it:.0} ms"));
-        if let Some(duration) = milliseconds("durationMs") {
-            text = format!("{text}, {duration}");
-        }
-        if let (Some(used), Some(of)) = (metric("maxMemoryUsedMB"), metric("memorySizeMB")) {
-            text = format!("{text}, {used:.0} of {of:.0} MB");
-        }
-        if let Some(start) = milliseconds("initDurationMs") {
-            text = format!("{text}, cold start {start}");
-        }
-        let colour = if status == "success" { Colour::Dim } else { Colour::Red };
-        Some(self.in_colour(&text, Some(colour)))
-    }
-
-    /// What is no JSON; Lambda's text format among it.
-    fn plain(self, raw: &str) -> Option<String> {
-        if ["START RequestId: ", "END RequestId: ", "INIT_START "]
-            .iter()
-            .any(|it| raw.starts_with(it))
-        {
-            return None;
-        }
-        let Some(report) = raw.strip_prefix("REPORT RequestId: ") else {
-            return Some(Visible(raw).to_string());
-        };
-        let field = |name: &str| report.split('\t').find_map(|it| it.trim().strip_prefix(name));
-        let mut text = format!("REPORT  {}", field("Duration: ").unwrap_or("?"));
-        if let (Some(used), Some(of)) = (field("Max Memory Used: "), field("Memory Size: ")) {
-            text = format!("{text}, {} of {of}", used.trim_end_matches(" MB"));
-        }
-        if let Some(start) = field("Init Duration: ") {
-            text = format!("{text}, cold start {start}");
-        }
-        Some(self.in_colour(&text, Some(Colour::Dim)))
-    }
-
-    fn in_colour(self, text: &str, colour: Option<Colour>) -> String {
-        let text = Visible(text).to_string();
-        match colour {
-            Some(colour) => coloured(&text, colour, self.has_colours).into_owned(),
-            None => text,
-        }
+/// The line to show instead of `raw`; `None` if it says nothing to people.
+///
+/// What is no JSON object is shown as it is, but for what a terminal would obey.
+pub fn line(raw: &str) -> Option<String> {
+    let Some((prefix, members)) = object(raw) else { return plain(raw) };
+    let line = Line { prefix, members: &members };
+    if members.contains_key("_aws") {
+        Some(batch(&line))
+    } else if let Some(kind) = line.text("type").filter(|it| it.starts_with("platform.")) {
+        platform(&line, kind)
+    } else if members.contains_key("level") {
+        Some(message(&line))
+    } else {
+        Some(Visible(raw).to_string())
     }
 }
+
+fn batch(line: &Line<'_>) -> String {
+    let time = line
+        .members
+        .get("_aws")
+        .and_then(|it| it.get("Timestamp")?.as_u64())
+        .map_or_else(|| "--:--:--".to_owned(), time_of_day);
+    let mut counts = vec![format!("{} received", line.number("received"))];
+    let others = RECORD_COUNTS[1..].iter().map(|name| (name, line.number(name)));
+    counts.extend(others.filter(|(_, it)| *it > 0).map(|(name, it)| format!("{it} {name}")));
+    let mut costs = vec![format!("{} ms", line.number("batchDuration"))];
+    let looked = line.number("looked");
+    if looked > 0 {
+        costs.push(format!("{looked} looked"));
+    }
+    for (name, noun) in [("requests", "request"), ("retries", "retry"), ("throttles", "throttle")] {
+        let number = line.number(name);
+        if number > 0 {
+            costs.push(counted(number, noun));
+        }
+    }
+    let oldest = line.number("oldestRecordAge");
+    if oldest >= 1000 {
+        costs.push(format!("oldest {}", age(oldest)));
+    }
+    let text = format!("{time} {}batch   {}; {}", line.name(), counts.join(", "), costs.join(", "));
+    let style = if line.number("failed") > 0 {
+        RED
+    } else if line.number("quarantined") + line.number("regression") > 0 {
+        YELLOW
+    } else {
+        Style::new()
+    };
+    in_style(&text, style)
+}
+
+/// A line that the code wrote by itself: of a record, if it has coordinates.
+fn message(line: &Line<'_>) -> String {
+    let level = line.text("level").unwrap_or_default();
+    let mut text = format!("{} {}{level:<7}", line.time("timestamp"), line.name());
+    if let (Some(topic), Some(partition), Some(offset)) =
+        (line.text("topic"), line.members.get("partition"), line.members.get("offset"))
+    {
+        text = format!("{text} {topic}-{partition}@{offset}");
+    }
+    if let Some(message) = line.text("message") {
+        text = format!("{text} {message}");
+    }
+    if let Some(reason) = line.text("reason") {
+        text = format!("{text} ({reason})");
+    }
+    for (name, value) in line.members {
+        if !PLACED.contains(&name.as_str()) {
+            text = format!("{text} {name}={}", in_words(value));
+        }
+    }
+    let style = match level {
+        "ERROR" => RED,
+        "WARN" => YELLOW,
+        "DEBUG" | "TRACE" => DIM,
+        _ => Style::new(),
+    };
+    in_style(&text, style)
+}
+
+/// What Lambda says of an invocation, in its JSON format.
+fn platform(line: &Line<'_>, kind: &str) -> Option<String> {
+    let record = line.members.get("record")?;
+    let text_of = |name: &str| record.get(name).and_then(Value::as_str);
+    let status = text_of("status").unwrap_or("success");
+    if kind != "platform.report" && status == "success" {
+        return None;
+    }
+    let time = line.time("time");
+    let what = kind.trim_start_matches("platform.");
+    let what = if what == "report" { "REPORT" } else { what };
+    let mut text = format!("{time} {}{what:<7} {status}", line.name());
+    if let Some(error) = text_of("errorType") {
+        text = format!("{text} ({error})");
+    }
+    let metric = |name: &str| record.get("metrics").and_then(|it| it.get(name)?.as_f64());
+    let milliseconds = |name: &str| metric(name).map(|it| format!("{it:.0} ms"));
+    if let Some(duration) = milliseconds("durationMs") {
+        text = format!("{text}, {duration}");
+    }
+    if let (Some(used), Some(of)) = (metric("maxMemoryUsedMB"), metric("memorySizeMB")) {
+        text = format!("{text}, {used:.0} of {of:.0} MB");
+    }
+    if let Some(start) = milliseconds("initDurationMs") {
+        text = format!("{text}, cold start {start}");
+    }
+    let style = if status == "success" { DIM } else { RED };
+    Some(in_style(&text, style))
+}
+
+/// What is no JSON; Lambda's text format among it.
+fn plain(raw: &str) -> Option<String> {
+    if ["START RequestId: ", "END RequestId: ", "INIT_START "].iter().any(|it| raw.starts_with(it))
+    {
+        return None;
+    }
+    let Some(report) = raw.strip_prefix("REPORT RequestId: ") else {
+        return Some(Visible(raw).to_string());
+    };
+    let field = |name: &str| report.split('\t').find_map(|it| it.trim().strip_prefix(name));
+    let mut text = format!("REPORT  {}", field("Duration: ").unwrap_or("?"));
+    if let (Some(used), Some(of)) = (field("Max Memory Used: "), field("Memory Size: ")) {
+        text = format!("{text}, {} of {of}", used.trim_end_matches(" MB"));
+    }
+    if let Some(start) = field("Init Duration: ") {
+        text = format!("{text}, cold start {start}");
+    }
+    Some(in_style(&text, DIM))
+}
+
+fn in_style(text: &str, style: Style) -> String {
+    styled(&Visible(text).to_string(), style)
+}
+
+const RED: Style = AnsiColor::Red.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const DIM: Style = Style::new().dimmed();
 
 /// A line's members, and what stood in front of them.
 struct Line<'a> {
@@ -195,33 +194,25 @@ fn object(raw: &str) -> Option<(&str, Map<String, Value>)> {
     }
 }
 
-fn counted(line: &Line<'_>, names: &[&str]) -> Vec<String> {
-    let numbers = names.iter().map(|name| (name, line.number(name)));
-    numbers.filter(|(_, it)| *it > 0).map(|(name, it)| format!("{it} {name}")).collect()
-}
-
 fn in_words(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The time of day, in UTC, of milliseconds since 1970.
-pub(crate) fn time_of_day(milliseconds: u64) -> String {
-    let seconds = milliseconds / 1000 % 86_400;
-    format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
-}
-
 #[cfg(test)]
 mod tests {
+    use anstream::adapter::strip_str;
+
     use super::*;
 
     #[track_caller]
     fn check(raw: &str, expected: Option<&str>) {
-        assert_eq!(Formatter { has_colours: false }.line(raw).as_deref(), expected);
+        let line = line(raw).map(|it| strip_str(&it).to_string());
+        assert_eq!(line.as_deref(), expected);
     }
 
     #[track_caller]
     fn check_colour(raw: &str, expected: Option<&str>) {
-        let line = Formatter { has_colours: true }.line(raw).unwrap();
+        let line = line(raw).unwrap();
         let code = line.strip_prefix("\u{1b}[").map(|it| it.split_once('m').unwrap().0);
         assert_eq!(code, expected);
     }
@@ -232,12 +223,12 @@ mod tests {
     fn a_batch_is_what_became_of_its_records() {
         check(
             BATCH,
-            Some("22:13:20 sinkSeatoolData batch   3 received, 2 written; 46 ms, 1 requests"),
+            Some("22:13:20 sinkSeatoolData batch   3 received, 2 written; 46 ms, 1 request"),
         );
         check(
             &format!("sinkOther: {}", BATCH.replace(r#""quarantined":0"#, r#""quarantined":1"#)),
             Some(
-                "22:13:20 sinkOther batch   3 received, 2 written, 1 quarantined; 46 ms, 1 requests",
+                "22:13:20 sinkOther batch   3 received, 2 written, 1 quarantined; 46 ms, 1 request",
             ),
         );
         let slow = BATCH
@@ -247,8 +238,8 @@ mod tests {
         check(
             &slow,
             Some(
-                "22:13:20 a-val-b-val-sinkSeatoolData batch   3 received, 2 written; 46 ms, 1 requests, 2 \
-                 retries, 1 throttles, oldest 61 s",
+                "22:13:20 a-val-b-val-sinkSeatoolData batch   3 received, 2 written; 46 ms, 1 request, 2 \
+                 retries, 1 throttle, oldest 61 s",
             ),
         );
         check_colour(BATCH, None);

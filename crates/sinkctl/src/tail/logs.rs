@@ -2,14 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::Write,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    path::Path,
+    time::Duration,
 };
 
+use anyhow::{anyhow, bail};
 use aws_sdk_cloudwatchlogs::{Client, types::FilteredLogEvent};
+use local::samconfig;
 
-use super::format::Formatter;
-use crate::status::aws::told;
+use super::{TailArguments, format};
+use crate::{aws_error::explained, status::aws, text};
 
 /// How often it is asked for more.
 const POLL_TIME: Duration = Duration::from_secs(2);
@@ -17,67 +19,45 @@ const POLL_TIME: Duration = Duration::from_secs(2);
 /// How far back it is asked for what came late, in milliseconds.
 const LATE: i64 = 30_000;
 
-/// What to follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Follow {
-    /// The log group.
-    pub log_group: String,
-    /// How far back to begin.
-    pub since: Duration,
-    /// Whether to go on with what comes.
-    pub follows: bool,
-}
-
-/// Why a log can't be followed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FollowError {
-    /// Occurs when `CloudWatch` does not give the log.
-    #[error("the log `{log_group}` can't be read: {reason}")]
-    Read {
-        /// The log group.
-        log_group: String,
-        /// Why.
-        reason: String,
-    },
-    /// Occurs when nothing can be written.
-    #[error("cannot write the lines")]
-    Write(#[from] std::io::Error),
-}
-
-/// Writes the log's lines as they come, until nobody reads them any more.
-pub async fn run(
-    follow: &Follow,
-    client: &Client,
-    formatter: Formatter,
-    out: &mut dyn Write,
-) -> Result<(), FollowError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let begin = now.saturating_sub(follow.since).as_millis();
+/// Writes the lines of a function's log as they come, until nobody reads them any more.
+pub(super) async fn follow(
+    arguments: &TailArguments,
+    stage: &str,
+    template: &Path,
+) -> anyhow::Result<()> {
+    let functions = samconfig::template(template, Some(stage), &arguments.parameters)?.functions;
+    let Some(function) = functions.iter().find(|it| it.binary == arguments.source) else {
+        let known: Vec<_> = functions.iter().map(|it| format!("`{}`", it.binary)).collect();
+        bail!("the template has no function `{}`, but {}", arguments.source, known.join(", "));
+    };
+    let log_group = &function.log_group;
+    let client = Client::new(&aws::config().await?);
+    let out = &mut anstream::stdout();
+    let begin = u128::from(text::now()).saturating_sub(arguments.since.as_millis());
     let mut seen = Seen { begin: i64::try_from(begin).unwrap_or(i64::MAX), ids: BTreeMap::new() };
     loop {
         let mut pages = client
             .filter_log_events()
-            .log_group_name(&follow.log_group)
+            .log_group_name(log_group)
             .start_time(seen.begin)
             .into_paginator()
             .send();
         let mut events = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| FollowError::Read {
-                log_group: follow.log_group.clone(),
-                reason: told(&error, "logs:FilterLogEvents", &follow.log_group),
+            let page = page.map_err(|error| {
+                let reason = explained(&error, "logs:FilterLogEvents", log_group);
+                anyhow!("the log `{log_group}` cannot be read: {reason}")
             })?;
             events.extend(page.events.unwrap_or_default());
         }
         for message in seen.unseen(events) {
-            if let Some(line) = formatter.line(message.trim_end())
+            if let Some(line) = format::line(message.trim_end())
                 && !super::write(&line, out)?
             {
                 return Ok(());
             }
         }
-        if !follow.follows {
+        if arguments.no_follow {
             return Ok(());
         }
         tokio::time::sleep(POLL_TIME).await;

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::*;
 use crate::audit::fingerprint::attributes_of;
+use crate::kafka::Span;
 
 /// A sink whose values are items and whose keys are texts; `at` in the value is the source's time.
 fn sink(order: Order) -> SinkOfTopic {

@@ -9,8 +9,10 @@ use aws_sdk_cloudwatch::{
 };
 use local::template::{Function, Template};
 
-use super::told;
-use crate::status::{Activity, NAMESPACE, OLDEST_RECORD_AGE, RECORD_COUNTS, series::whole};
+use crate::{
+    aws_error::explained,
+    status::{Activity, NAMESPACE, OLDEST_RECORD_AGE, RECORD_COUNTS},
+};
 
 /// The seconds of a period; a longer one would not begin with the first of the minutes that are asked for.
 const PERIOD: i32 = 60;
@@ -78,7 +80,8 @@ pub(super) async fn activities(
         .send();
     let mut activities = vec![Activity::default(); template.functions.len()];
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| told(&error, "cloudwatch:GetMetricData", NAMESPACE))?;
+        let page =
+            page.map_err(|error| explained(&error, "cloudwatch:GetMetricData", NAMESPACE))?;
         for result in page.metric_data_results.unwrap_or_default() {
             let found = wanted.get(result.id.as_deref().unwrap_or_default());
             let Some(&(position, purpose)) = found else { continue };
@@ -140,6 +143,16 @@ fn query(id: &str, purpose: Purpose, function: &Function, stage: &str) -> Metric
         .build();
     let statistic = MetricStat::builder().metric(metric).period(PERIOD).stat(statistic).build();
     MetricDataQuery::builder().id(id).metric_stat(statistic).build()
+}
+
+/// A count, or milliseconds, which come as floating point numbers.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "they are whole numbers, and far from the limits"
+)]
+fn whole(number: f64) -> u64 {
+    number.round() as u64
 }
 
 #[cfg(test)]
