@@ -115,8 +115,8 @@ async fn the_whole_batch_fails_with_counts_and_the_first_failure() {
     assert_eq!(
         message,
         "2 of 8 records failed; the first at aws.ksqldb.seatool.agg.State_Plan-1 offset 500: \
-         an item's `_sink` was not written by this sink and can't be \
-         compared with"
+         an item's `_sink` was not written by this sink and cannot be \
+         compared"
     );
     // What was written is a duplicate when the batch comes again.
     assert_eq!(keys(&dynamodb, SEATOOL), ["A", "B", "C", "D", "E", "F", "STUCK"]);
