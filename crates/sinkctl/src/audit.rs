@@ -30,7 +30,7 @@ use crate::{
 
 use expected::Expected;
 use fingerprint::{attributes_of, differing_names};
-use judge::Judgement;
+use judge::{Case, Judgement};
 use quarantine::Expiry;
 use topic::{KafkaTopic, Topic};
 
@@ -247,7 +247,8 @@ fn add_missing<T>(compared: &Compared<T>, expected: &Expected, report: &mut Repo
             (true, _, false) => Kind::TombstoneMissing,
             (false, true, _) | (true, _, true) => continue,
         };
-        let finding = judge::finding(expected, kind, None, Some(state), None);
+        let case = Case { expected, state: Some(state), found: None };
+        let finding = case.finding(kind, None);
         let stored_at = finding.expected.as_ref().map_or(i64::MAX, |expected| expected.timestamp);
         if kind == Kind::TombstoneMissing && expiry.may_have_passed(stored_at) {
             report.notes.may_have_expired += 1;

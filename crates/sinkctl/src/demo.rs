@@ -30,7 +30,7 @@ use crate::{
     text::{counted, write_rest},
 };
 
-/// The variable by which functions are told the quarantine's table.
+/// The variable that names the quarantine's table to the functions.
 const QUARANTINE_TABLE_NAME: &str = "QUARANTINE_TABLE_NAME";
 
 pub const EXAMPLES: &str = "\

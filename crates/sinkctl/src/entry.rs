@@ -41,17 +41,14 @@ pub struct Head {
     /// The entry's key.
     #[serde(skip)]
     pub key: Key,
-    /// The record's topic.
     pub topic: String,
     /// The partition of the topic.
     pub partition: i32,
-    /// The record's offset.
     pub offset: i64,
     /// Kafka's timestamp in milliseconds since 1970; -1 where there was none.
     pub timestamp: i64,
     /// The epoch that the record came in.
     pub epoch: u64,
-    /// The function's binary.
     pub sink: String,
     /// The code of what is wrong with the record.
     pub reason: String,

@@ -125,7 +125,7 @@ pub struct Esm {
     /// Show these lines as the functions wrote them, on a terminal too, where they are as `sinkctl tail` shows them.
     #[arg(long)]
     raw: bool,
-    /// Tell the status here for `sinkctl status --esm`: an address of this machine only, such as `127.0.0.1:8010`.
+    /// Answer `sinkctl status --esm` here: an address of this machine only, such as `127.0.0.1:8010`.
     #[arg(long, value_name = "IP:PORT", value_parser = loopback)]
     status_address: Option<SocketAddr>,
 }

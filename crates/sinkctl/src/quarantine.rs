@@ -10,10 +10,10 @@ pub mod list;
 pub mod record;
 pub mod show;
 
+mod log;
 pub mod redrive;
 pub mod summary;
 pub mod target;
-mod told;
 
 pub mod drop;
 

@@ -1,86 +1,22 @@
 //! Whether all is well with a stage, on one screen.
 //!
 //! What is known ([`Status`]), what is wrong with it ([`judge`]) and how it is shown ([`screen`]) are the same for a
-//! stage in AWS and for a local event source mapping; only the readers differ. A stage in AWS has alarms; of a local mapping
-//! the counts are looked at that should be zero.
+//! stage in AWS and for a local event source mapping; only the readers differ. A stage in AWS has alarms; of a local
+//! mapping the counts are looked at that should be zero.
 
 pub mod judge;
 pub mod screen;
 
 pub mod aws;
-pub mod local;
+mod command;
+mod esm;
 mod quarantine;
 
 use std::collections::BTreeMap;
 
-use ::local::dynamodb::DEFAULT_PORT;
-use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::arguments::{PARAMETER, STAGE, name_and_value, url};
-use judge::Verdict;
-
-pub const EXAMPLES: &str = "\
-Examples:
-  sinkctl status --stage master
-  sinkctl status --stage val --minutes 60 --json
-  sinkctl status --esm http://127.0.0.1:8010       what `sinkctl esm --status-address 127.0.0.1:8010` runs
-
-Credentials and region are those of the AWS CLI (`AWS_PROFILE`, `AWS_REGION`). What is wrong is what the template's alarms
-say, beside mappings that don't poll or fail, and records in the quarantine. A local mapping has no alarms: of it records
-that were given up or regressed are wrong, and those whose quarantine or tombstone failed. Each part that can't be read
-says why, and the rest is shown.
-
-Exit status: 0 when all was read and nothing is wrong, 1 when something is wrong, 2 when nothing is known to be wrong but
-not everything could be read, or nothing at all.";
-
-#[derive(Args, Clone, Debug)]
-pub struct StatusArguments {
-    #[arg(long, value_name = "NAME", help = STAGE, required_unless_present = "esm")]
-    stage: Option<String>,
-    /// A local event source mapping instead, at the address that `sinkctl esm --status-address` prints.
-    #[arg(long, value_name = "URL", value_parser = url, conflicts_with_all = ["stage", "parameters"])]
-    esm: Option<String>,
-    /// The local DynamoDB of that mapping.
-    #[arg(long, value_name = "URL", value_parser = url, default_value_t = format!("http://127.0.0.1:{DEFAULT_PORT}"))]
-    dynamodb_endpoint: String,
-    #[arg(long = "parameter", value_name = "NAME=VALUE", help = PARAMETER, value_parser = name_and_value)]
-    parameters: Vec<(String, String)>,
-    /// How many minutes the counts are of.
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1440))]
-    minutes: u64,
-    /// Write it as one line of JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-const WRONG: u8 = 1;
-const INCOMPLETE: u8 = 2;
-
-/// Asks for all of it, and writes it.
-pub async fn run(
-    arguments: &StatusArguments,
-    template: &std::path::Path,
-) -> anyhow::Result<std::process::ExitCode> {
-    use std::{io, process::ExitCode};
-
-    let status = match (&arguments.esm, &arguments.stage) {
-        (Some(address), _) => local::read(address, arguments, template).await?,
-        (None, stage) => {
-            aws::read(stage.as_deref().unwrap_or_default(), arguments, template).await?
-        }
-    };
-    if arguments.json {
-        status.write_json(&mut io::stdout())?;
-    } else {
-        status.write_screen(&mut anstream::stdout())?;
-    }
-    Ok(match status.verdict() {
-        Verdict::Well => ExitCode::SUCCESS,
-        Verdict::Wrong => ExitCode::from(WRONG),
-        Verdict::Unknown => ExitCode::from(INCOMPLETE),
-    })
-}
+pub use command::{EXAMPLES, StatusArguments, run};
 
 /// The namespace of the functions' own metrics.
 pub const NAMESPACE: &str = "compare-connector";
@@ -108,7 +44,6 @@ pub const OLDEST_RECORD_AGE: &str = "oldestRecordAge";
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// The stage.
     pub stage: String,
     /// What the names of all that belongs to it begin with.
     pub name_prefix: String,
@@ -175,7 +110,6 @@ pub struct FunctionStatus {
     pub epoch: Part<String>,
     /// The mappings that invoke it.
     pub mappings: Part<Vec<MappingStatus>>,
-    /// What it did.
     pub activity: Part<Activity>,
 }
 
@@ -201,7 +135,6 @@ pub struct Activity {
     pub lag: Option<u64>,
     /// The same by partition, where that is known.
     pub lag_by_partition: BTreeMap<i32, u64>,
-    /// Invocations.
     pub invocations: Option<u64>,
     /// Those that failed.
     pub errors: Option<u64>,
@@ -253,11 +186,9 @@ pub struct Document {
 pub struct FunctionDocument {
     /// The name of its binary.
     pub binary: String,
-    /// The function's name.
     pub name: String,
     /// The epoch that it was started with.
     pub epoch: String,
-    /// The mapping.
     pub mapping: MappingStatus,
     /// By partition how many records the topic is ahead of the group.
     pub lag: BTreeMap<i32, u64>,
@@ -279,13 +210,10 @@ pub struct QuarantineDepth {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlarmStatus {
-    /// Its name.
     pub name: String,
-    /// Whether it is raised.
     pub state: AlarmState,
     /// What it means, and what to do about it.
     pub description: String,
-    /// What raised it.
     pub reason: String,
 }
 
@@ -293,9 +221,7 @@ pub struct AlarmStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AlarmState {
-    /// It is not.
     Ok,
-    /// It is.
     Alarm,
     /// There is too little data to say.
     InsufficientData,

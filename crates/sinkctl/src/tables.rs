@@ -42,7 +42,6 @@ pub fn config(endpoint: Option<&str>) -> ConfigLoader {
 /// A page of a table.
 #[derive(Debug)]
 pub struct Page<T> {
-    /// What it holds.
     pub items: Vec<T>,
     /// Where the next page begins, if there is one.
     pub next: Option<Attributes>,

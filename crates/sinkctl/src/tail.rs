@@ -23,7 +23,7 @@ A batch is one line: what became of its records, its time and its requests. A re
 regressed is one with its topic, partition, offset and the reason; keys and values are in no log. Of Lambda's own lines
 each invocation's report stays. What is no JSON passes as it is, without what a terminal would obey. Times are UTC.
 
-Exit status: 0 at the log's end or when it was ended, 2 when it can't be read.";
+Exit status: 0 at the log's end or when it was ended, 2 when it cannot be read.";
 
 #[derive(Args, Clone, Debug)]
 pub struct TailArguments {

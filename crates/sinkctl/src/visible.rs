@@ -28,7 +28,7 @@ pub fn visible_json(json: &str) -> String {
             visible.push(' ');
         } else if is_hidden(character) {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                // Writing to a string can't fail.
+                // Writing to a string cannot fail.
                 let _: fmt::Result = write!(visible, "\\u{unit:04x}");
             }
         } else {

@@ -221,7 +221,7 @@ async fn a_stage_has_the_names_that_samconfig_deploys_it_with() {
         let output = sinkctl_by(&beside, &arguments, &address).await;
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let error = String::from_utf8(output.stderr).unwrap();
-        let expected = format!("error: `{}` can't be used: it is not TOML: ", file.display());
+        let expected = format!("error: `{}` cannot be used: it is not TOML: ", file.display());
         assert!(error.starts_with(&expected), "{error}");
     }
 }
@@ -289,10 +289,7 @@ WRONG: sinkSeatoolData: 4 records given up in 15 min
     let output = sinkctl(&nobody, "http://127.0.0.1:1").await;
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        error.starts_with("error: no mapping tells its status at `http://127.0.0.1:1`"),
-        "{error}"
-    );
+    assert!(error.starts_with("error: no mapping answers at `http://127.0.0.1:1`"), "{error}");
     assert!(error.trim_end().ends_with("and name what it prints"), "{error}");
 }
 

@@ -56,7 +56,7 @@ impl Expected {
         }
         let contents = item.map(|item| {
             let attributes = attributes_of(&item);
-            // An item that can't be read back equals none, so that it shows as different.
+            // An item that cannot be read back equals none, so that it shows as different.
             attributes.map_or([0; _], |it| fingerprint(&it, item.shape().as_str()))
         });
         let state = State {

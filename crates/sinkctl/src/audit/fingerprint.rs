@@ -26,7 +26,7 @@ pub(super) fn fingerprint(attributes: &Attributes, shape: &str) -> Fingerprint {
     fingerprint
 }
 
-/// The attributes that a mapped item is stored as, without its key and `_sink`; none if it can't be read, which would be
+/// The attributes that a mapped item is stored as, without its key and `_sink`; none if it cannot be read, which would be
 /// a defect of its encoding.
 pub(super) fn attributes_of(item: &Item) -> Option<Attributes> {
     let members: serde_json::Map<String, Value> =

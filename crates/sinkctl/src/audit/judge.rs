@@ -22,7 +22,6 @@ pub(super) enum Judgement {
     RightOfEarlierEpoch,
     /// It was written by a record that the topic no longer holds, so that nothing can be said of it.
     BeforeTopic,
-    /// A difference.
     Wrong(Finding),
     /// A difference, unless its record came after the audit began, see [`is_behind`].
     Late(Finding),
@@ -39,18 +38,19 @@ pub(super) fn judge_item(expected: &mut Expected, spans: &Spans, item: &Attribut
     };
     state.item_was_found = true;
     let state = *state;
+    let case = Case { expected, state: Some(&state), found: None };
     match seen {
         Ok(Seen::Stamped(sink)) => {
             let contents = fingerprint(item, &sink.shape);
-            judge_stamped(expected, spans, &state, &sink, contents)
+            judge_stamped(expected, spans, &state, &sink.stamp, contents)
         }
         Ok(Seen::Unstamped) => {
             let kind = if state.is_delete() { Kind::Extra } else { Kind::Older };
-            wrong(expected, kind, Some(Why::EarlierWriter), Some(&state), None)
+            case.wrong(kind, Some(Why::EarlierWriter))
         }
         Err(Foreign { .. }) => {
             let kind = if state.is_delete() { Kind::Extra } else { Kind::Different };
-            wrong(expected, kind, Some(Why::Foreign), Some(&state), None)
+            case.wrong(kind, Some(Why::Foreign))
         }
     }
 }
@@ -67,8 +67,9 @@ pub(super) fn judge_tombstone(expected: &mut Expected, tombstone: &Attributes) -
     }
     state.tombstone_was_found = true;
     let state = *state;
+    let case = Case { expected, state: Some(&state), found: None };
     let Ok(stamp) = tombstone_stamp(tombstone) else {
-        return wrong(expected, Kind::TombstoneMissing, Some(Why::Foreign), Some(&state), None);
+        return case.wrong(Kind::TombstoneMissing, Some(Why::Foreign));
     };
     let delete = expected.stamp(&state, expected.epoch());
     if is_same_record(&stamp, &delete) {
@@ -79,7 +80,7 @@ pub(super) fn judge_tombstone(expected: &mut Expected, tombstone: &Attributes) -
         // A newer one keeps older records away as well.
         Verdict::Duplicate | Verdict::Stale => Judgement::Right,
         Verdict::Next | Verdict::Regression => {
-            wrong(expected, Kind::TombstoneMissing, Some(Why::Older), Some(&state), Some(&stamp))
+            Case { found: Some(&stamp), ..case }.wrong(Kind::TombstoneMissing, Some(Why::Older))
         }
     }
 }
@@ -94,60 +95,51 @@ pub(super) fn is_behind(finding: &Finding, spans: &Spans) -> bool {
 
 /// An item under a key that has no records.
 fn judge_unknown(expected: &Expected, spans: &Spans, seen: Result<Seen, Foreign>) -> Judgement {
+    let case = Case { expected, state: None, found: None };
     let stamp = match seen {
         Ok(Seen::Stamped(Sink { stamp, .. })) => stamp,
-        Ok(Seen::Unstamped) => {
-            return wrong(expected, Kind::Extra, Some(Why::EarlierWriter), None, None);
-        }
-        Err(Foreign { .. }) => return wrong(expected, Kind::Extra, Some(Why::Foreign), None, None),
+        Ok(Seen::Unstamped) => return case.wrong(Kind::Extra, Some(Why::EarlierWriter)),
+        Err(Foreign { .. }) => return case.wrong(Kind::Extra, Some(Why::Foreign)),
     };
+    let case = Case { found: Some(&stamp), ..case };
     if epoch(&stamp) > expected.epoch() {
-        return wrong(expected, Kind::Newer, Some(Why::Epoch), None, Some(&stamp));
+        return case.wrong(Kind::Newer, Some(Why::Epoch));
     }
-    match place(expected, spans, &stamp) {
-        Place::Before => Judgement::BeforeTopic,
-        Place::Within => wrong(expected, Kind::Extra, Some(Why::NoRecord), None, Some(&stamp)),
-        Place::After => late(expected, Kind::Extra, Some(Why::NoRecord), None, Some(&stamp)),
-    }
+    case.without_record(spans, &stamp, Kind::Extra)
 }
 
 fn judge_stamped(
     expected: &Expected,
     spans: &Spans,
     state: &State,
-    Sink { stamp, .. }: &Sink,
+    stamp: &Stamp,
     contents: Fingerprint,
 ) -> Judgement {
-    let wrong = |kind, why| wrong(expected, kind, why, Some(state), Some(stamp));
+    let case = Case { expected, state: Some(state), found: Some(stamp) };
     let found_epoch = epoch(stamp);
     if found_epoch > expected.epoch() {
-        return wrong(Kind::Newer, Some(Why::Epoch));
+        return case.wrong(Kind::Newer, Some(Why::Epoch));
     }
     let right = expected.stamp(state, found_epoch);
     if is_same_record(stamp, &right) {
-        return match () {
-            () if state.is_delete() => wrong(Kind::Extra, Some(Why::Deleted)),
-            () if Some(contents) != state.contents || stamp.version != right.version => {
-                wrong(Kind::Different, None)
-            }
-            () if found_epoch < expected.epoch() => Judgement::RightOfEarlierEpoch,
-            () => Judgement::Right,
+        return if state.is_delete() {
+            case.wrong(Kind::Extra, Some(Why::Deleted))
+        } else if Some(contents) != state.contents || stamp.version != right.version {
+            case.wrong(Kind::Different, None)
+        } else if found_epoch < expected.epoch() {
+            Judgement::RightOfEarlierEpoch
+        } else {
+            Judgement::Right
         };
     }
     let right = expected.stamp(state, expected.epoch());
     match compare(expected.order(), stamp, &right).verdict {
         Verdict::Next | Verdict::Regression if state.is_delete() => {
-            wrong(Kind::Extra, Some(Why::Deleted))
+            case.wrong(Kind::Extra, Some(Why::Deleted))
         }
-        Verdict::Next => wrong(Kind::Older, None),
-        Verdict::Regression => wrong(Kind::Older, Some(Why::Regression)),
-        Verdict::Duplicate | Verdict::Stale => match place(expected, spans, stamp) {
-            Place::Before => Judgement::BeforeTopic,
-            Place::Within => wrong(Kind::Newer, Some(Why::NoRecord)),
-            Place::After => {
-                late(expected, Kind::Newer, Some(Why::NoRecord), Some(state), Some(stamp))
-            }
-        },
+        Verdict::Next => case.wrong(Kind::Older, None),
+        Verdict::Regression => case.wrong(Kind::Older, Some(Why::Regression)),
+        Verdict::Duplicate | Verdict::Stale => case.without_record(spans, stamp, Kind::Newer),
     }
 }
 
@@ -183,47 +175,45 @@ fn key(item: &Attributes) -> Option<&String> {
     item.get("PK")?.as_s().ok()
 }
 
-fn wrong(
-    expected: &Expected,
-    kind: Kind,
-    why: Option<Why>,
-    state: Option<&State>,
-    found: Option<&Stamp>,
-) -> Judgement {
-    Judgement::Wrong(finding(expected, kind, why, state, found))
+/// The state that a key must have, if it must have one, and the one that was found, if one was.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub(super) expected: &'a Expected,
+    pub(super) state: Option<&'a State>,
+    pub(super) found: Option<&'a Stamp>,
 }
 
-fn late(
-    expected: &Expected,
-    kind: Kind,
-    why: Option<Why>,
-    state: Option<&State>,
-    found: Option<&Stamp>,
-) -> Judgement {
-    Judgement::Late(finding(expected, kind, why, state, found))
-}
+impl Case<'_> {
+    fn wrong(self, kind: Kind, why: Option<Why>) -> Judgement {
+        Judgement::Wrong(self.finding(kind, why))
+    }
 
-/// A finding about the state that must stand somewhere, if one must, and the one that does, if one does.
-pub(super) fn finding(
-    expected: &Expected,
-    kind: Kind,
-    why: Option<Why>,
-    state: Option<&State>,
-    found: Option<&Stamp>,
-) -> Finding {
-    let coordinates = |stamp: &Stamp| Coordinates {
-        topic: stamp.topic.clone(),
-        partition: stamp.partition,
-        offset: stamp.offset,
-        timestamp: stamp.timestamp,
-        epoch: epoch(stamp),
-    };
-    let right = state.map(|state| expected.stamp(state, expected.epoch()));
-    Finding {
-        why,
-        expected: right.as_ref().map(coordinates),
-        found: found.map(coordinates),
-        ..Finding::new(kind)
+    /// It was written by a record that is not among those that were read.
+    fn without_record(self, spans: &Spans, stamp: &Stamp, kind: Kind) -> Judgement {
+        let finding = || self.finding(kind, Some(Why::NoRecord));
+        match place(self.expected, spans, stamp) {
+            Place::Before => Judgement::BeforeTopic,
+            Place::Within => Judgement::Wrong(finding()),
+            Place::After => Judgement::Late(finding()),
+        }
+    }
+
+    /// What to report of it.
+    pub(super) fn finding(self, kind: Kind, why: Option<Why>) -> Finding {
+        let coordinates = |stamp: &Stamp| Coordinates {
+            topic: stamp.topic.clone(),
+            partition: stamp.partition,
+            offset: stamp.offset,
+            timestamp: stamp.timestamp,
+            epoch: epoch(stamp),
+        };
+        let right = self.state.map(|state| self.expected.stamp(state, self.expected.epoch()));
+        Finding {
+            why,
+            expected: right.as_ref().map(coordinates),
+            found: self.found.map(coordinates),
+            ..Finding::new(kind)
+        }
     }
 }
 

@@ -23,7 +23,7 @@ const REFUSED_BY_DYNAMODB: &str = "REFUSED_BY_DYNAMODB";
 pub(super) struct Entries {
     /// The audited epoch; entries of higher ones don't count.
     epoch: u64,
-    /// By offset and timestamp, which tell a record from that of a topic of the same name that was deleted.
+    /// By offset and timestamp, which distinguish a record from that of a topic of the same name that was deleted.
     by_record: HashMap<(i64, i64), Head>,
     /// How many parts stand, by the key of their head and the hash of their text.
     parts: HashMap<(Key, String), u64>,

@@ -25,11 +25,9 @@ const LISTED: usize = 10_000;
 pub struct Report {
     /// The function whose table it is.
     pub function: String,
-    /// The topic.
     pub topic: String,
     /// The epoch that was audited.
     pub epoch: u64,
-    /// The topic's partitions.
     pub partitions: usize,
     /// The records that were read.
     pub records: u64,
@@ -39,7 +37,6 @@ pub struct Report {
     pub deleted_keys: usize,
     /// Of these, the keys with records on several partitions, which are ordered by Kafka's timestamps.
     pub moved_keys: usize,
-    /// The table's items.
     pub items: u64,
     /// The records that the mapping rejects.
     pub rejected: u64,
@@ -57,7 +54,7 @@ pub struct Report {
     pub notes: Notes,
 }
 
-/// What an audit can't judge, or what an operator may do.
+/// What an audit cannot judge, or what an operator may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notes {
@@ -78,9 +75,7 @@ pub struct Notes {
 /// A record with an entry in the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QuarantinedRecord {
-    /// Its partition.
     pub partition: i32,
-    /// Its offset.
     pub offset: i64,
     /// Why it was rejected.
     pub reason: String,
@@ -138,13 +133,13 @@ impl Kind {
     }
 }
 
-/// What tells differences of one kind apart.
+/// What distinguishes differences of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Why {
     /// The item has no `_sink`: an earlier writer left it.
     EarlierWriter,
-    /// The item's `_sink`, or the tombstone, can't be read.
+    /// The item's `_sink`, or the tombstone, cannot be read.
     Foreign,
     /// The topic has no such record of this key.
     NoRecord,
@@ -164,7 +159,7 @@ impl Why {
     fn words(self) -> &'static str {
         match self {
             Self::EarlierWriter => "of an earlier writer",
-            Self::Foreign => "`_sink` can't be read",
+            Self::Foreign => "`_sink` cannot be read",
             Self::NoRecord => "no such record of its key",
             Self::Deleted => "deleted",
             Self::Older => "older one stands",
@@ -182,7 +177,7 @@ pub struct Finding {
     /// Its kind, which the JSON says outside.
     #[serde(skip)]
     pub kind: Kind,
-    /// What tells it apart from others of the kind.
+    /// What distinguishes it from others of the kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<Why>,
     /// The record whose state should stand there, or which should be in the quarantine.
@@ -229,11 +224,8 @@ impl Finding {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Coordinates {
-    /// Its topic.
     pub topic: String,
-    /// Its partition.
     pub partition: i32,
-    /// Its offset.
     pub offset: i64,
     /// Its timestamp, in milliseconds since 1970.
     pub timestamp: i64,

@@ -155,7 +155,7 @@ impl Topic for KafkaTopic {
 }
 
 /// The record as an event source mapping hands it to a function. Its headers are left out: no sink maps them, and the
-/// client can't read one whose name is no text.
+/// client cannot read one whose name is no text.
 fn record<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
     Record {
         topic: Cow::Borrowed(message.topic()),

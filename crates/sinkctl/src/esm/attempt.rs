@@ -17,7 +17,7 @@ use super::event::Record;
 /// With a destination, Lambda ends retries without end after so many.
 pub const MAX_RETRIES_WITH_DESTINATION: u64 = 10;
 
-/// What is not told of Lambda's pollers: how long they wait before they retry. The time doubles from the first to the
+/// What is not documented of Lambda's pollers: how long they wait before they retry. The time doubles from the first to the
 /// longest.
 pub const FIRST_DELAY: Duration = Duration::from_millis(200);
 /// See [`FIRST_DELAY`].
@@ -52,7 +52,6 @@ pub enum PartialRetry {
 /// How an invocation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The function answered.
     Answered(Vec<u8>),
     /// The function reported an error, ran out of time, or its environment was gone.
     FunctionError,
@@ -86,9 +85,7 @@ pub enum Next {
 /// Records that are not tried any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenUp {
-    /// The records.
     pub records: Vec<Arc<Record>>,
-    /// Why.
     pub condition: Condition,
     /// How often the function was invoked with them.
     pub invocations: u64,
@@ -110,13 +107,10 @@ pub enum Condition {
 /// What came of an invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its records are done.
     Succeeded,
     /// Ask what comes next after the delay.
     Failed {
-        /// What kind of failure.
         failure: Failure,
-        /// How long to wait.
         delay: Duration,
     },
 }

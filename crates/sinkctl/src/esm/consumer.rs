@@ -35,7 +35,7 @@ const START_DELAY: Duration = Duration::from_millis(500);
 /// The consumer of a mapping.
 pub(super) type Consumer = StreamConsumer<Assignments>;
 
-/// What the consumer tells the mapping of its partitions.
+/// What the mapping hears of its partitions.
 pub(super) struct Assignments {
     function: String,
     starting_position: StartingPosition,
@@ -59,7 +59,7 @@ impl Assignments {
         self.is_closing.load(Ordering::SeqCst)
     }
 
-    /// The next change that was not told yet.
+    /// The next change.
     pub(super) fn next_change(&self) -> Option<Change> {
         lock(&self.changes).pop_front()
     }
@@ -162,7 +162,7 @@ impl ClientContext for Assignments {
 }
 
 impl ConsumerContext for Assignments {
-    /// Begins where the mapping says, which the client's own way to begin can't: it knows no timestamp, and forgets
+    /// Begins where the mapping says, which the client's own way to begin cannot: it knows no timestamp, and forgets
     /// the end of a topic that it began at.
     fn rebalance(
         &self,

@@ -14,7 +14,6 @@ pub const MAX_EVENT_BYTES: usize = 6_291_456;
 /// What all events of a mapping have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// The topic.
     topic: String,
     /// What precedes the records, the topic's name included.
     head: String,
@@ -25,17 +24,13 @@ pub struct Envelope {
 /// What a record is written from.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// The partition.
     pub partition: i32,
-    /// The offset.
     pub offset: i64,
     /// The timestamp in milliseconds since 1970.
     pub timestamp: i64,
     /// What the timestamp is of.
     pub timestamp_type: TimestampType,
-    /// The key's bytes.
     pub key: Option<&'a [u8]>,
-    /// The value's bytes.
     pub value: Option<&'a [u8]>,
     /// The headers in their order.
     pub headers: &'a [(&'a str, Option<&'a [u8]>)],
@@ -55,9 +50,7 @@ pub enum TimestampType {
 /// A record as it stands in an event; what it holds is not shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The partition.
     pub partition: i32,
-    /// The offset.
     pub offset: i64,
     /// The timestamp in milliseconds since 1970.
     pub timestamp: i64,

@@ -18,7 +18,6 @@ use super::{
 /// What a failure record says beside the records.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
-    /// The function's name.
     pub function: &'a str,
     /// The mapping's name, which stands in the object's key.
     pub mapping: &'a str,
@@ -162,7 +161,7 @@ fn record(
 /// A time since 1970 as AWS writes it.
 fn date_time(since_1970: Duration) -> String {
     let milliseconds = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
-    // Only years that no clock shows can't be written.
+    // Only years that no clock shows cannot be written.
     DateTime::from_millis(milliseconds).fmt(Format::DateTime).unwrap_or_default()
 }
 

@@ -44,7 +44,6 @@ const LAST_COMMITS: usize = 5;
 pub(super) struct Mapping {
     /// The name of the function's binary.
     pub(super) name: String,
-    /// The function's name.
     pub(super) function: String,
     pub(super) logical_id: String,
     pub(super) settings: MappingSettings,
@@ -217,11 +216,15 @@ impl Poller {
 
     /// What comes nevertheless is taken, or comes again another time.
     fn pause(&self, partitions: impl IntoIterator<Item = i32>) {
-        self.tell(self.unset(partitions).and_then(|partitions| self.consumer.pause(&partitions)));
+        self.report_failure(
+            self.unset(partitions).and_then(|partitions| self.consumer.pause(&partitions)),
+        );
     }
 
     fn resume(&self, partitions: impl IntoIterator<Item = i32>) {
-        self.tell(self.unset(partitions).and_then(|partitions| self.consumer.resume(&partitions)));
+        self.report_failure(
+            self.unset(partitions).and_then(|partitions| self.consumer.resume(&partitions)),
+        );
     }
 
     fn unset(
@@ -232,7 +235,7 @@ impl Poller {
         consumer::list(&self.mapping.settings.topic, partitions)
     }
 
-    fn tell(&self, result: Result<(), KafkaError>) {
+    fn report_failure(&self, result: Result<(), KafkaError>) {
         if let Err(error) = result {
             let name = &self.mapping.name;
             self.mapping.report.trouble(&format!("{name}: cannot control the flow: {error}"));
@@ -293,7 +296,7 @@ impl Poller {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 format!("{name}: waiting for the topic `{}`: there is none so far", settings.topic)
             }
-            // The client told it already, and goes on by itself.
+            // The client reported it already, and goes on by itself.
             Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown) => {
                 return Ok(());
             }

@@ -139,7 +139,6 @@ enum LogLines {
     Raw,
     /// As `sinkctl tail` shows them.
     Plain,
-    /// The same in colours.
     Coloured,
 }
 

@@ -11,9 +11,7 @@ use super::attempt::{PartialRetry, Policy};
 /// A mapping's settings, within what Lambda accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappingSettings {
-    /// The topic.
     pub topic: String,
-    /// The consumer group.
     pub group: String,
     /// Where a partition begins for which the group has no offset.
     pub starting_position: StartingPosition,

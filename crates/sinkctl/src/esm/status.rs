@@ -50,7 +50,7 @@ impl Observed {
     }
 }
 
-/// The port that the status is told at.
+/// The port that the status is asked at.
 #[derive(Debug)]
 pub(super) struct Status {
     listener: TcpListener,

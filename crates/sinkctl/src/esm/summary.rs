@@ -56,7 +56,6 @@ impl Count {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Summary {
-    /// Each function's.
     pub functions: BTreeMap<String, FunctionSummary>,
 }
 

@@ -1,4 +1,4 @@
-//! What is told of a mapping while it runs, in the words and metrics of Lambda.
+//! What is known of a mapping while it runs, in Lambda's words.
 
 use std::{
     collections::BTreeMap,

@@ -66,7 +66,6 @@ impl List {
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listing {
-    /// The table's name.
     pub table: String,
     /// How many records there are.
     pub records: usize,
@@ -76,7 +75,6 @@ pub struct Listing {
     pub expired: usize,
     /// The records by what is wrong with them.
     pub by_reason: BTreeMap<String, Group>,
-    /// The records by topic.
     pub by_topic: BTreeMap<String, Group>,
     /// The records by how long ago they were rejected first.
     pub by_age: Vec<AgeGroup>,
@@ -92,7 +90,6 @@ pub struct Listing {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
-    /// How many there are.
     pub records: usize,
     /// The age of the oldest, in milliseconds.
     pub oldest: u64,
@@ -102,9 +99,7 @@ pub struct Group {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgeGroup {
-    /// The age in words.
     pub age: &'static str,
-    /// How many there are.
     pub records: usize,
 }
 

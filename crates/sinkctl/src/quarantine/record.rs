@@ -11,7 +11,7 @@ pub struct Redelivered {
     text: String,
 }
 
-/// Why an entry's record can't be delivered again.
+/// Why an entry's record cannot be delivered again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
     /// A part of it is missing.
@@ -68,7 +68,7 @@ pub fn event(topic: &str, records: &[(&Head, &Redelivered)]) -> String {
     event
 }
 
-/// Decodes the record of an entry and gives it to `look`, or in words why it can't be decoded.
+/// Decodes the record of an entry and gives it to `look`, or in words why it cannot be decoded.
 pub fn decoded<T>(entry: &Entry, look: impl FnOnce(Result<&Record<'_>, &str>) -> T) -> T {
     let redelivered = match Redelivered::new(entry) {
         Ok(redelivered) => redelivered,

@@ -26,12 +26,12 @@ use super::{
     DRY_RUN_LIMIT, LEFT, NOT_DONE, Place,
     filter::Selection,
     list::Listing,
+    log::Log,
     none_found, now,
     record::{Broken, Redelivered, event},
     store::{Entry, Found, Listed, Removal, Store},
     summary::{EndedBy, Left, Summary, Why},
     target::{Functions, Target},
-    told::Told,
 };
 use crate::{
     arguments::{at_least_one, programs},
@@ -302,13 +302,13 @@ impl Run<'_> {
                 return Err(fault(what.to_owned()));
             }
         };
-        let told = Told::read(&reply.log);
-        for (outcome, count) in &told.outcomes {
+        let log = Log::read(&reply.log);
+        for (outcome, count) in &log.outcomes {
             *self.summary.outcomes.entry(outcome).or_default() += count;
         }
         for (position, (entry, _)) in batch.iter().enumerate() {
             let has_failed = failed.contains(&(entry.head.partition, entry.head.offset));
-            self.settle(entry, has_failed, &told).await.map_err(|error| Fault {
+            self.settle(entry, has_failed, &log).await.map_err(|error| Fault {
                 cause: format!(
                     "{error:#}; what the function accepted and still stands changes nothing when it is redriven again"
                 ),
@@ -362,13 +362,13 @@ impl Run<'_> {
     }
 
     /// Removes an entry whose record was accepted.
-    async fn settle(&mut self, entry: &Entry, has_failed: bool, told: &Told) -> anyhow::Result<()> {
+    async fn settle(&mut self, entry: &Entry, has_failed: bool, log: &Log) -> anyhow::Result<()> {
         let Head { topic, partition, offset, .. } = &entry.head;
-        let trouble = told.trouble(topic, *partition, *offset);
-        let message = trouble.map(|it| it.words.clone());
+        let remark = log.remark(topic, *partition, *offset);
+        let message = remark.map(|it| it.words.clone());
         let why = if has_failed {
             Some(Why::Failed)
-        } else if trouble.is_some_and(|it| it.is_regression) {
+        } else if remark.is_some_and(|it| it.is_regression) {
             Some(Why::NotApplied)
         } else {
             match self.store.remove(entry).await? {

@@ -107,7 +107,7 @@ pub struct Shown {
     record_bytes: Option<usize>,
     /// How many items hold it beside the head.
     parts: u64,
-    /// What the record says, or why it can't be decoded.
+    /// What the record says, or why it cannot be decoded.
     #[serde(flatten)]
     content: Content,
     /// The record's JSON text.
@@ -209,7 +209,7 @@ impl Shown {
                 }
             }
             Content::Undecoded { undecoded } => {
-                line("content", &format!("can't be decoded: {}", Visible(undecoded)))?;
+                line("content", &format!("cannot be decoded: {}", Visible(undecoded)))?;
             }
         }
         if let Some(record) = &self.record {
@@ -349,7 +349,7 @@ mod tests {
               rejected   2 times, first at 1970-01-01T00:00:01Z, 60 s ago
               expires    1970-01-01T00:01:30Z
               record     1 byte in 1 item
-              content    can't be decoded: it is no record of this entry
+              content    cannot be decoded: it is no record of this entry
               as sent    "\u001b"
         "#]],
         );
@@ -366,7 +366,7 @@ mod tests {
               rejected   2 times, first at 1970-01-01T00:00:01Z, 60 s ago
               expires    1970-01-01T00:01:30Z
               record     incomplete: a part of it is missing
-              content    can't be decoded: a part of it is missing
+              content    cannot be decoded: a part of it is missing
         "]],
         );
         check(
@@ -382,7 +382,7 @@ mod tests {
               rejected   2 times, first at 1970-01-01T00:00:01Z, 60 s ago
               expires    1970-01-01T00:01:30Z
               record     191 bytes in 1 item
-              content    can't be decoded: `key` is not valid base64 at byte 0 of its text
+              content    cannot be decoded: `key` is not valid base64 at byte 0 of its text
         "]],
         );
     }

@@ -48,7 +48,6 @@ pub struct Listed {
 /// A whole entry, as it stood when it was read.
 #[derive(Clone, PartialEq)]
 pub struct Entry {
-    /// What it says.
     pub head: Head,
     /// The record's JSON text as Lambda delivered it; none if a part of it is missing.
     pub record: Option<Vec<u8>>,

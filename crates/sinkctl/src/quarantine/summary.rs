@@ -39,17 +39,12 @@ pub struct Summary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Left {
-    /// The record's topic.
     pub topic: String,
-    /// Its partition.
     pub partition: i32,
-    /// Its offset.
     pub offset: i64,
-    /// Its epoch.
     pub epoch: u64,
     /// Why it had been rejected.
     pub reason: String,
-    /// Why it stays.
     pub why: Why,
     /// What the function's log says of it.
     pub message: Option<String>,
@@ -87,7 +82,6 @@ pub enum Why {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EndedBy {
-    /// Someone who pressed Ctrl-C.
     Stop,
     /// This, which is not the records' fault.
     Fault(String),

@@ -23,26 +23,22 @@ const REMOTE_TIMEOUT: Duration = Duration::from_mins(14);
 /// A function, and what decides whether it can take a record.
 #[derive(Debug)]
 pub struct Target {
-    /// The function's name.
     pub function: String,
     /// The one topic whose records it accepts.
     pub topic: String,
     /// Its epoch; records of higher ones are rejected.
     pub epoch: u64,
-    /// How it is invoked.
     pub invoker: Invoker,
 }
 
 /// What runs the functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Functions {
-    /// Lambda.
     Deployed,
     /// This program, from these, with DynamoDB at an endpoint.
     Here {
         /// Where the programs come from.
         programs: Programs,
-        /// Where they find DynamoDB.
         endpoint: String,
     },
     /// Whatever answers at this address.

@@ -140,7 +140,7 @@ async fn epoch(client: &aws_sdk_lambda::Client, function: &Function) -> Result<S
         .unwrap_or_else(|| aws_sdk_lambda::types::EnvironmentResponse::builder().build());
     if let Some(error) = environment.error() {
         let message = error.message().unwrap_or("no reason is given");
-        return Err(format!("the function's variables can't be read: {message}"));
+        return Err(format!("the function's variables cannot be read: {message}"));
     }
     let epoch = environment.variables().and_then(|variables| variables.get(EPOCH));
     // So the functions take it.

@@ -12,7 +12,6 @@ use crate::text::counted;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// What is wrong.
     pub what: String,
     /// What it means, and what to do about it.
     pub advice: String,

@@ -263,7 +263,7 @@ mod tests {
             Some("22:13:20 sinkSeatoolData ERROR   t-0@5 record not applied (why) timestamp_=1"),
         );
         check_colour(regressed, Some("31"));
-        // A topic can't have such a name, but a log can.
+        // A topic cannot have such a name, but a log can.
         check(
             &rejected.replace("a.b", "\\u001b[2J\\u202e"),
             Some(

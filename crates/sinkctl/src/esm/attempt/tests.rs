@@ -304,7 +304,7 @@ fn only_what_is_tried_again_is_a_retry() {
 
     check(&["ok"], &[false]);
     check(&["lost", "ok"], &[false, false]);
-    // Halves, each of which holds one record and can't be split any more.
+    // Halves, each of which holds one record and cannot be split any more.
     check(&["error", "ok", "ok"], &[false, false, false]);
     check(&["error", "error", "error", "ok", "ok"], &[false, false, true, true, false]);
 }

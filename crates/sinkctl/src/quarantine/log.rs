@@ -7,16 +7,16 @@ use serde_json::Value;
 
 /// What was read from a log, which may be cut off or not be there at all.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct Log {
     /// How many records ended how, those that were applied or need not be.
     pub(super) outcomes: BTreeMap<&'static str, u64>,
     /// What was wrong, by topic, partition and offset.
-    records: HashMap<(String, i32, i64), Trouble>,
+    remarks: HashMap<(String, i32, i64), Remark>,
 }
 
 /// What a line says of a record that was not applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct Remark {
     /// Whether it was taken for the sign of a topic that was created anew.
     pub(super) is_regression: bool,
     /// What is wrong: for a rejected record a code, then words.
@@ -26,43 +26,43 @@ pub(super) struct Trouble {
 /// The outcomes of records that were not accepted.
 const NOT_ACCEPTED: [Outcome; 3] = [Outcome::Quarantined, Outcome::Failed, Outcome::Regression];
 
-impl Told {
-    pub(super) fn read(log: &[String]) -> Self {
-        let mut told = Self::default();
+impl Log {
+    pub(super) fn read(lines: &[String]) -> Self {
+        let mut log = Self::default();
         // What is no JSON was not written by a sink, or its beginning is cut off.
-        for line in log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        for line in lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
             if line["message"] == "batch" {
                 for outcome in Outcome::ALL.iter().filter(|it| !NOT_ACCEPTED.contains(it)) {
                     let count = line[outcome.name()].as_u64().unwrap_or_default();
                     if count > 0 {
-                        *told.outcomes.entry(outcome.name()).or_default() += count;
+                        *log.outcomes.entry(outcome.name()).or_default() += count;
                     }
                 }
-            } else if let Some((place, trouble)) = trouble(&line) {
-                told.records.insert(place, trouble);
+            } else if let Some((coordinates, remark)) = remark(&line) {
+                log.remarks.insert(coordinates, remark);
             }
         }
-        told
+        log
     }
 
     /// What was wrong with a record, if the log says so.
-    pub(super) fn trouble(&self, topic: &str, partition: i32, offset: i64) -> Option<&Trouble> {
-        self.records.get(&(topic.to_owned(), partition, offset))
+    pub(super) fn remark(&self, topic: &str, partition: i32, offset: i64) -> Option<&Remark> {
+        self.remarks.get(&(topic.to_owned(), partition, offset))
     }
 }
 
-fn trouble(line: &Value) -> Option<((String, i32, i64), Trouble)> {
+fn remark(line: &Value) -> Option<((String, i32, i64), Remark)> {
     let text = |name: &str| line[name].as_str().map(str::to_owned);
     let partition = line["partition"].as_i64()?.try_into().ok()?;
     let (reason, message) = (text("reason")?, text("message")?);
-    let trouble = Trouble {
+    let remark = Remark {
         is_regression: message == "record not applied",
         words: match message.strip_prefix("record quarantined: ") {
             Some(words) => format!("{reason}: {words}"),
             None => reason,
         },
     };
-    Some(((text("topic")?, partition, line["offset"].as_i64()?), trouble))
+    Some(((text("topic")?, partition, line["offset"].as_i64()?), remark))
 }
 
 #[cfg(test)]
@@ -74,22 +74,22 @@ mod tests {
         #[track_caller]
         fn check(log: &[&str], outcomes: &[(&str, u64)], expected: Option<(bool, &str)>) {
             let log: Vec<_> = log.iter().map(|&line| line.to_owned()).collect();
-            let told = Told::read(&log);
-            assert_eq!(told.outcomes, outcomes.iter().copied().collect());
-            let found = told.trouble("a-b", 3, 7);
+            let log = Log::read(&log);
+            assert_eq!(log.outcomes, outcomes.iter().copied().collect());
+            let found = log.remark("a-b", 3, 7);
             assert_eq!(found.map(|it| (it.is_regression, it.words.as_str())), expected);
         }
 
         let rejected = r#"{"level":"WARN","message":"record quarantined: no JSON","topic":"a-b","partition":3,"offset":7,"reason":"INVALID_JSON"}"#;
         let batch = r#"{"message":"batch","received":4,"written":2,"stale":1,"quarantined":1,"partitions":{}}"#;
-        let told = Some((false, "INVALID_JSON: no JSON"));
+        let rejection = Some((false, "INVALID_JSON: no JSON"));
         let place = r#""topic":"a-b","partition":3,"offset":7"#;
         let line = |message: &str| format!(r#"{{"message":"{message}",{place},"reason":"it is"}}"#);
         check(&[&line("record failed")], &[], Some((false, "it is")));
         check(&[&line("record not applied")], &[], Some((true, "it is")));
         check(&[], &[], None);
         check(&["START", "", "{"], &[], None);
-        check(&[rejected, batch], &[("stale", 1), ("written", 2)], told);
+        check(&[rejected, batch], &[("stale", 1), ("written", 2)], rejection);
         check(&[&rejected[9..], batch], &[("stale", 1), ("written", 2)], None);
         check(&[&rejected.replace(":7", ":8")], &[], None);
         check(&[r#"{"topic":"a-b","partition":3,"offset":7,"message":"m"}"#], &[], None);

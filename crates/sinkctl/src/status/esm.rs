@@ -1,4 +1,4 @@
-//! The status of a local event source mapping, from what `sinkctl esm --status-address` tells.
+//! The status of a local event source mapping, as `sinkctl esm --status-address` answers it.
 
 use std::{path::Path, time::Duration};
 
@@ -22,14 +22,14 @@ use crate::tables;
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// Asks for all of it.
-pub async fn read(
+pub(super) async fn read(
     address: &str,
     StatusArguments { dynamodb_endpoint, minutes, .. }: &StatusArguments,
     template: &Path,
 ) -> anyhow::Result<Status> {
     let document = fetch(address).await.map_err(|reason| {
         anyhow!(
-            "no mapping tells its status at `{address}` ({reason}): start `sinkctl esm` with `--status-address`, and \
+            "no mapping answers at `{address}` ({reason}): start `sinkctl esm` with `--status-address`, and \
              name what it prints"
         )
     })?;
