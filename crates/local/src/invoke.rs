@@ -19,6 +19,9 @@ use tokio::time::timeout;
 
 use crate::{chain::chain, function::LocalFunction, runtime_api::Answer};
 
+/// The most bytes of an event: Lambda's quota of 6 MB for the payload of a synchronous invocation.
+pub const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
+
 /// How a function is invoked.
 #[derive(Debug)]
 pub enum Invoker {

@@ -23,7 +23,7 @@ const PREFIX: &str = "Prefix";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SamConfigError {
-    /// Occurs when the file is there, but can't be read.
+    /// Occurs when the file is there, but cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {
         /// The file.
@@ -32,7 +32,7 @@ pub enum SamConfigError {
         source: io::Error,
     },
     /// Occurs when the file is malformed.
-    #[error("`{}` can't be used", path.display())]
+    #[error("`{}` cannot be used", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum SamConfigError {
         /// The stage.
         stage: String,
     },
-    /// Occurs when the template can't be read with what the stage was given.
+    /// Occurs when the template cannot be read with what the stage was given.
     #[error(transparent)]
     Template(#[from] TemplateError),
 }

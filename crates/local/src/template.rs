@@ -147,7 +147,7 @@ pub enum TemplateError {
         parameter: String,
     },
     /// Occurs when a value is given for a parameter that may not have it.
-    #[error("parameter `{parameter}` can't be `{found}`: {expected}")]
+    #[error("parameter `{parameter}` cannot be `{found}`: {expected}")]
     RefusedValue {
         /// The parameter's name.
         parameter: String,

@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::ensure;
 use clap::Args;
+use dynamo_sink::settings::QUARANTINE_TABLE_NAME;
 use tokio::task::JoinSet;
 
 use local::{
@@ -29,9 +30,6 @@ use crate::{
     arguments::{at_least_one, programs},
     text::{counted, write_rest},
 };
-
-/// The variable that names the quarantine's table to the functions.
-const QUARANTINE_TABLE_NAME: &str = "QUARANTINE_TABLE_NAME";
 
 pub const EXAMPLES: &str = "\
 Examples:

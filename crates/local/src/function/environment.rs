@@ -108,7 +108,7 @@ impl Environment {
 
     /// Kills the process and waits for its end, whose kind it returns in words.
     pub(crate) async fn kill(&mut self) -> String {
-        // Only a process that ended already can't be killed.
+        // Only a process that ended already cannot be killed.
         let _: io::Result<()> = self.child.start_kill();
         end_of(self.child.wait().await)
     }

@@ -15,10 +15,10 @@ pub struct LambdaFunction {
     name: String,
 }
 
-/// Occurs when the settings of a deployed function can't be read.
+/// Occurs when the settings of a deployed function cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the settings of function `{function}` can't be read: is the stage deployed in this region?"
+    "the settings of function `{function}` cannot be read: is the stage deployed in this region?"
 )]
 pub struct SettingsError {
     /// The function's name.

@@ -4,7 +4,7 @@ use local::{function::Invocation, runtime_api::Answer};
 use serde_json::Value;
 
 use super::show::{MAX_TEXT, shorten};
-use crate::status::RECORD_COUNTS;
+use crate::status::record_counts;
 
 /// An invocation's outcome.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ fn counts(line: &str) -> Option<Vec<(&'static str, u64)>> {
     let line: Value = serde_json::from_str(line).ok()?;
     // Some formatters put an event's own members into a member of the line.
     let event = [&line, &line["fields"]].into_iter().find(|event| event["message"] == "batch")?;
-    let counts = RECORD_COUNTS.iter().filter_map(|name| Some((*name, event[*name].as_u64()?)));
+    let counts = record_counts().filter_map(|name| Some((name, event[name].as_u64()?)));
     Some(counts.collect())
 }
 

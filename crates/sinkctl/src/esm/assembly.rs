@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::event::{Envelope, MAX_EVENT_BYTES, Record};
+use local::invoke::MAX_EVENT_BYTES;
+
+use super::event::{Envelope, Record};
 
 /// The most bytes of records that wait, unless each partition's share would be less than an event.
 const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;

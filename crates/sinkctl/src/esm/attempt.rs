@@ -17,7 +17,7 @@ use super::event::Record;
 /// With a destination, Lambda ends retries without end after so many.
 pub const MAX_RETRIES_WITH_DESTINATION: u64 = 10;
 
-/// What is not documented of Lambda's pollers: how long they wait before they retry. The time doubles from the first to the
+/// How long Lambda's pollers wait before they retry is not documented. Here the time doubles from the first to the
 /// longest.
 pub const FIRST_DELAY: Duration = Duration::from_millis(200);
 /// See [`FIRST_DELAY`].

@@ -6,10 +6,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-
-/// The most bytes of an event: Lambda's quota of 6 MB for the payload of a synchronous invocation, which its guide
-/// says also closes a batch.
-pub const MAX_EVENT_BYTES: usize = 6_291_456;
+use local::invoke::MAX_EVENT_BYTES;
 
 /// What all events of a mapping have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]

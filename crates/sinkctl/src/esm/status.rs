@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration}
 
 use anyhow::Context as _;
 use axum::{Json, Router, extract::State, routing::get};
+use dynamo_sink::settings::EPOCH;
 use local::template::{Function, LOCAL_STAGE, StartingPosition};
 use rdkafka::{Offset, consumer::Consumer as _, error::KafkaError};
 use tokio::{net::TcpListener, task::JoinSet};
@@ -33,7 +34,7 @@ pub(super) struct Observed {
 
 impl Observed {
     pub(super) fn new(mapping: Arc<Mapping>, function: &Function) -> Self {
-        let epoch = function.variables.get("EPOCH").map_or("0", String::as_str).to_owned();
+        let epoch = function.variables.get(EPOCH).map_or("0", String::as_str).to_owned();
         Self { binary: function.binary.clone(), epoch, mapping }
     }
 

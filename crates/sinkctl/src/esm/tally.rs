@@ -12,7 +12,7 @@ use local::{invoke::Outcome, lock::lock};
 use serde_json::Value;
 
 use crate::{
-    status::{Activity, MappingStatus, OLDEST_RECORD_AGE, RECORD_COUNTS},
+    status::{Activity, MappingStatus, OLDEST_RECORD_AGE, record_counts},
     text,
 };
 
@@ -138,8 +138,7 @@ fn counted_by_function(line: &str) -> Activity {
     }
     let line: Value = serde_json::from_str(line).unwrap_or_default();
     let number = |name: &str| line[name].as_u64();
-    let of_records =
-        RECORD_COUNTS.iter().filter_map(|name| Some(((*name).to_owned(), number(name)?)));
+    let of_records = record_counts().filter_map(|name| Some((name.to_owned(), number(name)?)));
     Activity {
         records: of_records.collect(),
         oldest_record_age: number(OLDEST_RECORD_AGE),

@@ -15,7 +15,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use local::{
     invoke::{
-        Outcome,
+        MAX_EVENT_BYTES, Outcome,
         response::{self, Response},
     },
     stop::stop,
@@ -39,9 +39,6 @@ use crate::{
     text::counted,
     visible::Visible,
 };
-
-/// The most bytes of an event: Lambda's quota for the payload of a synchronous invocation.
-const MAX_EVENT_BYTES: usize = 6_291_456;
 
 /// The reason of records that somebody delivered with a wrong epoch; Lambda gives them none.
 const INVALID_EPOCH: &str = "INVALID_EPOCH";

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::{
     Activity, AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, QuarantineDepth,
-    RECORD_COUNTS, Status,
+    Status,
     judge::{Problem, Verdict, waiting},
+    record_counts,
 };
 use crate::{
     text::{age, counted, styled, time_of_day},
@@ -200,10 +201,9 @@ fn percent(part: u64, whole: u64) -> String {
 
 fn records(activity: &Activity) -> String {
     let received = activity.records.get("received").copied().unwrap_or_default();
-    let others: Vec<_> = RECORD_COUNTS
-        .iter()
+    let others: Vec<_> = record_counts()
         .skip(1)
-        .filter_map(|name| Some((name, activity.records.get(*name)?)))
+        .filter_map(|name| Some((name, activity.records.get(name)?)))
         .filter(|(_, number)| **number > 0)
         .map(|(name, number)| format!("{number} {name}"))
         .collect();

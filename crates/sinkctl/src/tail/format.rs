@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::{Map, Value};
 
 use crate::{
-    status::RECORD_COUNTS,
+    status::record_counts,
     text::{age, counted, styled, time_of_day},
     visible::Visible,
 };
@@ -37,7 +37,7 @@ fn batch(line: &Line<'_>) -> String {
         .and_then(|it| it.get("Timestamp")?.as_u64())
         .map_or_else(|| "--:--:--".to_owned(), time_of_day);
     let mut counts = vec![format!("{} received", line.number("received"))];
-    let others = RECORD_COUNTS[1..].iter().map(|name| (name, line.number(name)));
+    let others = record_counts().skip(1).map(|name| (name, line.number(name)));
     counts.extend(others.filter(|(_, it)| *it > 0).map(|(name, it)| format!("{it} {name}")));
     let mut costs = vec![format!("{} ms", line.number("batchDuration"))];
     let looked = line.number("looked");

@@ -7,11 +7,12 @@ use aws_sdk_cloudwatch::{
     primitives::DateTime,
     types::{Dimension, Metric, MetricDataQuery, MetricStat, StatusCode},
 };
+use dynamo_sink::outcome::METRICS_NAMESPACE;
 use local::template::{Function, Template};
 
 use crate::{
     aws_error::explained,
-    status::{Activity, NAMESPACE, OLDEST_RECORD_AGE, RECORD_COUNTS},
+    status::{Activity, OLDEST_RECORD_AGE, record_counts},
 };
 
 /// The seconds of a period; a longer one would not begin with the first of the minutes that are asked for.
@@ -35,7 +36,7 @@ impl Purpose {
     fn all() -> impl Iterator<Item = Self> {
         let others =
             [Self::Lag, Self::Invocations, Self::Errors, Self::Throttles, Self::OldestRecordAge];
-        others.into_iter().chain(RECORD_COUNTS.map(Self::Records))
+        others.into_iter().chain(record_counts().map(Self::Records))
     }
 
     /// Namespace, name and statistic.
@@ -45,8 +46,8 @@ impl Purpose {
             Self::Invocations => ("AWS/Lambda", "Invocations", "Sum"),
             Self::Errors => ("AWS/Lambda", "Errors", "Sum"),
             Self::Throttles => ("AWS/Lambda", "Throttles", "Sum"),
-            Self::OldestRecordAge => (NAMESPACE, OLDEST_RECORD_AGE, "Maximum"),
-            Self::Records(name) => (NAMESPACE, name, "Sum"),
+            Self::OldestRecordAge => (METRICS_NAMESPACE, OLDEST_RECORD_AGE, "Maximum"),
+            Self::Records(name) => (METRICS_NAMESPACE, name, "Sum"),
         }
     }
 }
@@ -81,7 +82,7 @@ pub(super) async fn activities(
     let mut activities = vec![Activity::default(); template.functions.len()];
     while let Some(page) = pages.next().await {
         let page =
-            page.map_err(|error| explained(&error, "cloudwatch:GetMetricData", NAMESPACE))?;
+            page.map_err(|error| explained(&error, "cloudwatch:GetMetricData", METRICS_NAMESPACE))?;
         for result in page.metric_data_results.unwrap_or_default() {
             let found = wanted.get(result.id.as_deref().unwrap_or_default());
             let Some(&(position, purpose)) = found else { continue };
@@ -131,7 +132,7 @@ fn take(activity: &mut Activity, purpose: Purpose, points: &[(u64, f64)], first:
 fn query(id: &str, purpose: Purpose, function: &Function, stage: &str) -> MetricDataQuery {
     let (namespace, name, statistic) = purpose.metric();
     let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
-    let dimensions = if namespace == NAMESPACE {
+    let dimensions = if namespace == METRICS_NAMESPACE {
         vec![dimension("function", &function.name), dimension("stage", stage)]
     } else {
         vec![dimension("FunctionName", &function.name)]
