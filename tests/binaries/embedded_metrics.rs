@@ -1,9 +1,10 @@
-//! What a line must be for `CloudWatch` to take metrics from it: a JSON schema, and what no schema can say.
+//! What a line must be for `CloudWatch` to take metrics from it.
 //!
 //! See <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// An event of a log is at most this large.
@@ -12,49 +13,96 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// A metric has so many values in a line at most.
 const MAX_VALUES: usize = 100;
 
+const UNITS: &str = "Seconds Microseconds Milliseconds Bytes Kilobytes Megabytes Gigabytes Terabytes Bits Kilobits \
+                     Megabits Gigabits Terabits Percent Count None Bytes/Second Kilobytes/Second Megabytes/Second \
+                     Gigabytes/Second Terabytes/Second Bits/Second Kilobits/Second Megabits/Second Gigabits/Second \
+                     Terabits/Second Count/Second";
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(rename = "_aws")]
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata {
+    /// Milliseconds since 1970.
+    #[serde(rename = "Timestamp")]
+    _timestamp: u64,
+    cloud_watch_metrics: Vec<Directive>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive {
+    namespace: String,
+    dimensions: Vec<Vec<String>>,
+    metrics: Vec<Metric>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Metric {
+    name: String,
+    unit: Option<String>,
+    storage_resolution: Option<u64>,
+}
+
 /// What is wrong with a line; `CloudWatch` itself says nothing and leaves such metrics out.
 pub(super) fn violations(line: &Value) -> Vec<String> {
-    let schema = serde_json::from_str(include_str!("embedded_metrics.json")).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let mut violations: Vec<_> =
-        validator.iter_errors(line).map(|it| format!("{}: {it}", it.instance_path())).collect();
-    if line.to_string().len() > MAX_BYTES {
-        violations.push("an event of a log is smaller".to_owned());
-    }
-    if !violations.is_empty() {
-        return violations;
-    }
+    let metadata = match Line::deserialize(line) {
+        Ok(Line { metadata }) => metadata,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut violations = Vec::new();
+    let mut check = |holds: bool, violation: &dyn Fn() -> String| {
+        if !holds {
+            violations.push(violation());
+        }
+    };
+    check(line.to_string().len() <= MAX_BYTES, &|| "an event of a log is smaller".to_owned());
     let mut names = BTreeSet::new();
-    for directive in list(&line["_aws"]["CloudWatchMetrics"]) {
-        for dimension in list(&directive["Dimensions"]).iter().flat_map(list) {
-            let dimension = dimension.as_str().unwrap();
-            let value = line[dimension].as_str().unwrap_or_default();
-            let is_printable = value.bytes().all(|it| matches!(it, b' '..=b'~'));
-            if !(1..=1024).contains(&value.len()) || !is_printable {
-                violations.push(format!("dimension `{dimension}` has no text that is one"));
+    for Directive { namespace, dimensions, metrics } in &metadata.cloud_watch_metrics {
+        let is_in_namespace = |it: u8| it.is_ascii_alphanumeric() || b"._/#:-".contains(&it);
+        check(is_text(namespace, 1024) && namespace.bytes().all(is_in_namespace), &|| {
+            format!("namespace `{namespace}`")
+        });
+        check(!dimensions.is_empty() && metrics.len() <= 100, &|| "a directive's sizes".to_owned());
+        for set in dimensions {
+            let distinct: BTreeSet<_> = set.iter().collect();
+            check(distinct.len() == set.len() && set.len() <= 30, &|| {
+                format!("dimensions {set:?}")
+            });
+            for dimension in set {
+                let value = line[dimension].as_str().unwrap_or_default();
+                check(is_text(dimension, 250) && is_text(value, 1024), &|| {
+                    format!("dimension `{dimension}` has no text that is one")
+                });
             }
         }
-        for metric in list(&directive["Metrics"]) {
-            let name = metric["Name"].as_str().unwrap();
+        for Metric { name, unit, storage_resolution } in metrics {
+            let is_unit = unit.as_deref().is_none_or(|it| UNITS.split(' ').any(|unit| unit == it));
+            let is_resolution = matches!(storage_resolution, None | Some(1 | 60));
+            check((1..=1024).contains(&name.len()) && is_unit && is_resolution, &|| {
+                format!("metric `{name}`, unit {unit:?}, resolution {storage_resolution:?}")
+            });
             let is_value = match &line[name] {
                 Value::Array(values) => {
                     values.len() <= MAX_VALUES && values.iter().all(Value::is_number)
                 }
                 value => value.is_number(),
             };
-            if !is_value {
-                violations.push(format!("metric `{name}` has no number"));
-            }
-            if !names.insert((directive["Namespace"].as_str(), name)) {
-                violations.push(format!("metric `{name}` stands twice"));
-            }
+            check(is_value, &|| format!("metric `{name}` has no number"));
+            check(names.insert((namespace, name)), &|| format!("metric `{name}` stands twice"));
         }
     }
     violations
 }
 
-fn list(value: &Value) -> &Vec<Value> {
-    value.as_array().unwrap()
+/// Whether it is so long at most, not empty, and printable.
+fn is_text(text: &str, max_bytes: usize) -> bool {
+    (1..=max_bytes).contains(&text.len()) && text.bytes().all(|it| matches!(it, b' '..=b'~'))
 }
 
 /// Were any of these let through, the check of the functions' own lines would say little.
