@@ -21,6 +21,8 @@ use std::{
     time::Duration,
 };
 
+use clap::Args;
+
 pub use report::{EndpointMeasurement, Measurement, Report, Spread};
 pub use targets::Target;
 
@@ -35,44 +37,106 @@ use workload::{Kind, Mix, State, Workload};
 
 /// The binary that everything is compared with.
 const BASELINE_BINARY: &str = "naiveSink";
+/// How many events a process gets before it is measured, unless told otherwise.
+const WARM_UP: usize = 3;
+/// The most records that Lambda puts in a batch.
+const MAX_RECORDS: usize = 10_000;
 /// The name of the variable that chooses between batches and single-item calls.
 const STATEMENTS_PER_REQUEST: &str = "DYNAMODB_STATEMENTS_PER_REQUEST";
 /// Where Lambda looks for programs.
 const LAMBDA_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/opt/bin";
 
 /// What to measure.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Args, Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches of a command line")]
 pub struct Bench {
-    /// The template; the workspace is its directory.
-    pub template: PathBuf,
-    /// The functions' programs.
-    pub programs: Programs,
-    /// Another program to measure instead of the functions, with its arguments.
-    pub bootstrap: Option<Vec<String>>,
-    /// Whether the functions are measured with single-item calls too.
-    pub single: bool,
-    /// Whether the baseline is measured too.
+    /// Measure the usual way of writing such a function beside, and compare.
+    #[arg(long)]
     pub baseline: bool,
-    /// A real endpoint instead of the stub.
-    pub dynamodb_endpoint: Option<String>,
-    /// The stub's latencies, in milliseconds.
-    pub latencies_millis: Vec<u64>,
-    /// Whether the stub speaks TLS.
-    pub tls: bool,
-    /// What the stub does not let through.
-    pub faults: Faults,
+    /// Measure the functions with single-item calls too.
+    #[arg(long, conflicts_with = "bootstrap")]
+    pub single: bool,
+    /// Measure this program instead of the functions; it gets their variables, and Lambda's `PATH`. The words are parted
+    /// at blanks. Processes that it starts are not counted: a shell script must `exec` the program.
+    #[arg(long, value_name = "CMD", value_parser = command)]
+    pub bootstrap: Option<String>,
+    /// Measure what `sam build` left in this directory, usually `.aws-sam/build`, instead of building.
+    #[arg(long, value_name = "DIR", conflicts_with = "bootstrap")]
+    pub build_dir: Option<PathBuf>,
+    /// Build for development: fast to build, and no measure of anything.
+    #[arg(long, conflicts_with_all = ["build_dir", "bootstrap"])]
+    pub dev: bool,
     /// What the records look like.
+    #[arg(long = "workload", value_delimiter = ',', default_values = ["appian", "seatool"])]
     pub kinds: Vec<Kind>,
-    /// What stands in the tables.
-    pub states: Vec<State>,
-    /// How many records an event has.
+    /// How many records an event has; as many as fit 6 MB.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values = ["500"], value_parser = records)]
     pub records: Vec<usize>,
-    /// What else is to be known of the records.
+    /// What stands in the tables.
+    #[arg(long = "state", value_delimiter = ',', default_values = ["existing", "new", "duplicate", "replayed", "mixed", "load"])]
+    pub states: Vec<State>,
+    /// What the records have in common.
+    #[command(flatten)]
     pub mix: Mix,
     /// How often everything is measured.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
     pub rounds: usize,
-    /// How many events a process has had, beside its first, before it counts as warm.
+    /// How many events a process gets, beside its first, before it is measured.
+    #[arg(long, value_name = "N", default_value_t = WARM_UP)]
     pub warm_up: usize,
+    /// How long the stand-in takes for an answer in milliseconds, 10 seconds at most.
+    #[arg(long = "latency-ms", value_name = "N", value_delimiter = ',', default_values = ["4", "15"], value_parser = clap::value_parser!(u64).range(..=10_000))]
+    pub latencies_millis: Vec<u64>,
+    /// Speak HTTP without TLS: a start then costs far less than in front of the real service.
+    #[arg(long)]
+    pub plain: bool,
+    /// What the stand-in does not let through.
+    #[command(flatten)]
+    pub faults: Faults,
+    /// A real DynamoDB with the template's tables instead of the stand-in, such as `http://127.0.0.1:8000`. All programs
+    /// share them, and nobody looks at what is written: take fresh tables for each run, and one state and program.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["latencies_millis", "plain", "refused", "throttled"])]
+    pub dynamodb_endpoint: Option<String>,
+}
+
+impl Bench {
+    /// Whether the targets are for it, in which an environment has learnt what its keys are.
+    pub fn is_standard(&self) -> bool {
+        !self.plain
+            && self.warm_up >= WARM_UP
+            && self.faults == Faults::default()
+            && self.mix == (Mix { seed: self.mix.seed, ..Mix::default() })
+            && self.dynamodb_endpoint.is_none()
+            && !self.dev
+    }
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number >= 1 => Ok(number),
+        _ => Err("expected a whole number from 1".to_owned()),
+    }
+}
+
+fn command(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("expected a program".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+fn records(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=MAX_RECORDS).contains(&number) => Ok(number),
+        _ => Err(format!(
+            "expected a whole number from 1 to {MAX_RECORDS}, as a mapping's batch size"
+        )),
+    }
 }
 
 /// Why a benchmark failed.
@@ -147,10 +211,14 @@ struct Program {
     variables: BTreeMap<String, String>,
 }
 
-/// Measures everything, and reports on `progress` what is being done.
-pub async fn run(bench: &Bench, progress: &mut dyn Write) -> Result<Report, BenchError> {
-    let template = Template::read(&bench.template, &[("Stage", LOCAL_STAGE)])?;
-    let programs = programs(bench, &template)?;
+/// Measures everything in the workspace of the template at `path`, and reports on `progress` what is being done.
+pub async fn run(
+    bench: &Bench,
+    path: &Path,
+    progress: &mut dyn Write,
+) -> Result<Report, BenchError> {
+    let template = Template::read(path, &[("Stage", LOCAL_STAGE)])?;
+    let programs = programs(bench, path.parent().unwrap_or(Path::new(".")), &template)?;
     let latencies: Vec<_> = match &bench.dynamodb_endpoint {
         Some(_) => vec![None],
         None => bench.latencies_millis.iter().copied().map(Some).collect(),
@@ -201,7 +269,7 @@ async fn lane(
             latency: Duration::from_millis(latency_millis),
             faults: bench.faults,
             seed: bench.mix.seed,
-            tls: bench.tls,
+            tls: !bench.plain,
         })
     };
     let stub = latency_millis.map(stub).transpose().map_err(BenchError::Stub)?;
@@ -228,8 +296,7 @@ async fn lane(
 }
 
 /// The programs to measure; Cargo builds at once all that it builds.
-fn programs(bench: &Bench, template: &Template) -> Result<Vec<Program>, BenchError> {
-    let root = bench.template.parent().unwrap_or(Path::new("."));
+fn programs(bench: &Bench, root: &Path, template: &Template) -> Result<Vec<Program>, BenchError> {
     let mut binaries: Vec<&str> = bench.kinds.iter().map(|kind| kind.binary()).collect();
     binaries.sort_unstable();
     binaries.dedup();
@@ -242,15 +309,14 @@ fn programs(bench: &Bench, template: &Template) -> Result<Vec<Program>, BenchErr
 
     let mut built = BTreeMap::new();
     let mut to_build = Vec::new();
-    let mut profile = Profile::Release;
-    match (&bench.bootstrap, &bench.programs) {
+    match (&bench.bootstrap, &bench.build_dir) {
         (Some(_), _) => {}
-        (None, Programs::Cargo(chosen)) => {
-            to_build.clone_from(&binaries);
-            profile = *chosen;
+        (None, None) => to_build.clone_from(&binaries),
+        (None, Some(directory)) => {
+            built = Programs::SamBuild(directory.clone()).find(root, &functions)?;
         }
-        (None, left @ Programs::SamBuild(_)) => built = left.find(root, &functions)?,
     }
+    let profile = if bench.dev { Profile::Dev } else { Profile::Release };
     if bench.baseline {
         to_build.push(BASELINE_BINARY);
     }
@@ -262,10 +328,12 @@ fn programs(bench: &Bench, template: &Template) -> Result<Vec<Program>, BenchErr
         binaries.iter().map(|binary| ((*binary).to_owned(), program(binary))).collect()
     };
     let mut programs = Vec::new();
-    if let Some([executable, arguments @ ..]) = bench.bootstrap.as_deref() {
+    let mut words = bench.bootstrap.iter().flat_map(|it| it.split_whitespace()).map(str::to_owned);
+    if let Some(executable) = words.next() {
+        let arguments: Vec<_> = words.collect();
         programs.push(Program {
             name: "bootstrap".to_owned(),
-            commands: commands(&|_| (executable.into(), arguments.to_vec())),
+            commands: commands(&|_| (executable.clone().into(), arguments.clone())),
             variables: [("PATH".to_owned(), LAMBDA_PATH.to_owned())].into(),
         });
     } else {

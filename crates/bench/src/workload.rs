@@ -4,12 +4,10 @@ use std::{collections::BTreeMap, fmt};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fastrand::Rng;
+use local::invoke::MAX_EVENT_BYTES;
 use serde::Serialize;
 
 use super::record;
-
-/// The most bytes of an event that Lambda passes on.
-pub const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
 
 /// The partitions that a topic's records come from.
 const PARTITIONS: usize = 3;
@@ -52,17 +50,22 @@ pub enum State {
 }
 
 /// What the records of a run have in common.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(clap::Args, Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Mix {
     /// What all random choices depend on.
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Whether the values carry Kafka Connect's `schema`.
+    /// Give the values Kafka Connect's schema.
+    #[arg(long)]
     pub schema: bool,
     /// The share of records whose key an earlier one of the event has.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = crate::share)]
     pub repeated: f64,
     /// The share of records that the event before had already.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = crate::share)]
     pub duplicates: f64,
-    /// The share of records that delete their item, where the sink has deletes.
+    /// The share of Seatool records that delete their item.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = crate::share)]
     pub deletes: f64,
 }
 

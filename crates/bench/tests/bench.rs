@@ -7,19 +7,18 @@ use bench::{
     stub::Faults,
     workload::{Kind, Mix, State, Workload},
 };
-use local::build::{Profile, Programs};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_are_those_that_the_functions_are_known_for() {
     let bench = Bench {
-        template: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml"),
-        programs: Programs::Cargo(Profile::Dev),
+        dev: true,
+        build_dir: None,
         bootstrap: None,
         single: true,
         baseline: false,
         dynamodb_endpoint: None,
         latencies_millis: vec![1, 2],
-        tls: true,
+        plain: false,
         faults: Faults::default(),
         kinds: vec![Kind::Appian],
         states: vec![State::Existing, State::Duplicate, State::Replayed, State::Mixed, State::Load],
@@ -33,8 +32,9 @@ async fn requests_are_those_that_the_functions_are_known_for() {
     let keys = event(State::Existing).keys;
     assert!((35..45).contains(&keys), "{keys}");
 
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
     let mut progress = Vec::new();
-    let report = bench::run(&bench, &mut progress).await.unwrap();
+    let report = bench::run(&bench, &template, &mut progress).await.unwrap();
     assert_eq!(
         String::from_utf8(progress).unwrap(),
         "appian, 50 records, 1 ms a request\nappian, 50 records, 2 ms a request\n"

@@ -30,11 +30,13 @@ const MAX_READ_KEYS: usize = 100;
 const MAX_STATEMENT_CHARS: usize = 8192;
 
 /// The shares of requests, and of statements in them, that don't go through.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(clap::Args, Clone, Copy, Debug, Default, PartialEq)]
 pub struct Faults {
-    /// Answered with an internal error.
+    /// The share of requests, and of statements in them, that fail without a reason.
+    #[arg(long = "refuse", value_name = "SHARE", default_value_t = 0.0, value_parser = crate::share)]
     pub refused: f64,
-    /// Answered that there were too many.
+    /// The share of requests, and of statements in them, that are throttled.
+    #[arg(long = "throttle", value_name = "SHARE", default_value_t = 0.0, value_parser = crate::share)]
     pub throttled: f64,
 }
 
