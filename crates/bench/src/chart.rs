@@ -1,24 +1,38 @@
 //! The measurements as a picture: batch size against time and against memory, as SVG without any script.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, io, ops::Range};
+
+use plotters::{coord::Shift, prelude::*};
 
 use super::report::{Measurement, Report};
 
-const WIDTH: f64 = 420.0;
-const HEIGHT: f64 = 280.0;
-const MARGIN: f64 = 56.0;
-const COLOURS: [&str; 4] = ["#1b6ca8", "#d1495b", "#66a182", "#8d6a9f"];
+/// The size of a diagram in pixels.
+const SIZE: (u32, u32) = (460, 300);
+const FONT: &str = "sans-serif";
+const COLOURS: [RGBColor; 4] = [
+    RGBColor(0x1b, 0x6c, 0xa8),
+    RGBColor(0xd1, 0x49, 0x5b),
+    RGBColor(0x66, 0xa1, 0x82),
+    RGBColor(0x8d, 0x6a, 0x9f),
+];
+const FLOOR_COLOUR: RGBColor = RGBColor(0x88, 0x88, 0x88);
+
+/// Why a picture was not drawn.
+pub type ChartError = DrawingAreaErrorKind<io::Error>;
 
 /// A diagram of one measure against the number of records, both in powers of ten.
 struct Panel<'a> {
-    title: String,
+    title: &'a str,
+    measure: &'a str,
     /// The points of each program.
     series: BTreeMap<&'a str, Vec<(f64, f64)>>,
+    /// What no program can be below.
+    floor: Option<f64>,
 }
 
 impl Report {
     /// Draws a row of two diagrams for each workload, latency and state.
-    pub fn to_svg(&self) -> String {
+    pub fn to_svg(&self) -> Result<String, ChartError> {
         let row = |it: &Measurement| (it.workload, it.latency_millis, it.state);
         let mut rows = Vec::new();
         for it in &self.measurements {
@@ -26,126 +40,102 @@ impl Report {
                 rows.push(row(it));
             }
         }
+        let n_rows = rows.len().max(1);
+        let height = SIZE.1 * u32::try_from(n_rows).unwrap_or(1);
         let mut svg = String::new();
-        let (width, height) =
-            (2.0 * WIDTH, HEIGHT * f64::from(u32::try_from(rows.len()).unwrap_or(0)));
-        // Writing to a string does not fail.
-        let _ = write!(
-            svg,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
-             font-size=\"11\"><rect width=\"100%\" height=\"100%\" fill=\"white\"/>"
-        );
-        let mut top = 0.0;
-        for (kind, latency, state) in rows {
+        let root = SVGBackend::with_string(&mut svg, (2 * SIZE.0, height)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let areas = root.split_evenly((n_rows, 2));
+        for ((kind, latency, state), areas) in rows.into_iter().zip(areas.chunks(2)) {
             let is_drawn = |it: &&Measurement| row(it) == (kind, latency, state);
-            let lanes: Vec<_> = self.measurements.iter().filter(is_drawn).collect();
-            let latency = latency.map(|it| format!(", {it} ms a request")).unwrap_or_default();
-            let wall = |it: &Measurement| Some(it.wall_millis.median);
-            for (left, title, value) in [
-                (0.0, "ms a batch", &wall as &dyn Fn(&Measurement) -> Option<f64>),
-                (WIDTH, "MB at most", &Measurement::peak_megabytes),
-            ] {
+            let series = |value: &dyn Fn(&Measurement) -> Option<f64>| {
                 let mut series = BTreeMap::<_, Vec<_>>::new();
-                for it in &lanes {
+                for it in self.measurements.iter().filter(is_drawn) {
                     let records = f64::from(u32::try_from(it.records).unwrap_or(u32::MAX));
                     let points = series.entry(it.program.as_str()).or_default();
                     points.extend(value(it).map(|value| (records, value)));
                 }
-                let title = format!("{kind}, {state}{latency}: {title} by records");
-                Panel { title, series }.draw(left, top, &mut svg);
+                series
+            };
+            let title = latency.map(|it| format!(", {it} ms a request")).unwrap_or_default();
+            let title = &format!("{kind}, {state}{title}");
+            // A write takes two requests, one after the other.
+            let floor = latency.filter(|it| *it > 0).and_then(|it| u32::try_from(2 * it).ok());
+            let wall = Panel {
+                title,
+                measure: "ms a batch",
+                series: series(&|it| Some(it.wall_millis.median)),
+                floor: floor.map(f64::from),
+            };
+            let memory = Panel {
+                title,
+                measure: "MB at most",
+                series: series(&Measurement::peak_megabytes),
+                floor: None,
+            };
+            for (panel, area) in [wall, memory].iter().zip(areas) {
+                panel.draw(area)?;
             }
-            top += HEIGHT;
         }
-        svg.push_str("</svg>\n");
-        svg
+        root.present()?;
+        drop((root, areas));
+        Ok(svg)
     }
 }
 
 impl Panel<'_> {
-    fn draw(&self, left: f64, top: f64, svg: &mut String) {
+    fn draw(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), ChartError> {
         let points = || self.series.values().flatten();
-        let across = Axis::over(points().map(|point| point.0), left + MARGIN, left + WIDTH - 16.0);
-        let up = Axis::over(points().map(|point| point.1), top + HEIGHT - MARGIN, top + 36.0);
-        let (x0, x1, y0, y1) = (across.start, across.end, up.start, up.end);
-        let _ = write!(
-            svg,
-            "<text x=\"{x0}\" y=\"{}\" font-weight=\"bold\">{}</text>\
-             <path d=\"M{x0} {y1}V{y0}H{x1}\" fill=\"none\" stroke=\"black\"/>",
-            top + 20.0,
-            self.title,
-        );
-        for tick in across.ticks() {
-            let x = across.place(tick);
-            let _ = write!(
-                svg,
-                "<path d=\"M{x:.1} {y0}v4\" stroke=\"black\"/>\
-                 <text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{tick}</text>",
-                y0 + 16.0
-            );
-        }
-        for tick in up.ticks() {
-            let y = up.place(tick);
-            let _ = write!(
-                svg,
-                "<path d=\"M{x0} {y:.1}H{x1}\" stroke=\"#dddddd\"/>\
-                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{tick}</text>",
-                x0 - 6.0,
-                y + 4.0
-            );
-        }
-        let mut legend = x0;
-        for ((program, points), colour) in self.series.iter().zip(COLOURS.iter().cycle()) {
-            let places: Vec<_> = points
-                .iter()
-                .map(|&(x, y)| format!("{:.1},{:.1}", across.place(x), up.place(y)))
-                .collect();
-            let _ = write!(
-                svg,
-                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\
-                 <text x=\"{legend}\" y=\"{}\" fill=\"{colour}\">{program}</text>",
-                places.join(" "),
-                y0 + 36.0
-            );
-            for place in places {
-                let (x, y) = place.split_once(',').unwrap_or_default();
-                let _ = write!(svg, "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" fill=\"{colour}\"/>");
+        let across = powers_of_ten(points().map(|point| point.0));
+        let up = powers_of_ten(points().map(|point| point.1).chain(self.floor));
+        let mut chart = ChartBuilder::on(area)
+            .caption(self.title, (FONT, 14))
+            .margin(12)
+            .x_label_area_size(36)
+            .y_label_area_size(56)
+            .build_cartesian_2d(across.clone().log_scale(), up.log_scale())?;
+        let tick = |value: &f64| value.to_string();
+        chart
+            .configure_mesh()
+            .x_desc("records a batch")
+            .y_desc(self.measure)
+            .x_label_formatter(&tick)
+            .y_label_formatter(&tick)
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        let floor = self.floor.map(|it| vec![(across.start, it), (across.end, it)]);
+        let floor = floor.iter().map(|line| ("two requests", line, FLOOR_COLOUR, 0));
+        let programs = self.series.iter().zip(COLOURS.into_iter().cycle());
+        let programs = programs.map(|((program, points), colour)| (*program, points, colour, 3));
+        for (name, points, colour, radius) in floor.chain(programs) {
+            let style = colour.stroke_width(2);
+            chart
+                .draw_series(LineSeries::new(points.iter().copied(), style))?
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
+            if radius > 0 {
+                let circle = |&point| Circle::new(point, radius, colour.filled());
+                chart.draw_series(points.iter().map(circle))?;
             }
-            legend += 70.0;
         }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperLeft)
+            .label_font((FONT, 11))
+            .background_style(WHITE.mix(0.8))
+            .draw()
     }
 }
 
-/// An axis of whole powers of ten.
-struct Axis {
-    first: i32,
-    last: i32,
-    start: f64,
-    end: f64,
-}
-
-impl Axis {
-    fn over(values: impl Iterator<Item = f64>, start: f64, end: f64) -> Self {
-        let logarithms = values.filter(|value| *value > 0.0).map(f64::log10);
-        let (mut first, mut last) = (i32::MAX, i32::MIN);
-        for logarithm in logarithms {
-            #[expect(clippy::cast_possible_truncation, reason = "a logarithm of ten is small")]
-            let (floor, ceiling) = (logarithm.floor() as i32, logarithm.ceil() as i32);
-            (first, last) = (first.min(floor), last.max(ceiling));
-        }
-        if first > last {
-            (first, last) = (0, 1);
-        }
-        Self { first, last: last.max(first + 1), start, end }
-    }
-
-    fn place(&self, value: f64) -> f64 {
-        let share = (value.log10() - f64::from(self.first)) / f64::from(self.last - self.first);
-        self.start + share * (self.end - self.start)
-    }
-
-    fn ticks(&self) -> impl Iterator<Item = f64> {
-        (self.first..=self.last).map(|power| 10_f64.powi(power))
-    }
+/// The least range between powers of ten that has these values.
+fn powers_of_ten(values: impl Iterator<Item = f64>) -> Range<f64> {
+    let logarithms = values.filter(|value| *value > 0.0).map(f64::log10);
+    let range = logarithms.fold(None, |range: Option<(f64, f64)>, it| {
+        let (first, last) = range.unwrap_or((f64::INFINITY, f64::NEG_INFINITY));
+        Some((first.min(it.floor()), last.max(it.ceil())))
+    });
+    let (first, last) = range.map_or((0.0, 1.0), |(first, last)| (first, last.max(first + 1.0)));
+    10_f64.powf(first)..10_f64.powf(last)
 }
 
 #[cfg(test)]
@@ -190,17 +180,15 @@ mod tests {
                 }
             }
             let mix = Mix { seed: 1, schema: false, repeated: 0.0, duplicates: 0.0, deletes: 0.0 };
-            let svg = Report { rounds: 1, mix, measurements }.to_svg();
+            let svg = Report { rounds: 1, mix, measurements }.to_svg().unwrap();
             let tags = tags(&svg).unwrap();
             let count = |name: &str| tags.iter().filter(|tag| *tag == name).count();
-            let lines = panels * programs.len();
-            assert_eq!(
-                (count("svg"), count("polyline"), count("circle")),
-                (1, lines, lines * records.len())
-            );
+            let circles = panels * programs.len() * records.len();
+            assert_eq!((count("svg"), count("circle")), (1, circles));
             for state in states {
-                let title = format!("appian, {state}, 15 ms a request: ms a batch by records");
-                assert!(svg.contains(&title), "{svg}");
+                let title = format!("appian, {state}, 15 ms a request");
+                let texts = [&title, "records a batch", "ms a batch", "MB at most", "two requests"];
+                assert!(texts.iter().all(|text| svg.contains(text)), "{svg}");
             }
         }
 

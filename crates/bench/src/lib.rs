@@ -23,6 +23,7 @@ use std::{
 
 use clap::Args;
 
+pub use chart::ChartError;
 pub use report::{EndpointMeasurement, Measurement, Report, Spread};
 pub use targets::Target;
 

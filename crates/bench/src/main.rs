@@ -67,7 +67,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     };
     let report = bench::run(&bench, &template, &mut io::stderr()).await?;
     if let Some(file) = svg {
-        fs::write(file, report.to_svg())?;
+        fs::write(file, report.to_svg()?)?;
     }
     if let Some(file) = &json {
         let mut json = serde_json::to_vec_pretty(&report)?;
