@@ -26,7 +26,7 @@ struct Panel<'a> {
     measure: &'a str,
     /// The points of each program.
     series: BTreeMap<&'a str, Vec<(f64, f64)>>,
-    /// What no program can be below.
+    /// A line to compare them with.
     floor: Option<f64>,
 }
 
@@ -59,7 +59,7 @@ impl Report {
             };
             let title = latency.map(|it| format!(", {it} ms a request")).unwrap_or_default();
             let title = &format!("{kind}, {state}{title}");
-            // A write takes two requests, one after the other.
+            // As in the table: a batch of many records takes two requests, one after the other.
             let floor = latency.filter(|it| *it > 0).and_then(|it| u32::try_from(2 * it).ok());
             let wall = Panel {
                 title,

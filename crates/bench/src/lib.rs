@@ -68,13 +68,13 @@ pub struct Bench {
     #[arg(long, conflicts_with_all = ["build_dir", "bootstrap"])]
     pub dev: bool,
     /// What the records look like.
-    #[arg(long = "workload", value_delimiter = ',', default_values = ["appian", "seatool"])]
+    #[arg(long = "workload", value_name = "WORKLOAD", value_delimiter = ',', default_values = ["appian", "seatool"])]
     pub kinds: Vec<Kind>,
     /// How many records an event has; as many as fit 6 MB.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values = ["500"], value_parser = records)]
     pub records: Vec<usize>,
     /// What stands in the tables.
-    #[arg(long = "state", value_delimiter = ',', default_values = ["existing", "new", "duplicate", "replayed", "mixed", "load"])]
+    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', default_values = ["existing", "new", "duplicate", "replayed", "mixed", "load"])]
     pub states: Vec<State>,
     /// What the records have in common.
     #[command(flatten)]
