@@ -17,7 +17,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   sinkctl esm --verbose 2>&1 | sinkctl tail -
   sinkctl tail function.log
-  sinkctl tail sinkSeatoolData --stage master --since 1h    with the feature `aws`
+  sinkctl tail sinkSeatoolData --stage master --since 1h
 
 A batch is one line: what became of its records, its time and its requests. A record that was rejected, failed or
 regressed is one with its topic, partition, offset and the reason; keys and values are in no log. Of Lambda's own lines
