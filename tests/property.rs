@@ -254,7 +254,7 @@ impl World {
             let is_expected = match outcome {
                 Outcome::Quarantined => is_rejected,
                 Outcome::Duplicate | Outcome::Stale | Outcome::Superseded => !is_rejected,
-                // Where timestamps fall, an older record can look as if offsets had begun anew.
+                // Where timestamps fall, an older record can look as if offsets had begun again.
                 Outcome::Regression => !is_rejected && self.log.timestamps_fall,
                 Outcome::Written | Outcome::Deleted | Outcome::Failed => false,
             };

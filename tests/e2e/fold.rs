@@ -39,7 +39,7 @@ pub(crate) fn fold(source: Source, topic: &str, produced: &[Produced]) -> Expect
     fold_by(topic, produced, |it| rank(source, it))
 }
 
-/// What a keyed source's tables are to hold where a topic was created anew without a new epoch: the highest offset
+/// What a keyed source's tables are to hold where a topic was created again without a new epoch: the highest offset
 /// counts, and of two that are equal the first.
 pub(crate) fn fold_by_offset(topic: &str, produced: &[Produced]) -> Expected {
     fold_by(topic, produced, |it| (it.epoch, 0, it.offset, 0, 0))

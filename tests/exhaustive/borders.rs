@@ -31,7 +31,7 @@ fn check(world: &World, violations: &[Violation]) -> HashSet<Fate> {
 }
 
 /// Timestamps that a producer sets may fall within a partition: the offset alone decides, but an old record that comes
-/// again can look like one of a topic that was created anew.
+/// again can look like one of a topic that was created again.
 #[test]
 fn falling_timestamps_raise_regressions_falsely_and_do_no_harm() {
     let meets_regressions = |states: &str, timestamps: [i64; 3]| {
@@ -123,27 +123,27 @@ const TWO_BEFORE: fn(bool, usize) -> bool = |is_turned, record| is_turned == (re
 /// A turn with nothing in flight.
 const DRAINED: Turn = Turn { is_drained: true, expires_tombstone: false, admits: TWO_BEFORE };
 
-/// Offsets 5 and 6, then those of a topic that was created anew.
-fn created_anew(states: &str, epoch: u64) -> World {
+/// Offsets 5 and 6, then those of a topic that was created again.
+fn created_again(states: &str, epoch: u64) -> World {
     let new = |offset, timestamp| Place { epoch, ..at(0, offset, timestamp) };
     let log = Log::at(states, &[at(0, 5, 10), at(0, 6, 20), new(0, 30), new(1, 40)]);
     World { turn: Some(DRAINED), ..World::new(log) }
 }
 
 #[test]
-fn a_topic_that_is_created_anew_regresses_without_a_new_epoch_and_is_never_silent() {
+fn a_topic_that_is_created_again_regresses_without_a_new_epoch_and_is_never_silent() {
     for states in all_states(4, "ab-") {
-        check(&created_anew(&states, 0), &[Regressed]);
-        check(&looking(created_anew(&states, 0)), &[Regressed]);
+        check(&created_again(&states, 0), &[Regressed]);
+        check(&looking(created_again(&states, 0)), &[Regressed]);
     }
 }
 
 /// Where one batch holds records of both topics, and the old ones even come again, states go back and forth; but what is
 /// not applied is reported still.
 #[test]
-fn a_topic_that_is_created_anew_within_a_batch_is_never_silent() {
+fn a_topic_that_is_created_again_within_a_batch_is_never_silent() {
     for states in all_states(4, "ab-") {
-        let world = World { turn: None, invocations: 2, ..created_anew(&states, 0) };
+        let world = World { turn: None, invocations: 2, ..created_again(&states, 0) };
         let mut violations = explore(&world).violations;
         violations.remove(&WentBack);
         let found: Vec<Violation> = violations.keys().copied().collect();
@@ -152,11 +152,11 @@ fn a_topic_that_is_created_anew_within_a_batch_is_never_silent() {
 }
 
 #[test]
-fn a_topic_that_is_created_anew_recovers_with_a_new_epoch() {
+fn a_topic_that_is_created_again_recovers_with_a_new_epoch() {
     for states in all_states(4, "ab-") {
-        let fates = check(&created_anew(&states, 1), &[]);
+        let fates = check(&created_again(&states, 1), &[]);
         assert!(!fates.contains(&REGRESSION), "{states}");
-        check(&looking(created_anew(&states, 1)), &[]);
+        check(&looking(created_again(&states, 1)), &[]);
     }
 }
 

@@ -103,7 +103,7 @@ fn looks_at_moved_keys_raise_what_is_raised_without_them() {
 }
 
 #[test]
-fn looks_at_topics_that_were_created_anew_raise_what_is_raised_without_them() {
+fn looks_at_topics_that_were_created_again_raise_what_is_raised_without_them() {
     let admits: fn(bool, usize) -> bool = |is_turned, record| is_turned == (record >= 2);
     let turn = Turn { is_drained: true, expires_tombstone: false, admits };
     for states in all_states(4, "ab-") {

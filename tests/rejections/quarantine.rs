@@ -109,7 +109,7 @@ async fn entries_stay_for_ever_where_retention_is_unlimited() {
     assert!(entries.iter().all(|entry| entry["expiresAt"].is_null()));
 }
 
-/// A topic that is created anew has the same offsets again, under another epoch or at least at another time.
+/// A topic that is created again has the same offsets again, under another epoch or at least at another time.
 #[tokio::test]
 async fn each_record_has_an_entry_of_its_own() {
     let dynamodb = dynamodb().await;

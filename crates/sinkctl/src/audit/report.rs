@@ -149,7 +149,7 @@ pub enum Why {
     Older,
     /// It has a higher epoch than the audited one.
     Epoch,
-    /// Its offset is not lower, but its timestamp is older: the topic was created anew without a new epoch.
+    /// Its offset is not lower, but its timestamp is older: the topic was created again without a new epoch.
     Regression,
     /// The entry stands, but not all of the parts that hold its record.
     Parts,
@@ -164,7 +164,7 @@ impl Why {
             Self::Deleted => "deleted",
             Self::Older => "older one stands",
             Self::Epoch => "higher epoch",
-            Self::Regression => "topic created anew",
+            Self::Regression => "topic created again",
             Self::Parts => "parts of the record are missing",
         }
     }

@@ -109,7 +109,7 @@ impl Assembly {
 
     /// Takes a record that arrived, unless its partition is not assigned.
     ///
-    /// Its offset may be lower than the last one's: the topic may have been created anew.
+    /// Its offset may be lower than the last one's: the topic may have been created again.
     pub fn push(&mut self, record: Record, now: Duration) {
         let is_too_large = self.envelope.is_too_large(&record);
         let Some(partition) = self.partitions.get_mut(&record.partition) else { return };

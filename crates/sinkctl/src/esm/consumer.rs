@@ -242,7 +242,7 @@ pub(super) fn consumer(
         changes: Mutex::default(),
         report: Arc::clone(report),
     };
-    // For offsets that the topic does not hold any more: it lost records, or was created anew.
+    // For offsets that the topic does not hold any more: it lost records, or was created again.
     let reset = match settings.starting_position {
         StartingPosition::Latest => "latest",
         StartingPosition::TrimHorizon | StartingPosition::AtTimestamp(_) => "earliest",

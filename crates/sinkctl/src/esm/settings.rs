@@ -140,7 +140,7 @@ impl MappingSettings {
         let group = overrides.group.clone().or_else(|| mapping.consumer_group.clone());
         Ok(Self {
             topic: mapping.topic.clone(),
-            // Lambda would make one up, which would begin anew with each start here.
+            // Lambda would make one up, which would begin again with each start here.
             group: group.unwrap_or_else(|| format!("sinkctl-{}", mapping.logical_id)),
             starting_position: overrides.starting_position()?.unwrap_or(mapping.starting_position),
             batch_size: usize::try_from(batch_size).unwrap_or(1),

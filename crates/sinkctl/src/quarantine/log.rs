@@ -17,7 +17,7 @@ pub(super) struct Log {
 /// What a line says of a record that was not applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Remark {
-    /// Whether it was taken for the sign of a topic that was created anew.
+    /// Whether it was taken for the sign of a topic that was created again.
     pub(super) is_regression: bool,
     /// What is wrong: for a rejected record a code, then words.
     pub(super) words: String,

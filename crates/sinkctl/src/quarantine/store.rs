@@ -130,7 +130,7 @@ impl Store {
     pub async fn remove(&self, entry: &Entry) -> anyhow::Result<Removal> {
         let Head { key, attempts, first_seen, .. } = &entry.head;
         let number = |number: String| AttributeValue::N(number);
-        // An entry that was removed and made anew may have as many attempts, but not the same time.
+        // An entry that was removed and made again may have as many attempts, but not the same time.
         let sent = self
             .client
             .delete_item()

@@ -58,7 +58,7 @@ pub enum Why {
     RejectedAgain,
     /// The function did not decide on it, or failed to store what it decided.
     Failed,
-    /// The function took it for the sign of a topic that was created anew.
+    /// The function took it for the sign of a topic that was created again.
     NotApplied,
     /// A part of its record is missing.
     Incomplete,
@@ -93,7 +93,7 @@ impl Why {
         match self {
             Self::RejectedAgain => "rejected again",
             Self::Failed => "failed, try again",
-            Self::NotApplied => "not applied: was its topic created anew without a new epoch?",
+            Self::NotApplied => "not applied: was its topic created again without a new epoch?",
             Self::Incomplete => "a part of its record is missing: read it from the topic",
             Self::Unreadable => "it is not what a sink wrote: look at it with `show`",
             Self::TooLarge => "too large for an invocation: read it from the topic",

@@ -165,7 +165,7 @@ fn items_of_a_keyed_sink() {
     check(put, &stored(0, at(0, 50, 2, A)), "different  0@50 0@50");
     check(put, &stored(1, at(0, 20, 1, A)), "older  0@50 0@20");
     check(put, &stored(0, at(0, 20, 1, A)), "older  0@50 0@20");
-    // The topic was created anew: with lower offsets, and with the same one.
+    // The topic was created again: with lower offsets, and with the same one.
     check(put, &stored(1, at(0, 80, 1, A)), "older regression 0@50 0@80");
     check(put, &stored(1, at(0, 50, 1, A)), "older regression 0@50 0@50");
     check(put, &stored(1, at(0, 50, 3, A)), "newer noRecord 0@50 0@50");

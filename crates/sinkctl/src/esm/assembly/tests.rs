@@ -216,7 +216,7 @@ fn what_a_revoked_partition_did_is_not_committed() {
         Done(0, &[(1, 2)]),
         Take(9000, ""),
     ]);
-    // Assigned again it starts anew, after the old batch.
+    // Assigned again it starts again, after the old batch.
     check(&[
         Push(0, 0, 1),
         Take(1000, "[0@1]"),
@@ -237,7 +237,7 @@ fn what_a_revoked_partition_did_is_not_committed() {
 }
 
 #[test]
-fn a_topic_that_was_created_anew_goes_on_from_its_start() {
+fn a_topic_that_was_created_again_goes_on_from_its_start() {
     check(&[Push(0, 0, 100), Push(0, 0, 0), Take(1000, "[0@100, 0@0]"), Done(0, &[(0, 1)])]);
 }
 
