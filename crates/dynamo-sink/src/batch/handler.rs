@@ -258,6 +258,7 @@ impl Handler {
     fn map(&self, records: &[EncodedRecord<'_>]) -> Batched {
         let mut batched = Batched::default();
         batched.items.resize_with(records.len(), || None);
+        batched.writes.reserve_exact(records.len());
         for (index, record) in records.iter().enumerate() {
             match self.map_one(index, record) {
                 Ok((key, candidate, item)) => {

@@ -94,7 +94,7 @@ pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
         health: context.experience.concurrency.clone().map(Health::new),
         context,
         items: batch.items,
-        jobs: Vec::new(),
+        jobs: Vec::with_capacity(batch.chains.len() + batch.rejections.len()),
         lanes: Route::ALL.map(|_| Lane::default()),
         doubts: Vec::new(),
         waiting: BinaryHeap::new(),

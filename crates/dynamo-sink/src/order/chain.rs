@@ -166,8 +166,10 @@ pub fn chains(
     deletes: bool,
     writes: impl IntoIterator<Item = (String, Candidate)>,
 ) -> Vec<(String, Chain)> {
-    let mut positions: HashMap<String, usize> = HashMap::new();
-    let mut by_key: Vec<(String, Vec<Candidate>)> = Vec::new();
+    let writes = writes.into_iter();
+    let (n_keys, _) = writes.size_hint();
+    let mut positions: HashMap<String, usize> = HashMap::with_capacity(n_keys);
+    let mut by_key: Vec<(String, Vec<Candidate>)> = Vec::with_capacity(n_keys);
     for (key, candidate) in writes {
         if let Some(&position) = positions.get(&key) {
             by_key[position].1.push(candidate);
