@@ -1,9 +1,9 @@
 //! The workspace's integration tests: the real code and the real binaries against a real endpoint.
 //!
 //! The endpoint is the embedded `DynamoDB`, or AWS's own `DynamoDB` Local where `COMPARE_CONNECTOR_TEST_DYNAMODB` says
-//! where that listens, such as `http://127.0.0.1:8000`. The end-to-end run's scenario `conformance` fetches it, starts it
-//! and runs all tests but [`exhaustive`], which has a table of its own. So two independent implementations must agree on every statement,
-//! condition and transaction.
+//! where that listens, such as `http://127.0.0.1:8000`. The end-to-end run's scenario `conformance` fetches it, starts
+//! it and runs all tests but [`exhaustive`], which has a table of its own. So two independent implementations must
+//! agree on every statement, condition and transaction.
 //!
 //! # Differences between the two
 //!

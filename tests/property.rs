@@ -2,9 +2,9 @@
 //! that a consistent reader sees ever moves backwards.
 //!
 //! Each case draws a log and a way to deliver it: any contiguous parts of it in any batches, again and again, by three
-//! overlapping environments with other settings each, some invocations killed or short of time. Then all of it is replayed,
-//! by environments that look first and by some that never do. What must come of it is folded from the log by this test's
-//! own means, see [`log`]; what a reader sees is judged in [`reader`].
+//! overlapping environments with other settings each, some invocations killed or short of time. Then all of it is
+//! replayed, by environments that look first and by some that never do. What must come of it is folded from the log by
+//! this test's own means, see [`log`]; what a reader sees is judged in [`reader`].
 
 /// The records of Appian's topic.
 mod appian;
@@ -282,7 +282,8 @@ impl World {
         Contents { items, quarantine, history: states.len() }
     }
 
-    /// A tombstone is of one of its key's deletes, and of the last if that is the key's last state. It never moves back.
+    /// A tombstone is of one of its key's deletes, and of the last if that is the key's last state. It never moves
+    /// back.
     fn check_tombstones(&self) {
         let mut ranks: BTreeMap<String, usize> = BTreeMap::new();
         for (key, tombstone) in history(&self.dynamodb, TOMBSTONES) {

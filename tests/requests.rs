@@ -168,8 +168,8 @@ async fn keys_that_are_new_are_learnt_and_inserted_first() {
     check(&duplicates, &[(LOOK, 20..=20)]);
 }
 
-/// A thousand new keys are inserted by full transactions; a few that are not full set off where answers take longer than
-/// these wait for company.
+/// A thousand new keys are inserted by full transactions; a few that are not full set off where answers take longer
+/// than these wait for company.
 const NEW_TRANSACTIONS: RangeInclusive<usize> = 20..=23;
 
 /// These operations were asked for, each as often as is said.

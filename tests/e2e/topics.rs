@@ -82,7 +82,8 @@ impl Topics {
         tokio::task::spawn_blocking(ask).await.unwrap()
     }
 
-    /// Produces records in their order and says where each one lies. It blocks: a thread of its own is the place for it.
+    /// Produces records in their order and says where each one lies. It blocks: a thread of its own is the place for
+    /// it.
     ///
     /// `pause` is the time after each hundred, for a load that lasts.
     pub(crate) fn produce(

@@ -138,8 +138,8 @@ fn a_topic_that_is_created_again_regresses_without_a_new_epoch_and_is_never_sile
     }
 }
 
-/// Where one batch holds records of both topics, and the old ones even come again, states go back and forth; but what is
-/// not applied is reported still.
+/// Where one batch holds records of both topics, and the old ones even come again, states go back and forth; but what
+/// is not applied is reported still.
 #[test]
 fn a_topic_that_is_created_again_within_a_batch_is_never_silent() {
     for states in all_states(4, "ab-") {

@@ -64,8 +64,8 @@ fn check(world: &World) {
     }
 }
 
-/// A look that is not late changes no count. A late one may take a record for a duplicate that is stale by now, or miss a
-/// conflict or a regression that only the newest state shows; but it raises none.
+/// A look that is not late changes no count. A late one may take a record for a duplicate that is stale by now, or miss
+/// a conflict or a regression that only the newest state shows; but it raises none.
 #[track_caller]
 fn assert_counts(
     world: &World,

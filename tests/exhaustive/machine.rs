@@ -409,7 +409,8 @@ fn is_whole(log: &Log, store: &Store) -> bool {
 
 /// The rank that readers must have reached when a record counts as delivered.
 ///
-/// A newer tombstone that stands excuses an older item: its delete is on its way, and is delivered again until it is done.
+/// A newer tombstone that stands excuses an older item: its delete is on its way, and is delivered again until it is
+/// done.
 fn reached(log: &Log, store: &Store, record: &Record) -> u16 {
     let tombstone = store.tombstone.as_ref().and_then(|stamp| log.find(stamp));
     let is_excused = tombstone.is_some_and(|tombstone| tombstone.rank > record.rank);

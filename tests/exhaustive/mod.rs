@@ -1,12 +1,12 @@
 //! The writer's state machine against a table in memory: every interleaving of the writes of one key.
 //!
 //! What runs is the real [`Chain`](dynamo_sink::chain::Chain) with all that stands behind it; the table, the log and
-//! the invocations are this module's. A state of the whole is what the table holds, the state that readers saw last, and
-//! how far each invocation is. From each state all of this can happen:
+//! the invocations are this module's. A state of the whole is what the table holds, the state that readers saw last,
+//! and how far each invocation is. From each state all of this can happen:
 //!
-//! - an idle invocation gets any batch, that is any contiguous slice of each partition's log, new or delivered before, and
-//!   expects of the key whatever it has learnt of others: that there is an item, that there is none, or that there is
-//!   nothing to do, so that it looks first;
+//! - an idle invocation gets any batch, that is any contiguous slice of each partition's log, new or delivered before,
+//!   and expects of the key whatever it has learnt of others: that there is an item, that there is none, or that there
+//!   is nothing to do, so that it looks first;
 //! - a look shows any item that ever stood, also none, with any tombstone that ever stood, also none; or it fails;
 //! - a running one sends its next request by either transport, and the answer arrives;
 //! - the request is done and the answer lost, so that the same is sent again;
@@ -19,16 +19,16 @@
 //!
 //! Looks multiply the states, since what stood before counts too, and so they are explored in searches of their own: of
 //! four records with two invocations that overlap (by the source's clock, in the two arrangements without ties), of
-//! three keyed records with three. At the borders of the promise, looks go with two. What a look does to the counts of a
-//! batch alone is held to what would be counted without it ([`counts`]).
+//! three keyed records with three. At the borders of the promise, looks go with two. What a look does to the counts of
+//! a batch alone is held to what would be counted without it ([`counts`]).
 //!
 //! Every search starts from no item and from an earlier writer's.
 //!
 //! What is held after each move, by [`Violation`](machine::Violation):
 //!
 //! - What readers see only moves forward, and has exactly its record's attributes. No write changes nothing.
-//! - When a record's fate is decided, readers see its state or a newer one, or a newer tombstone stands, whose delete is
-//!   delivered again until it removes the item. The last record has no newer one. So, from when it is delivered, the
+//! - When a record's fate is decided, readers see its state or a newer one, or a newer tombstone stands, whose delete
+//!   is delivered again until it removes the item. The last record has no newer one. So, from when it is delivered, the
 //!   table equals the last state, however the others fare. Two invocations are explored with a count of what was
 //!   delivered too, where this is looked at directly.
 //! - A fate is what happened, a regression and a conflict are reported where the comparison says so, and no write is
@@ -39,8 +39,8 @@
 //! and its first request are one move. The attributes' names are alike too, so of two logs that differ in them only one
 //! is explored.
 //!
-//! These are 76 million states of the promise, 18 million of them with looks, beside those of its borders and the planted
-//! faults. Unoptimised, they take 140 seconds of processor time and 240 MB.
+//! These are 76 million states of the promise, 18 million of them with looks, beside those of its borders and the
+//! planted faults. Unoptimised, they take 140 seconds of processor time and 240 MB.
 
 mod borders;
 mod counts;

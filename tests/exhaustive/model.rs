@@ -22,7 +22,8 @@ pub(super) struct Record {
     pub(super) stamp: Stamp,
     /// The names of the item's attributes; none for a delete.
     pub(super) attributes: Option<Attributes>,
-    /// Where the state stands in the true order of all states, from 1. It is given, not computed by the code under test.
+    /// Where the state stands in the true order of all states, from 1. It is given, not computed by the code under
+    /// test.
     pub(super) rank: u16,
     /// Whether DynamoDB refuses to store the item.
     pub(super) is_unwritable: bool,

@@ -22,8 +22,9 @@ use crate::{
 const CONNECTIONS: usize = 8;
 const RECORDS: usize = 50;
 
-/// Opens some connections, eight and more where the machine is not busy, waits, lets all that there are go dead, and sends an
-/// event with so many records; says how long its batch took, and how many of its requests went to dead connections.
+/// Opens some connections, eight and more where the machine is not busy, waits, lets all that there are go dead, and
+/// sends an event with so many records; says how long its batch took, and how many of its requests went to dead
+/// connections.
 async fn dead(wait: Duration, records: usize) -> (Duration, usize) {
     let dynamodb = Batch::inserts(0).tables().await;
     let dead = Arc::new(AtomicUsize::new(0));

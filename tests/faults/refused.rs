@@ -131,8 +131,8 @@ async fn what_only_a_statement_cannot_do_goes_by_a_call_of_its_own() {
     assert_eq!(run.dynamodb.items(QUARANTINE), Vec::<Value>::new());
 }
 
-/// What refuses records in words that are not known, whichever they are, may pass: nothing is quarantined for it, though
-/// the same call was taken of others before.
+/// What refuses records in words that are not known, whichever they are, may pass: nothing is quarantined for it,
+/// though the same call was taken of others before.
 #[tokio::test]
 async fn refusals_in_doubt_that_pass_quarantine_nothing() {
     let refuse = |code| move || Act::Refuse(Refusal { code, message: "VALUE" });

@@ -127,8 +127,8 @@ async fn what_is_wrong_with_the_key_is_told() {
         key(r#""A"#, "INVALID_KEY", no_string("invalid JSON at byte 2: string without an end")),
         key(r#""\udc00""#, "INVALID_KEY", no_string("lone surrogate in a string at byte 1")),
         key(b"\"\xe9\"".as_slice(), "INVALID_KEY", no_string("invalid UTF-8 at byte 1")),
-        // Binary numbers: 2240802, which ends like the text "1", 7001 of eight bytes and of four, one of many digits, and
-        // 7001 as a float.
+        // Binary numbers: 2240802, which ends like the text "1", 7001 of eight bytes and of four, one of many digits,
+        // and 7001 as a float.
         key(b"\0\0\0\0\0\"1\"".as_slice(), "INVALID_KEY", no_value()),
         key(b"\0\0\0\0\0\0\x1bY".as_slice(), "INVALID_KEY", no_value()),
         key(b"\0\0\x1bY".as_slice(), "INVALID_KEY", no_value()),

@@ -1,4 +1,5 @@
-//! The DynamoDB that tests run against: the embedded one, or AWS's DynamoDB Local where a variable says where it listens.
+//! The DynamoDB that tests run against: the embedded one, or AWS's DynamoDB Local where a variable says where it
+//! listens.
 
 /// A database of its own in AWS's DynamoDB Local.
 mod aws_local;

@@ -27,7 +27,8 @@ static PROGRAMS: LazyLock<BTreeMap<String, PathBuf>> = LazyLock::new(|| {
     programs.find(&root(), &template().functions).unwrap_or_else(|error| panic!("{error}"))
 });
 
-/// Where `sam build` left the programs to test: `COMPARE_CONNECTOR_TEST_BUILD_DIR`, relative to the workspace or absolute.
+/// Where `sam build` left the programs to test: `COMPARE_CONNECTOR_TEST_BUILD_DIR`, relative to the workspace or
+/// absolute.
 pub(crate) fn build_directory() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the functions")]
     let directory = std::env::var_os("COMPARE_CONNECTOR_TEST_BUILD_DIR")?;

@@ -12,8 +12,8 @@ const READ_UNIT: f64 = 0.000_000_125;
 /// The memory in MB that comes with one whole processor.
 const MEMORY_OF_A_PROCESSOR: f64 = 1769.0;
 
-/// What a batch costs on Lambda, in dollars. A function with less memory has a share of a processor only, so that its own
-/// time can be what a batch takes.
+/// What a batch costs on Lambda, in dollars. A function with less memory has a share of a processor only, so that its
+/// own time can be what a batch takes.
 pub(super) fn lambda(cpu_seconds: f64, wall_seconds: f64, memory_mb: f64) -> f64 {
     let seconds = wall_seconds.max(cpu_seconds * MEMORY_OF_A_PROCESSOR / memory_mb);
     seconds * memory_mb / 1024.0 * GB_SECOND + INVOCATION

@@ -96,8 +96,8 @@ impl Lane {
         Ok(lane)
     }
 
-    /// Measures a new process: its start, its first invocation, and one when it is warm. Each round has a process of its
-    /// own, since a program can be fast or slow for much of a process's life.
+    /// Measures a new process: its start, its first invocation, and one when it is warm. Each round has a process of
+    /// its own, since a program can be fast or slow for much of a process's life.
     pub(super) async fn round(&mut self) -> Result<(), BenchError> {
         let (mut process, start) = Process::start(&self.settings).await?;
         let (_, first, first_counts) = self.invoke(&mut process).await?;

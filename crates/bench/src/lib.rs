@@ -57,8 +57,8 @@ pub struct Bench {
     /// Measure the functions with single-item calls too.
     #[arg(long, conflicts_with = "bootstrap")]
     pub single: bool,
-    /// Measure this program instead of the functions; it gets their variables, and Lambda's `PATH`. The words are parted
-    /// at blanks. Processes that it starts are not counted: a shell script must `exec` the program.
+    /// Measure this program instead of the functions; it gets their variables, and Lambda's `PATH`. The words are
+    /// parted at blanks. Processes that it starts are not counted: a shell script must `exec` the program.
     #[arg(long, value_name = "CMD", value_parser = command)]
     pub bootstrap: Option<String>,
     /// Measure what `sam build` left in this directory, usually `.aws-sam/build`, instead of building.
@@ -94,8 +94,9 @@ pub struct Bench {
     /// What the stand-in does not let through.
     #[command(flatten)]
     pub faults: Faults,
-    /// A real DynamoDB with the template's tables instead of the stand-in, such as `http://127.0.0.1:8000`. All programs
-    /// share them, and nobody looks at what is written: take fresh tables for each run, and one state and program.
+    /// A real DynamoDB with the template's tables instead of the stand-in, such as `http://127.0.0.1:8000`. All
+    /// programs share them, and nobody looks at what is written: take fresh tables for each run, and one state and
+    /// program.
     #[arg(long, value_name = "URL", conflicts_with_all = ["latencies_millis", "plain", "refused", "throttled"])]
     pub dynamodb_endpoint: Option<String>,
 }

@@ -1,5 +1,5 @@
-//! The straightforward pipeline from an event to items: the baseline that this benchmark and the micro-benchmarks put beside
-//! the sinks.
+//! The straightforward pipeline from an event to items: the baseline that this benchmark and the micro-benchmarks put
+//! beside the sinks.
 //!
 //! It is written as one would without measuring, on the crates that are usual for it, and deliberately stays so: it
 //! reads the whole event into owned strings, decodes base64, parses each value into a tree, and turns that into maps of

@@ -52,8 +52,8 @@ impl Process {
         }
     }
 
-    /// Has the process handle an event, and says what it took: wall time until the answer, processor time until it asked
-    /// for the next one.
+    /// Has the process handle an event, and says what it took: wall time until the answer, processor time until it
+    /// asked for the next one.
     pub(super) async fn invoke(&mut self, payload: Vec<u8>) -> Result<Spent, BenchError> {
         let before = cpu_time(self.environment.process());
         let begin = Instant::now();

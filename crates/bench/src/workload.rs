@@ -227,8 +227,8 @@ impl Workload {
         (key, generation, record)
     }
 
-    /// The first record of an event that has the key of the one at `position`. It is the same in each event, so that all
-    /// of them have the same keys.
+    /// The first record of an event that has the key of the one at `position`. It is the same in each event, so that
+    /// all of them have the same keys.
     fn place(&self, mut position: usize) -> usize {
         loop {
             let mut choices = Rng::with_seed(mixed(self.mix.seed, 0, position) ^ 1);

@@ -43,8 +43,8 @@ async fn requests_are_those_that_the_functions_are_known_for() {
     let float = |number: usize| f64::from(u32::try_from(number).unwrap());
     let thousand = |number: usize| float(1000 * number / 50);
     let (changed, standing) = (event(State::Mixed).older_keys, keys - event(State::Load).new_keys);
-    // A repeated key is written once, by a statement in one of two batches, or by a call of its own. Rows of 1.6 KB cost
-    // two units each; what Connect's schema says beside them is not stored.
+    // A repeated key is written once, by a statement in one of two batches, or by a call of its own. Rows of 1.6 KB
+    // cost two units each; what Connect's schema says beside them is not stored.
     let cases = [
         (State::Existing, "sink", 2, keys, 2 * keys, 0),
         (State::Existing, "single", keys, keys, 2 * keys, 0),

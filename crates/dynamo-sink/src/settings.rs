@@ -17,8 +17,8 @@ pub const QUARANTINE_TABLE_NAME: &str = "QUARANTINE_TABLE_NAME";
 pub const KAFKA_TOPIC: &str = "KAFKA_TOPIC";
 /// The epoch of the records, 0 to 9999999999; see [`crate::version`]. Default: 0.
 pub const EPOCH: &str = "EPOCH";
-/// `batch`: a failure fails the invocation; `partial`: failed records are named in the answer, which Lambda follows only
-/// if the mapping has `FunctionResponseTypes: [ReportBatchItemFailures]`. Default: `batch`.
+/// `batch`: a failure fails the invocation; `partial`: failed records are named in the answer, which Lambda follows
+/// only if the mapping has `FunctionResponseTypes: [ReportBatchItemFailures]`. Default: `batch`.
 pub const RESPONSE_MODE: &str = "RESPONSE_MODE";
 /// Conditional statements in one request, 1 to 25; 1 means single-item calls only. Default: 25.
 pub const DYNAMODB_STATEMENTS_PER_REQUEST: &str = "DYNAMODB_STATEMENTS_PER_REQUEST";

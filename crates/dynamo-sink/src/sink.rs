@@ -35,8 +35,8 @@ pub enum Mapped {
         key: String,
         /// The other members.
         item: Item,
-        /// When the source changed the row, in its own unit from its own zero, so that it may be negative; 0 where it is
-        /// unknown or the sink is ordered by offset.
+        /// When the source changed the row, in its own unit from its own zero, so that it may be negative; 0 where it
+        /// is unknown or the sink is ordered by offset.
         source_time: i64,
     },
     /// Delete the item. In a sink whose [`Sink::deletes`] is not set this is a rejection.

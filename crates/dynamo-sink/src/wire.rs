@@ -157,7 +157,8 @@ impl Wire {
         out.extend_from_slice(b"],\"ReturnValuesOnConditionCheckFailure\":\"ALL_OLD\"}");
     }
 
-    /// Appends an insert as two elements of `TransactWriteItems`'s `TransactItems`: the put, then the tombstone's check.
+    /// Appends an insert as two elements of `TransactWriteItems`'s `TransactItems`: the put, then the tombstone's
+    /// check.
     pub(crate) fn insert_actions(&self, keyed: KeyRequest<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"Put\":");
         self.put_item(keyed, &Condition::absent(), out);

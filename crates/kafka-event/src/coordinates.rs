@@ -1,7 +1,6 @@
 //! Where a record stands in Kafka.
 
-use std::borrow::Cow;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// What finds a record: no two of a cluster have the same, unless a topic was created again.
 ///

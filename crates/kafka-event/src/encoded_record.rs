@@ -1,17 +1,18 @@
 //! A record as it stands in the event: coordinates known, key and value not decoded yet.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::sync::LazyLock;
+use std::{borrow::Cow, fmt, sync::LazyLock};
 
-use base64::DecodeError;
-use base64::engine::general_purpose::PAD_INDIFFERENT;
-use base64::engine::{Engine as _, Simd};
+use base64::{
+    DecodeError,
+    engine::{Engine as _, Simd, general_purpose::PAD_INDIFFERENT},
+};
 
-use crate::coordinates::Coordinates;
-use crate::error::{EventError, PayloadField, RecordError, RecordErrorKind};
-use crate::record::{Header, Record, SchemaMetadata};
-use crate::wire::{Fields, Headers, Member};
+use crate::{
+    coordinates::Coordinates,
+    error::{EventError, PayloadField, RecordError, RecordErrorKind},
+    record::{Header, Record, SchemaMetadata},
+    wire::{Fields, Headers, Member},
+};
 
 /// One record of an event, borrowed from the payload and still encoded.
 pub struct EncodedRecord<'a> {

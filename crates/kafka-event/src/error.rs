@@ -1,7 +1,6 @@
 //! What can be wrong with an event as a whole, and with one record.
 
-use std::fmt;
-use std::str::Utf8Error;
+use std::{fmt, str::Utf8Error};
 
 use crate::coordinates::Coordinates;
 

@@ -1,13 +1,14 @@
 //! A whole event: where it came from, and its records.
 
-use std::borrow::Cow;
-use std::mem;
+use std::{borrow::Cow, mem};
 
 use serde_json::value::RawValue;
 
-use crate::encoded_record::EncodedRecord;
-use crate::error::{EventError, FoundSource};
-use crate::wire::{Envelope, Fields, Member};
+use crate::{
+    encoded_record::EncodedRecord,
+    error::{EventError, FoundSource},
+    wire::{Envelope, Fields, Member},
+};
 
 /// One invocation's records, still encoded and borrowed from the payload.
 #[derive(Debug)]

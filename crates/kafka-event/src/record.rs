@@ -1,12 +1,13 @@
 //! A decoded record.
 
-use std::borrow::Cow;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::de::IgnoredAny;
 
-use crate::coordinates::Coordinates;
-use crate::error::{PayloadField, RecordError, RecordErrorKind, SchemaMark};
+use crate::{
+    coordinates::Coordinates,
+    error::{PayloadField, RecordError, RecordErrorKind, SchemaMark},
+};
 
 /// One record of a Kafka topic, decoded.
 #[derive(Clone, PartialEq, Eq)]

@@ -25,9 +25,7 @@ mod reference;
 // The sample events of the workspace.
 mod samples;
 
-use std::collections::BTreeMap;
-use std::error::Error as _;
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, error::Error as _, fmt::Write as _};
 
 use crate::{Event, EventError, Header, Record, RecordError};
 

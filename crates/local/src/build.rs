@@ -84,7 +84,8 @@ impl Programs {
     }
 }
 
-/// The programs that `sam build` left in `directory`: one for each function, in a directory of the function's logical id.
+/// The programs that `sam build` left in `directory`: one for each function, in a directory of the function's logical
+/// id.
 fn built(
     directory: &Path,
     functions: &[Function],

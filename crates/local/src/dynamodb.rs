@@ -97,8 +97,8 @@ pub enum DynamoDbError {
 
 /// The tables as the commands create them: without streams, which nobody reads here.
 ///
-/// The embedded `DynamoDB` counts a stream's records at each write, so that 10,000 of them take most of a minute; a real
-/// stream costs the writer nothing.
+/// The embedded `DynamoDB` counts a stream's records at each write, so that 10,000 of them take most of a minute; a
+/// real stream costs the writer nothing.
 pub fn without_streams(tables: &[Table]) -> Vec<Table> {
     tables.iter().map(|table| Table { stream_view_type: None, ..table.clone() }).collect()
 }

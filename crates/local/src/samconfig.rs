@@ -82,9 +82,9 @@ pub enum Malformed {
 
 /// Reads the template as `sam deploy` does for a stage, or for the local one; `given` wins over what the file says.
 ///
-/// A stage is the section of its name, or else the one that sets `Stage` to it; without either, its prefix must be given.
-/// What the file does not say has the template's default, but for the stage's name. For the local one the file says
-/// nothing.
+/// A stage is the section of its name, or else the one that sets `Stage` to it; without either, its prefix must be
+/// given. What the file does not say has the template's default, but for the stage's name. For the local one the file
+/// says nothing.
 pub fn template(
     template: &Path,
     stage: Option<&str>,

@@ -6,8 +6,9 @@ use tokio::process::Command;
 
 use crate::{report::Row, run::Run, services::dynamodb_local::DynamoDbLocal};
 
-/// The tests about which DynamoDB has nothing to say: the first have a table in memory of their own, and the others are about
-/// faults that a proxy plants and the time that they cost, which is another on a machine that DynamoDB Local keeps busy.
+/// The tests about which DynamoDB has nothing to say: the first have a table in memory of their own, and the others are
+/// about faults that a proxy plants and the time that they cost, which is another on a machine that DynamoDB Local
+/// keeps busy.
 const WITHOUT_DYNAMODB: [&str; 4] =
     ["exhaustive::", "faults::connections::", "faults::slow::", "faults::system::"];
 

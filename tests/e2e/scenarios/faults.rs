@@ -1,5 +1,5 @@
-//! DynamoDB throttles, fails, loses its answers after it has applied a write, and does not answer at all; then its clock is
-//! another one, and credentials expire.
+//! DynamoDB throttles, fails, loses its answers after it has applied a write, and does not answer at all; then its
+//! clock is another one, and credentials expire.
 
 use std::time::Duration;
 

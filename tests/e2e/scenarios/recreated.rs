@@ -1,4 +1,5 @@
-//! A topic is deleted and created again: first without a new epoch, which must be noticed, then with one, which must mend it.
+//! A topic is deleted and created again: first without a new epoch, which must be noticed, then with one, which must
+//! mend it.
 
 use std::time::Duration;
 

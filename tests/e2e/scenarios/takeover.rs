@@ -1,5 +1,5 @@
-//! The sinks take over from an earlier writer under load: its offsets are copied to their groups by Kafka's own tool, and
-//! later both mappings take its group itself.
+//! The sinks take over from an earlier writer under load: its offsets are copied to their groups by Kafka's own tool,
+//! and later both mappings take its group itself.
 
 use std::{
     collections::BTreeMap,

@@ -182,8 +182,8 @@ fn create_table(table: &Table) -> Value {
     request
 }
 
-/// An item as DynamoDB gives it, whose numbers are in digits only. DynamoDB Local spells only those so that are no part of
-/// a list or map and were not set by an update; the others come back as they were sent.
+/// An item as DynamoDB gives it, whose numbers are in digits only. DynamoDB Local spells only those so that are no part
+/// of a list or map and were not set by an update; the others come back as they were sent.
 fn with_plain_numbers(mut item: Value) -> Value {
     change_attributes(&mut item, &mut |attribute| {
         if let Some(Value::String(number)) = attribute.get_mut("N") {

@@ -1,9 +1,11 @@
 //! The mapping of `sinkProfileData`: the profile of the user whom the record's key names.
 
-use dynamo_sink::item::{Outline, encode};
-use dynamo_sink::settings::Settings;
-use dynamo_sink::sink::{Mapped, Rejection, Sink};
-use dynamo_sink::version::Order;
+use dynamo_sink::{
+    item::{Outline, encode},
+    settings::Settings,
+    sink::{Mapped, Rejection, Sink},
+    version::Order,
+};
 use kafka_event::Record;
 
 /// The sink. Offsets order its records, and one without a value deletes its item.

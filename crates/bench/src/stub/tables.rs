@@ -26,13 +26,13 @@ pub(super) struct Tables {
 pub struct Counts {
     /// Requests that write or read items.
     pub requests: u64,
-    /// Write units by DynamoDB's published rules: one for each 1,024 bytes, rounded up, of the larger of the old and the
-    /// new item; the same for a condition that is false, by the item that stands; twice as many in a transaction. What a
-    /// cancelled transaction is charged is not published: here it is what it would have been charged had it been applied,
-    /// except for conditions that are false.
+    /// Write units by DynamoDB's published rules: one for each 1,024 bytes, rounded up, of the larger of the old and
+    /// the new item; the same for a condition that is false, by the item that stands; twice as many in a transaction.
+    /// What a cancelled transaction is charged is not published: here it is what it would have been charged had it been
+    /// applied, except for conditions that are false.
     pub write_units: u64,
-    /// Halves of read units: one for each 4,096 bytes, rounded up, of the whole item, also where there is none; twice as
-    /// many where the read is strongly consistent.
+    /// Halves of read units: one for each 4,096 bytes, rounded up, of the whole item, also where there is none; twice
+    /// as many where the read is strongly consistent.
     pub half_read_units: u64,
     /// Items that were put where none stood.
     pub created: u64,

@@ -1,5 +1,5 @@
-//! What is said of a batch: one log line that is also the metrics, and one line for each record that someone may have to
-//! look at.
+//! What is said of a batch: one log line that is also the metrics, and one line for each record that someone may have
+//! to look at.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -64,8 +64,9 @@ impl<'a> Quarantine<'a> {
 /// A rejected record with its place in the quarantine.
 ///
 /// Its head's key is the partition and its place in it. A record too large for one item is split over parts whose sort
-/// keys begin with the head's; the head is written last, and only the head counts. One record may come in several texts,
-/// such as with an epoch when it is redriven: parts and head carry the hash of theirs, so that they are never mixed.
+/// keys begin with the head's; the head is written last, and only the head counts. One record may come in several
+/// texts, such as with an epoch when it is redriven: parts and head carry the hash of theirs, so that they are never
+/// mixed.
 #[derive(Debug)]
 pub(crate) struct Entry<'e, 'a> {
     quarantine: &'e Quarantine<'a>,
@@ -80,8 +81,8 @@ impl Entry<'_, '_> {
         self.parts() + 1
     }
 
-    /// The request at `position`, the head's last. It is refused where an entry stands that is about to expire; then all
-    /// of them are sent again with `renews`.
+    /// The request at `position`, the head's last. It is refused where an entry stands that is about to expire; then
+    /// all of them are sent again with `renews`.
     pub(crate) fn call(&self, position: usize, renews: bool) -> Call {
         if position < self.parts() { self.part(position, renews) } else { self.head(renews) }
     }
@@ -207,7 +208,8 @@ impl Entry<'_, '_> {
     }
 }
 
-/// The expression that sets attributes which are not there yet, so that a record which comes again keeps its first entry.
+/// The expression that sets attributes which are not there yet, so that a record which comes again keeps its first
+/// entry.
 #[derive(Default)]
 struct Update {
     attributes: Vec<(&'static str, Vec<u8>)>,

@@ -19,15 +19,15 @@ pub(crate) fn delay(attempt: u32, random: f64) -> Duration {
 /// Time between two reductions: one wave of throttles counts once.
 const COOL_DOWN: Duration = Duration::from_millis(100);
 
-/// The requests in flight with which an environment starts: it has no connections yet, and what the first answers say of
-/// the keys decides how the rest is asked for.
+/// The requests in flight with which an environment starts: it has no connections yet, and what the first answers say
+/// of the keys decides how the rest is asked for.
 pub(crate) const FIRST_WIDTH: usize = 3;
 
 /// Many times what DynamoDB takes for a request, and far from its time-out.
 const LATE: Duration = Duration::from_millis(250);
 
-/// The number of requests that may be in flight. It doubles with each wave of answers until it is wide enough, is halved
-/// by throttling, and grows by one with each wave from then on.
+/// The number of requests that may be in flight. It doubles with each wave of answers until it is wide enough, is
+/// halved by throttling, and grows by one with each wave from then on.
 #[derive(Clone, Debug)]
 pub(crate) struct Concurrency {
     max: f64,

@@ -3,9 +3,9 @@
 //! The SDK's configuration, credentials, endpoints, signatures and HTTP client do the work. What is left out is its
 //! orchestration of single calls: serializing, retries, interceptors. Put to the same use, with this serializer and no
 //! retries, it adds 158,000 instructions to a request (2.70 millions for 2.54; callgrind, 40 KB, dependencies at level
-//! 1). Of a function's processor time for an Appian record that is 4 and 14 % where it exists and 20 and 24 % where it is
-//! new, at 8 and at 32 requests in flight (two runs of 4 processes, by turns on a busy machine): new ones would cost more
-//! than 9 % of what the usual way costs.
+//! 1). Of a function's processor time for an Appian record that is 4 and 14 % where it exists and 20 and 24 % where it
+//! is new, at 8 and at 32 requests in flight (two runs of 4 processes, by turns on a busy machine): new ones would cost
+//! more than 9 % of what the usual way costs.
 //!
 //! Of the SDK's tasks this module has those that matter to the writer: it signs by DynamoDB's clock, asks for
 //! credentials again when they expire or are refused, and drops HTTP connections that may be dead.

@@ -25,8 +25,8 @@ pub(crate) enum Reply {
     Refused(Option<Attributes>),
     /// The statements' answers, in their order.
     Statements(Vec<ElementReply>),
-    /// A transaction was cancelled: its actions' reasons, in their order; [`ElementReply::Applied`] where the action was
-    /// not the reason.
+    /// A transaction was cancelled: its actions' reasons, in their order; [`ElementReply::Applied`] where the action
+    /// was not the reason.
     Cancelled(Vec<ElementReply>),
 }
 
@@ -40,8 +40,8 @@ pub(crate) enum ElementReply {
     Trouble(Trouble),
 }
 
-/// How long to wait for the answer to a request that was sent so often before: one that got lost is soon sent again, and
-/// one that takes long is given the time.
+/// How long to wait for the answer to a request that was sent so often before: one that got lost is soon sent again,
+/// and one that takes long is given the time.
 pub(crate) fn timeout(attempts: u32) -> Duration {
     Duration::from_secs(match attempts {
         0 => 2,

@@ -36,7 +36,8 @@ impl Trouble {
             | "TransactionConflict"
             | "TransactionInProgress"
             | "ReplicatedWriteConflict"
-            // The clock is corrected by the answer. Their messages are left out, since they can quote the session's token.
+            // The clock is corrected by the answer. Their messages are left out, since they can quote the session's
+            // token.
             | "InvalidSignature"
             | "SignatureDoesNotMatch"
             | "IncompleteSignature"

@@ -50,7 +50,8 @@ pub struct Decided {
 pub struct Chain {
     order: Order,
     deletes: bool,
-    /// The records that are still to be decided: a list for each group whose records supersede each other, newest first.
+    /// The records that are still to be decided: a list for each group whose records supersede each other, newest
+    /// first.
     groups: VecDeque<VecDeque<Candidate>>,
     write: Option<Write>,
 }

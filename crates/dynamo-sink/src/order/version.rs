@@ -22,9 +22,9 @@ const NEGATIVE_TIME_BASE: u64 = 10_u64.pow(19);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp {
     /// A string whose byte order is the record order: the epoch in 10 digits, then 20 digits each of the offset
-    /// ([`Order::Offset`]), or of source time, Kafka timestamp, partition and offset ([`Order::SourceClock`]). A negative
-    /// source time `t` is `-`, which sorts before all digits, and the 19 digits of 10^19 + `t`; the other fields count
-    /// as 0 where they are negative.
+    /// ([`Order::Offset`]), or of source time, Kafka timestamp, partition and offset ([`Order::SourceClock`]). A
+    /// negative source time `t` is `-`, which sorts before all digits, and the 19 digits of 10^19 + `t`; the other
+    /// fields count as 0 where they are negative.
     pub version: String,
     /// The record's topic.
     pub topic: String,

@@ -1,13 +1,9 @@
 //! Events made of parts, for the two modules below.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use proptest::collection::vec;
-use proptest::option;
-use proptest::prelude::*;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use proptest::{collection::vec, option, prelude::*};
 use serde_json::{Map, Value, json};
 
 use crate::{Event, Header, Record, SchemaMetadata};
@@ -108,7 +104,8 @@ fn record() -> impl Strategy<Value = Expected> {
     )
 }
 
-/// The JSON of a record. Where a field can be said in several ways, its offset chooses one, so that all of them come up.
+/// The JSON of a record. Where a field can be said in several ways, its offset chooses one, so that all of them come
+/// up.
 fn members(record: &Expected) -> Map<String, Value> {
     let variant = record.offset % 3;
     let mut members = Map::new();

@@ -1,8 +1,10 @@
 //! What holds for every event, and for bytes that are hardly one.
 
-use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::sample::{Index, select};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::{Index, select},
+};
 
 use super::generated::{decoded, mapping_event, pipe_event, records, sorted};
 use crate::{Event, EventSource, raw_records};

@@ -1,13 +1,12 @@
 //! The same events read by `aws_lambda_events`.
 //!
-//! Where it accepts an event, both must read the same. Each way in which it is known to be wrong, and why it cannot be the parser
-//! here, is a test of its own that shows its present behaviour.
+//! Where it accepts an event, both must read the same. Each way in which it is known to be wrong, and why it cannot be
+//! the parser here, is a test of its own that shows its present behaviour.
 
 use std::panic;
 
 use aws_lambda_events::kafka::{KafkaEvent, KafkaRecord};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 
 use super::generated::{Expected, decoded, mapping_event, records};

@@ -1,9 +1,6 @@
 //! The sample events of the workspace.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
 use expect_test::expect;
 

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use super::show_bytes;
 use crate::{Event, Record, SchemaMetadata};
 
-/// Gives the same bytes and schema as key and as value, and compares what is read as JSON, or what the error says first.
+/// Gives the same bytes and schema as key and as value, and compares what is read as JSON, or what the error says
+/// first.
 #[track_caller]
 fn check(
     bytes: Option<&[u8]>,

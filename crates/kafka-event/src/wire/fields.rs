@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde::de::value::BytesDeserializer;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess};
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, value::BytesDeserializer},
+};
 use serde_json::value::RawValue;
 
-use super::headers::Headers;
-use super::tolerant::{Member, Tolerant, Tolerated, read};
-use crate::error::JsonType;
-use crate::record::SchemaMetadata;
+use super::{
+    headers::Headers,
+    tolerant::{Member, Tolerant, Tolerated, read},
+};
+use crate::{error::JsonType, record::SchemaMetadata};
 
 /// The members of one record.
 #[derive(Default)]

@@ -3,8 +3,7 @@
 use serde::de::{MapAccess, SeqAccess};
 
 use super::tolerant::{Member, Tolerant, Tolerated};
-use crate::error::JsonType;
-use crate::record::Header;
+use crate::{error::JsonType, record::Header};
 
 /// The headers of a record.
 pub(crate) enum Headers<'a> {

@@ -26,8 +26,8 @@ pub(super) fn fingerprint(attributes: &Attributes, shape: &str) -> Fingerprint {
     fingerprint
 }
 
-/// The attributes that a mapped item is stored as, without its key and `_sink`; none if it cannot be read, which would be
-/// a defect of its encoding.
+/// The attributes that a mapped item is stored as, without its key and `_sink`; none if it cannot be read, which would
+/// be a defect of its encoding.
 pub(super) fn attributes_of(item: &Item) -> Option<Attributes> {
     let members: serde_json::Map<String, Value> =
         serde_json::from_str(&format!("{{{}}}", item.json())).ok()?;

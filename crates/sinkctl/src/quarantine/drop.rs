@@ -113,8 +113,8 @@ pub struct Dropped {
 
 /// Copies entries to a file that does not exist yet, then removes them.
 ///
-/// A line of the file is an item as it stood in the table, in DynamoDB's JSON; an entry's head comes after its parts, so
-/// that whoever puts the items back in their order never has a head without them.
+/// A line of the file is an item as it stood in the table, in DynamoDB's JSON; an entry's head comes after its parts,
+/// so that whoever puts the items back in their order never has a head without them.
 pub async fn run(store: &Store, entries: Vec<Listed>, path: &Path) -> anyhow::Result<Dropped> {
     let of_copy = || {
         let path = path.display();

@@ -74,7 +74,8 @@ pub struct Redrive {
     /// With a local DynamoDB, invoke the functions at this Lambda Invoke API instead of running their binaries.
     #[arg(long, value_name = "URL", requires = "dynamodb_endpoint", conflicts_with_all = ["build_dir", "release"], help_heading = "Functions")]
     invoke_address: Option<String>,
-    /// With a local DynamoDB, run what `sam build` left in this directory, usually `.aws-sam/build`, instead of building.
+    /// With a local DynamoDB, run what `sam build` left in this directory, usually `.aws-sam/build`, instead of
+    /// building.
     #[arg(
         long,
         value_name = "DIR",
