@@ -1,7 +1,7 @@
 //! What holds for any bytes, held to the fuzzers' corpus.
 //!
 //! [`event`], [`record`] and [`item`] are the targets of `cargo fuzz`, which makes up bytes by the thousand a second;
-//! the The README beside it has the command. What it found worth keeping stands in `fuzz/corpus` and is checked here
+//! the README beside it has the command. What it found worth keeping stands in `fuzz/corpus` and is checked here
 //! with every run.
 
 use std::{fs, path::Path};

@@ -3,7 +3,7 @@
 use crate::scenarios::NAMES;
 
 pub(crate) const USAGE: &str = "\
-Usage: cargo test --workspace --features tests/e2e --test e2e -- [OPTIONS] [SCENARIO...]
+Usage: cargo test --workspace --features sinkctl/kafka,tests/e2e --test e2e -- [OPTIONS] [SCENARIO...]
 
 Runs all scenarios, or those named: load, kills, overlap, faults, poison, recreated, partitions, takeover, oncall, which
 shows what a person on call types and sees, and conformance, which runs the integration tests against DynamoDB Local

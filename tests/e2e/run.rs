@@ -450,7 +450,7 @@ pub(crate) fn now() -> i64 {
     i64::try_from(now.as_millis()).unwrap()
 }
 
-/// Builds `sinkctl` with all of its features, and the functions; returns the programs by name.
+/// Builds `sinkctl` with its Kafka client, and the functions; returns the programs by name.
 fn build(root: &Path, release: bool, template: &Template) -> BTreeMap<String, PathBuf> {
     let mut command = Command::new(env!("CARGO"));
     command.args(["build", "--workspace", "--features", "sinkctl/kafka", "--bin", "sinkctl"]);

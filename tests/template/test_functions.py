@@ -71,7 +71,7 @@ def test_the_functions_follow_their_parameters():
         assert group["LogGroupName"] == f"/aws/lambda/{properties['FunctionName']}"
 
 
-def test_the_defaults_are_what_the_readme_says():
+def test_the_defaults_are_what_the_guide_says():
     stack = Stack()
     for function in SINKS.values():
         properties = stack.properties(function)

@@ -57,6 +57,16 @@ impl Outcome {
         }
     }
 
+    /// Whether a record that ends like this needs nothing more.
+    pub fn is_accepted(self) -> bool {
+        match self {
+            Self::Written | Self::Deleted | Self::Superseded | Self::Duplicate | Self::Stale => {
+                true
+            }
+            Self::Regression | Self::Quarantined | Self::Failed => false,
+        }
+    }
+
     /// What a decided record's fate comes to. One that cannot be stored has failed until the quarantine has it.
     pub(crate) fn of(fate: Fate) -> Self {
         match fate {

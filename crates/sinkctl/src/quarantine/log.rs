@@ -23,16 +23,13 @@ pub(super) struct Remark {
     pub(super) words: String,
 }
 
-/// The outcomes of records that were not accepted.
-const NOT_ACCEPTED: [Outcome; 3] = [Outcome::Quarantined, Outcome::Failed, Outcome::Regression];
-
 impl Log {
     pub(super) fn read(lines: &[String]) -> Self {
         let mut log = Self::default();
         // What is no JSON was not written by a sink, or its beginning is cut off.
         for line in lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
             if line["message"] == "batch" {
-                for outcome in Outcome::ALL.iter().filter(|it| !NOT_ACCEPTED.contains(it)) {
+                for outcome in Outcome::ALL.iter().filter(|it| it.is_accepted()) {
                     let count = line[outcome.name()].as_u64().unwrap_or_default();
                     if count > 0 {
                         *log.outcomes.entry(outcome.name()).or_default() += count;

@@ -148,7 +148,7 @@ fn of_quarantine(depth: &QuarantineDepth) -> Option<Problem> {
     let records: u64 = depth.by_function.values().sum();
     (records > 0).then(|| Problem {
         what: format!("{} in the quarantine", waiting(records)),
-        advice: "`sinkctl quarantine list` says why. Mend their producer or the mapping, then `sinkctl quarantine \
+        advice: "`sinkctl quarantine list` says why. Fix their producer or the mapping, then `sinkctl quarantine \
                  redrive` delivers them again, before they expire; OPERATIONS.md, \"Troubleshooting\": `-quarantined`."
             .to_owned(),
     })
