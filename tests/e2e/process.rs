@@ -1,7 +1,7 @@
 //! The processes of `sinkctl` that the run starts, and the functions' processes below them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -148,13 +148,16 @@ impl Killer {
         let task = tokio::spawn(async move {
             let mut rng = Rng::with_seed(seed);
             let (least, more) = after;
+            let mut hanging = BTreeSet::new();
             while *counted.lock().unwrap() < MOST_KILLS {
                 let time = least + more.mul_f64(rng.f64());
                 tokio::time::sleep(time).await;
-                let Some(child) = rng.choice(children(parent)) else { continue };
+                let children = children(parent).into_iter().filter(|it| !hanging.contains(it));
+                let Some(child) = rng.choice(children.collect::<Vec<_>>()) else { continue };
                 if rng.u8(..HANGS_ONE_IN) == 0 {
                     // It hangs, until it is ended for having taken too long.
                     signal(child, "STOP");
+                    hanging.insert(child);
                 } else {
                     signal(child, "KILL");
                     *counted.lock().unwrap() += 1;
