@@ -132,7 +132,7 @@ pub fn build(
 }
 
 /// The Cargo that runs this program, so that both use one toolchain, else the usual one.
-fn cargo() -> String {
+pub fn cargo() -> String {
     #[expect(
         clippy::disallowed_methods,
         reason = "Cargo's own variable is no setting of the functions"

@@ -1,14 +1,15 @@
 //! The commands and their arguments.
 
 use std::{
+    ffi::OsString,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use local::template::Template;
+use local::{build::cargo, template::Template};
 #[cfg(feature = "kafka")]
 use sinkctl::{audit, esm};
 use sinkctl::{demo, quarantine, serve, status, tail};
@@ -29,6 +30,13 @@ enum Command {
     /// Sends all sample events through the functions' binaries, twice, and shows the tables.
     #[command(after_help = demo::EXAMPLES)]
     Demo(demo::Demo),
+    /// Measures what the functions cost: builds the workspace's program `bench` for release, and runs it.
+    #[command(after_help = BENCH_EXAMPLES, disable_help_flag = true)]
+    Bench {
+        /// Those of `bench`, which its own `--help` explains.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     #[command(
         about = "Serves an embedded DynamoDB with the template's tables until Ctrl-C",
         after_help = serve::EXAMPLES
@@ -75,6 +83,13 @@ Examples:
 
 Exit status: 0 when it was written, 1 otherwise.";
 
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  sinkctl bench --baseline
+  sinkctl bench --help
+
+Exit status: 0 when it was measured, 1 otherwise.";
+
 /// The exit status of what could not run, where 1 means something else; it is that of a wrong command line too.
 const NOT_DONE: u8 = 2;
 
@@ -87,6 +102,7 @@ impl Arguments {
         };
         match self.command {
             Command::Demo(demo) => demo::run(demo, &template()?, &mut io::stdout()).await?,
+            Command::Bench { arguments } => return bench(&template()?, arguments).await,
             Command::Dynamodb(serve) => {
                 let stop = async {
                     // Without a handler for Ctrl-C the system's own way of stopping it remains.
@@ -116,7 +132,10 @@ impl Arguments {
     pub(crate) fn failure(&self) -> ExitCode {
         let is_one = matches!(
             self.command,
-            Command::Completions { .. } | Command::Demo(_) | Command::Dynamodb(_)
+            Command::Bench { .. }
+                | Command::Completions { .. }
+                | Command::Demo(_)
+                | Command::Dynamodb(_)
         );
         if is_one { ExitCode::FAILURE } else { ExitCode::from(NOT_DONE) }
     }
@@ -126,6 +145,15 @@ impl Arguments {
     pub(crate) fn may_be_cut_short(&self) -> bool {
         !matches!(self.command, Command::Demo(_) | Command::Dynamodb(_))
     }
+}
+
+/// Not linked into this program, so that a first demo does not wait for what only the benchmark needs to be built.
+async fn bench(template: &Path, arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    let manifest = template.with_file_name("Cargo.toml");
+    let mut command = tokio::process::Command::new(cargo());
+    command.args(["run", "--release", "--package", "bench", "--manifest-path"]).arg(manifest);
+    let status = command.arg("--").args(arguments).status().await?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Only an error of writing by itself: one below another may be of a connection, and that must be said.
