@@ -3,6 +3,8 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
 };
 
 use dynamo_sink::{
@@ -11,15 +13,57 @@ use dynamo_sink::{
     sink::Sink,
 };
 
-use crate::support::{contract::contract, template};
+use local::{SINKS, dynamodb::DEFAULT_PORT, function::FunctionSettings};
+
+use crate::support::{contract::contract, function::root, template};
 
 /// The variables that Lambda itself sets.
 const SET_BY_LAMBDA: [&str; 2] = [AWS_LAMBDA_FUNCTION_NAME, AWS_LAMBDA_LOG_LEVEL];
 
 #[test]
 fn the_template_declares_each_variable_that_a_function_reads_and_no_other() {
-    check(&sink_appian_data::SINK);
-    check(&sink_seatool_data::SINK);
+    for sink in &SINKS {
+        check(sink);
+    }
+    let names: BTreeSet<_> = SINKS.iter().map(|sink| sink.name.to_owned()).collect();
+    assert_eq!(names, template().functions.into_iter().map(|it| it.binary).collect());
+    assert_eq!(names, contract().sinks.into_keys().collect());
+}
+
+/// `cargo lambda watch` sets only what must be set, and for the local stage that is as much as the template sets.
+#[test]
+fn cargo_lambda_settles_what_the_template_does() {
+    for sink in &SINKS {
+        let variables = watched(sink);
+        let template = template();
+        let function = template.functions.iter().find(|it| it.binary == sink.name).unwrap();
+        let endpoint = format!("http://127.0.0.1:{DEFAULT_PORT}");
+        let local = FunctionSettings::local(function, PathBuf::new(), &endpoint).variables;
+        let settings = |variables: &BTreeMap<String, String>| {
+            Settings::read(sink, |name| Ok(variables.get(name).cloned())).unwrap()
+        };
+        assert_eq!(settings(&variables), settings(&local), "{}", sink.name);
+        // What the settings do not say: where DynamoDB is.
+        for (name, value) in &variables {
+            assert_eq!(local.get(name), Some(value), "{}: `{name}`", sink.name);
+        }
+        let of_aws = |name: &&String| name.starts_with("AWS_");
+        assert!(local.keys().filter(of_aws).eq(variables.keys().filter(of_aws)), "{}", sink.name);
+    }
+}
+
+/// The variables that `cargo lambda watch` sets, from the manifest of the sink.
+fn watched(sink: &Sink) -> BTreeMap<String, String> {
+    let manifests = fs::read_dir(root().join("crates")).unwrap().filter_map(|entry| {
+        let text = fs::read_to_string(entry.unwrap().path().join("Cargo.toml")).ok()?;
+        Some(text.parse::<toml::Table>().unwrap())
+    });
+    let is_its_own = |manifest: &toml::Table| {
+        let binaries = manifest.get("bin").and_then(toml::Value::as_array);
+        binaries.is_some_and(|it| it.iter().any(|it| it["name"].as_str() == Some(sink.name)))
+    };
+    let manifest = manifests.into_iter().find(is_its_own).unwrap();
+    manifest["package"]["metadata"]["lambda"]["watch"]["env"].clone().try_into().unwrap()
 }
 
 #[test]
@@ -53,6 +97,7 @@ fn check(sink: &Sink) {
     assert_eq!(declared, read, "{}: declared, and read", sink.name);
     // The tests of the expanded template know them from there.
     let contract = contract();
-    let expected: BTreeSet<_> = contract.variables[sink.name].iter().map(String::as_str).collect();
+    let variables = &contract.sinks[sink.name].variables;
+    let expected: BTreeSet<_> = variables.iter().map(String::as_str).collect();
     assert_eq!(read, expected, "{}: read, and expected", sink.name);
 }

@@ -15,8 +15,15 @@ pub(crate) struct Contract {
     pub(crate) metrics: BTreeSet<String>,
     /// Those of them that are times; the others count.
     pub(crate) milliseconds: BTreeSet<String>,
-    /// The environment variables that each function reads and Lambda does not set, by the function's binary.
-    pub(crate) variables: BTreeMap<String, BTreeSet<String>>,
+    /// What makes each sink different, by the function's binary.
+    pub(crate) sinks: BTreeMap<String, SinkContract>,
+}
+
+/// What the file says of one sink.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SinkContract {
+    /// The environment variables that its function reads and Lambda does not set.
+    pub(crate) variables: BTreeSet<String>,
 }
 
 /// Reads it.

@@ -4,7 +4,7 @@ import functools
 import itertools
 from dataclasses import dataclass
 
-from stack import SSM, TWO_SUBNETS, Stack
+from stack import DELETING, SINKS, SSM, TWO_SUBNETS, Stack
 
 AUTHENTICATIONS = ["none", "SASL_SCRAM_256_AUTH", "SASL_SCRAM_512_AUTH", "BASIC_AUTH", "CLIENT_CERTIFICATE_TLS_AUTH"]
 SECRET = "arn:aws:secretsmanager:us-east-1:111122223333:secret:kafka-AbCdEf"
@@ -19,12 +19,8 @@ TABLE_KEYS = ["arn:aws:kms:us-east-1:111122223333:key/appian", "arn:aws:kms:us-e
 
 
 # What stands for a table that exists already, by what its name parameter is called after.
-THEIR_TABLES = {
-    "Appian": "their-appian",
-    "Seatool": "their-seatool",
-    "SeatoolTombstones": "their-tombstones",
-    "Quarantine": "their-quarantine",
-}
+OWN_TABLES = [f"{sink}Tombstones" for sink in DELETING] + ["Quarantine"]
+THEIR_TABLES = {table: f"their-{table.lower()}" for table in [*SINKS, *OWN_TABLES]}
 
 
 def table_arn(table, combination):

@@ -1,6 +1,7 @@
 """Expands `template.yaml` as CloudFormation would: the Serverless transform first, then parameters and conditions."""
 
 import functools
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -42,6 +43,14 @@ def sinks():
 
 
 SINKS = sinks()
+
+# What the template and the functions have agreed on, and what makes each sink different.
+CONTRACT = json.loads((ROOT / "tests/template/contract.json").read_text())
+TOPICS, BATCHES, VARIABLES = (
+    {sink: CONTRACT["sinks"][f"sink{sink}Data"][key] for sink in SINKS} for key in ("topic", "batch", "variables")
+)
+# The sinks whose records can delete their items.
+DELETING = [sink for sink in SINKS if "TOMBSTONE_TABLE_NAME" in VARIABLES[sink]]
 
 
 def transform(parameters):

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 from combinations import ALL, THEIR_TABLES
-from stack import SINKS, Stack
-from test_functions import CONTRACT
+from stack import BATCHES, CONTRACT, DELETING, SINKS, Stack
 
 OPERATIONS = Path(__file__).parents[2] / "crates/sinkctl/OPERATIONS.md"
 
@@ -53,7 +52,8 @@ BY_SINK = {
     "QuarantineFailedAlarm": {"quarantineFailed"},
     "StaleAlarm": {"stale", "received"},
 }
-
+# Of those whose records can delete; only records that offsets order can regress.
+BY_DELETING = {"TombstoneFailedAlarm": {"tombstoneFailed"}, "RegressionsAlarm": {"regression", "received"}}
 
 # When each is raised: what is compared, and with what; seconds of a period, and of how many periods how many.
 WHEN = {
@@ -61,8 +61,10 @@ WHEN = {
     "ThrottlesAlarm": ("Sum", 0, 60, 10, 5),
     "DurationAlarm": ("100 * duration / (60 * 1000)", 80, 60, 5, 1),
     "SilentAlarm": ("Sum", 0, 3600, "96", "96"),
-    "AppianLagAlarm": ("IF(lag > 10 * 100, DIFF(lag), 0)", 0, 600, 4, 4),
-    "SeatoolLagAlarm": ("IF(lag > 10 * 500, DIFF(lag), 0)", 0, 600, 4, 4),
+    **{
+        f"{sink}LagAlarm": (f"IF(lag > 10 * {batch_size}, DIFF(lag), 0)", 0, 600, 4, 4)
+        for sink, (batch_size, _) in BATCHES.items()
+    },
     "QuarantinedAlarm": ("Sum", 0, 60, 60, 1),
     "QuarantineFailedAlarm": ("Sum", 0, 60, 5, 1),
     "TombstoneFailedAlarm": ("Sum", 0, 60, 5, 1),
@@ -77,9 +79,7 @@ WHEN = {
 
 def expected_alarms(combination):
     alarms = {f"{sink}{name}": metrics for sink in SINKS for name, metrics in BY_SINK.items()}
-    alarms["SeatoolTombstoneFailedAlarm"] = {"tombstoneFailed"}
-    # Only records that offsets order can regress.
-    alarms["SeatoolRegressionsAlarm"] = {"regression", "received"}
+    alarms |= {f"{sink}{name}": metrics for sink in DELETING for name, metrics in BY_DELETING.items()}
     dropped = "DroppedEventCount" if combination.is_provisioned else "DestinationDeliveryFailures"
     alarms |= {f"{sink}DroppedAlarm": {dropped} for sink in SINKS}
     if combination.is_provisioned:
@@ -153,24 +153,21 @@ def metrics_shown(stack):
                 continue
             namespace, name, *rest = metric
             pairs, options = rest[:-1], rest[-1]
-            # The price of time is that of all of it.
-            is_price = name == "Duration" and not options.get("visible", True)
-            statistic = "Maximum" if is_price and options["stat"] == "Sum" else options["stat"]
-            yield namespace, name, dict(zip(pairs[::2], pairs[1::2])), statistic
+            yield namespace, name, dict(zip(pairs[::2], pairs[1::2])), options["stat"]
 
 
 def metrics_searched(expression):
-    """Those that a search finds, if it is one."""
-    if not expression.startswith("SEARCH("):
-        return
-    search, statistic = re.fullmatch(r"SEARCH\('(.*)', '(\w+)'\)", expression).groups()
-    schema, terms = re.fullmatch(r"\{([^}]*)\} (.*)", search).groups()
-    namespace, *dimensions = schema.split(",")
-    found = re.findall(r'(\w+)=\(?("[^")]*(?:" OR "[^")]*)*")\)?', terms)
-    wanted = {name: values.strip('"').split('" OR "') for name, values in found}
-    assert set(wanted) == {"MetricName", *dimensions}
-    for name, *values in itertools.product(wanted["MetricName"], *(wanted[it] for it in dimensions)):
-        yield namespace.strip('"'), name, dict(zip(dimensions, values)), statistic
+    """Those that its searches find."""
+    for search, statistic in re.findall(r"SEARCH\('(.*?)', '(\w+)'\)", expression):
+        schema, terms = re.fullmatch(r"\{([^}]*)\} (.*)", search).groups()
+        namespace, *dimensions = schema.split(",")
+        found = re.findall(r'(\w+)=\(?("[^")]*(?:" OR "[^")]*)*")\)?', terms)
+        wanted = {name: values.strip('"').split('" OR "') for name, values in found}
+        assert set(wanted) == {"MetricName", *dimensions}
+        for name, *values in itertools.product(wanted["MetricName"], *(wanted[it] for it in dimensions)):
+            # The price of time is that of all of it.
+            is_price = name == "Duration" and statistic == "Sum"
+            yield namespace.strip('"'), name, dict(zip(dimensions, values)), "Maximum" if is_price else statistic
 
 
 def test_each_widget_shows_metrics_that_exist(combination):
@@ -188,17 +185,34 @@ def test_each_widget_shows_metrics_that_exist(combination):
 def test_the_dashboard_prices_time_and_writes():
     properties = [widget["properties"] for widget in widgets(Stack(MemorySize="512"))]
     (metrics,) = [it["metrics"] for it in properties if "cost" in it["title"]]
-    expressions = {metric[0]["id"]: metric[0]["expression"] for metric in metrics if isinstance(metric[0], dict)}
-    an_hour = {name: 0 for name in ("da", "db", "ia", "ib", "wa", "ws", "wt", "wq")}
+    expressions = {metric[0]["label"]: metric[0]["expression"] for metric in metrics}
 
-    def dollars(name, **counted):
-        return eval(expressions[name], {"FILL": lambda value, default: value, **an_hour, **counted})
+    def dollars(label, **counted):
+        """What an expression makes of so much of each metric, all sinks and tables together."""
+        expression, n_searches = re.subn(
+            r"SUM\(FILL\((SEARCH\('.*?', 'Sum'\)), 0\)\)",
+            lambda search: str(counted.get(re.search(r'MetricName="(\w+)"', search[1])[1], 0)),
+            expressions[label],
+        )
+        assert n_searches
+        return eval(expression)
 
     # A thousand seconds of half a GB, a million invocations, a million write units.
-    assert dollars("lambda", da=600_000, db=400_000) == pytest.approx(500 * 0.0000133334)
-    assert dollars("lambda", ia=400_000, ib=600_000) == pytest.approx(0.20)
-    for table in ("wa", "ws", "wt", "wq"):
-        assert dollars("writes", **{table: 1_000_000}) == pytest.approx(0.625)
+    assert dollars("Lambda", Duration=1_000_000) == pytest.approx(500 * 0.0000133334)
+    assert dollars("Lambda", Invocations=1_000_000) == pytest.approx(0.20)
+    assert dollars("DynamoDB writes", ConsumedWriteCapacityUnits=1_000_000) == pytest.approx(0.625)
+
+
+def test_the_dashboard_prices_each_function_and_table(combination):
+    stack = combination.stack
+    shown = [(name, set(its_dimensions.values())) for _, name, its_dimensions, _ in metrics_shown(stack)]
+    variables = [stack.variables(sink) for sink in SINKS]
+    for name, priced in [
+        ("Duration", set(SINKS.values())),
+        ("Invocations", set(SINKS.values())),
+        ("ConsumedWriteCapacityUnits", {it[key] for it in variables for key in it if key.endswith("TABLE_NAME")}),
+    ]:
+        assert set().union(*(values for shown_name, values in shown if shown_name == name)) == priced
 
 
 @pytest.fixture
@@ -269,22 +283,24 @@ def test_only_a_mapping_that_polls_is_missed():
 @pytest.mark.parametrize("destination", ["s3", "sqs", "none"])
 def test_what_monitoring_pays_for(monitoring, poller_mode, destination):
     has_alarms, is_provisioned = monitoring != "none", poller_mode == "provisioned"
-    for appian, seatool in itertools.product(["true", "false", "absent"], repeat=2):
+    values = ["true", "false", "absent"]
+    # Any two sinks have each pair of values once.
+    for first, step in itertools.product(range(3), repeat=2):
+        enabled = {sink: values[(first + number * step) % 3] for number, sink in enumerate(SINKS)}
         stack = Stack(
             Monitoring=monitoring,
             PollerMode=poller_mode,
             OnFailureDestination=destination,
-            AppianEnabled=appian,
-            SeatoolEnabled=seatool,
+            **{f"{sink}Enabled": value for sink, value in enabled.items()},
         )
         expected = set()
         if has_alarms:
             expected = {f"{sink}{name}" for sink in SINKS for name in BY_SINK if name != "SilentAlarm"}
-            expected |= {"SeatoolTombstoneFailedAlarm", "SeatoolRegressionsAlarm"}
-            for sink, enabled in zip(SINKS, (appian, seatool)):
-                expected |= {f"{sink}SilentAlarm"} if enabled == "true" else set()
-                expected |= {f"{sink}DroppedAlarm"} if enabled != "absent" else set()
-                expected |= {f"{sink}PollingAlarm"} if enabled != "absent" and is_provisioned else set()
+            expected |= {f"{sink}{name}" for sink in DELETING for name in BY_DELETING}
+            for sink, value in enabled.items():
+                expected |= {f"{sink}SilentAlarm"} if value == "true" else set()
+                expected |= {f"{sink}DroppedAlarm"} if value != "absent" else set()
+                expected |= {f"{sink}PollingAlarm"} if value != "absent" and is_provisioned else set()
             expected |= {"s3": {"FailuresBucketAlarm"}, "sqs": {"FailuresQueueAlarm"}, "none": set()}[destination]
         assert set(stack.of_type("AWS::CloudWatch::Alarm")) == expected
         assert ("Dashboard" in stack.resources) == ("DashboardUrl" in stack.outputs) == (monitoring == "full")
@@ -307,32 +323,52 @@ GROUPS = {"EventCount": 7, "ErrorCount": 5, "KafkaMetrics": 2}
 
 
 @pytest.mark.parametrize(
-    ("poller_mode", "destination", "monitoring", "n_alarms", "n_alarm_metrics", "n_mapping_metrics", "dollars"),
+    # What each mapping has, and what the stack has besides; the sinks that delete have two alarms of three metrics more.
+    ("poller_mode", "monitoring", "alarms_each", "alarm_metrics_each", "mapping_metrics_each", "alarms_besides", "in_the_guide"),
     [
-        ("on-demand", "none", "full", 20, 23, 0, 5.30),
-        ("on-demand", "none", "alarms", 20, 23, 0, 2.30),
-        ("on-demand", "none", "none", 0, 0, 0, 0.00),
-        ("provisioned", "s3", "full", 23, 26, 28, 14.00),
-        ("provisioned", "s3", "alarms", 23, 26, 24, 9.80),
-        ("provisioned", "s3", "none", 0, 0, 0, 0.00),
+        ("on-demand", "full", 9, 10, 0, 0, "${dollars:.2f} ({alarm_metrics} metrics in {alarms} alarms)"),
+        ("on-demand", "alarms", 9, 10, 0, 0, "${dollars:.2f}"),
+        ("on-demand", "none", 0, 0, 0, 0, "$0"),
+        (
+            "provisioned",
+            "full",
+            10,
+            11,
+            14,
+            1,
+            "${dollars:.2f} at most ({alarm_metrics} in {alarms} alarms, {mapping_metrics} of the mappings)",
+        ),
+        ("provisioned", "alarms", 10, 11, 12, 1, "${dollars:.2f} at most ({mapping_metrics} of the mappings)"),
+        ("provisioned", "none", 0, 0, 0, 0, "$0"),
     ],
 )
 def test_what_monitoring_costs_a_month(
-    poller_mode, destination, monitoring, n_alarms, n_alarm_metrics, n_mapping_metrics, dollars
+    poller_mode, monitoring, alarms_each, alarm_metrics_each, mapping_metrics_each, alarms_besides, in_the_guide
 ):
-    stack = Stack(PollerMode=poller_mode, OnFailureDestination=destination, Monitoring=monitoring)
+    stack = Stack(PollerMode=poller_mode, Monitoring=monitoring)
     alarms = stack.of_type("AWS::CloudWatch::Alarm").values()
     mappings = stack.of_type("AWS::Lambda::EventSourceMapping").values()
     groups = [group for mapping in mappings for group in mapping.get("MetricsConfig", {"Metrics": []})["Metrics"]]
-    alarm_metrics_in_all = [metric for alarm in alarms for metric in alarm_metrics(alarm)]
-    counts = len(alarms), len(alarm_metrics_in_all), sum(GROUPS[group] for group in groups)
-    assert counts == (n_alarms, n_alarm_metrics, n_mapping_metrics)
+    counts = {
+        "alarms": len(alarms),
+        "alarm_metrics": len([metric for alarm in alarms for metric in alarm_metrics(alarm)]),
+        "mapping_metrics": sum(GROUPS[group] for group in groups),
+    }
+    deleting = len(DELETING) if alarms_each else 0
+    assert counts == {
+        "alarms": alarms_each * len(SINKS) + 2 * deleting + alarms_besides,
+        "alarm_metrics": alarm_metrics_each * len(SINKS) + 3 * deleting + alarms_besides,
+        "mapping_metrics": mapping_metrics_each * len(SINKS),
+    }
     n_dashboards = len(stack.of_type("AWS::CloudWatch::Dashboard"))
-    cost = counts[2] * METRIC + counts[1] * ALARM_METRIC + n_dashboards * DASHBOARD
-    assert cost == pytest.approx(dollars)
+    cost = counts["mapping_metrics"] * METRIC + counts["alarm_metrics"] * ALARM_METRIC + n_dashboards * DASHBOARD
+    guide = OPERATIONS.read_text()
+    *_, on_demand, provisioned = re.search(rf"^\| `{monitoring}` \|(.*\$.*)\|$", guide, re.MULTILINE)[1].split("|")
+    found = {"on-demand": on_demand, "provisioned": provisioned}[poller_mode]
+    assert found.strip() == in_the_guide.format(dollars=cost, **counts)
     # On top, whatever Monitoring says, for each hour with a batch: what the functions themselves count.
     n_metrics = len(SINKS) * len(CONTRACT["metrics"])
-    assert f"CloudWatch  {n_metrics} metrics × ${METRIC:.2f}" in OPERATIONS.read_text()
+    assert f"CloudWatch  {n_metrics} metrics × ${METRIC:.2f}" in guide
 
 
 def test_the_duration_alarm_follows_the_timeout():

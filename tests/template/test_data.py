@@ -1,8 +1,8 @@
 """Tables, destination and key: what outlives a deployment."""
 
 import pytest
-from combinations import table_arn
-from stack import SINKS, Stack
+from combinations import OWN_TABLES, table_arn
+from stack import DELETING, SINKS, Stack
 
 KEYS = [{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}]
 
@@ -10,8 +10,8 @@ KEYS = [{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "Key
 def test_tables_are_protected_wherever_they_are_created(combination):
     stack = combination.stack
     tables = stack.of_type("AWS::DynamoDB::Table")
-    own = {"SeatoolTombstonesTable", "QuarantineTable"}
-    assert set(tables) == (set() if combination.brings_tables else own | {"AppianTable", "SeatoolTable"})
+    own = {f"{table}Table" for table in OWN_TABLES}
+    assert set(tables) == (set() if combination.brings_tables else own | {f"{sink}Table" for sink in SINKS})
     for logical_id, table in tables.items():
         assert table["KeySchema"] == KEYS
         assert table["BillingMode"] == "PAY_PER_REQUEST"
@@ -83,7 +83,8 @@ def test_outputs_name_what_the_next_stack_needs(combination):
         assert outputs.get(f"{sink}TableStreamArn") == (None if combination.brings_tables else f"{sink}Table.StreamArn")
         assert outputs[f"{sink}MappingId"] == f"{sink}Mapping"
         assert outputs["QuarantineTableName"] == variables["QUARANTINE_TABLE_NAME"]
-    assert outputs["SeatoolTombstonesTableName"] == combination.stack.variables("Seatool")["TOMBSTONE_TABLE_NAME"]
+    for sink in DELETING:
+        assert outputs[f"{sink}TombstonesTableName"] == combination.stack.variables(sink)["TOMBSTONE_TABLE_NAME"]
     assert outputs["KeyArn"] == key(combination)
     own_group = None if combination.brings_security_group else "KafkaSecurityGroup.GroupId"
     assert outputs.get("KafkaSecurityGroupId") == own_group

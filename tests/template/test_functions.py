@@ -1,47 +1,38 @@
 """The functions: that they are set up with what they read, and follow their parameters."""
 
-import json
-from pathlib import Path
-
 import pytest
-from stack import SINKS, Stack, transform
-
-CONTRACT = json.loads((Path(__file__).parent / "contract.json").read_text())
+from combinations import THEIR_TABLES
+from stack import CONTRACT, DELETING, SINKS, VARIABLES, Stack, transform
 
 
 def test_each_variable_that_a_function_reads_is_set_and_each_set_is_read(combination):
     for sink in SINKS:
-        assert set(combination.stack.variables(sink)) == set(CONTRACT["variables"][f"sink{sink}Data"])
+        assert set(combination.stack.variables(sink)) == set(VARIABLES[sink])
 
 
 def test_variables_name_the_tables(combination):
-    brings = combination.brings_tables
+    def name(table):
+        return THEIR_TABLES[table] if combination.brings_tables else f"{table}Table"
+
     for sink in SINKS:
         variables = combination.stack.variables(sink)
-        assert variables["TABLE_NAME"] == (f"their-{sink.lower()}" if brings else f"{sink}Table")
-        assert variables["QUARANTINE_TABLE_NAME"] == ("their-quarantine" if brings else "QuarantineTable")
-        tombstones = "their-tombstones" if brings else "SeatoolTombstonesTable"
-        assert variables.get("TOMBSTONE_TABLE_NAME") == (tombstones if sink == "Seatool" else None)
+        assert variables["TABLE_NAME"] == name(sink)
+        assert variables["QUARANTINE_TABLE_NAME"] == name("Quarantine")
+        tombstones = name(f"{sink}Tombstones") if sink in DELETING else None
+        assert variables.get("TOMBSTONE_TABLE_NAME") == tombstones
 
 
-@pytest.mark.parametrize(
-    ("parameter", "value", "variable", "sinks"),
-    [
-        ("Stage", "val", "STAGE", SINKS),
-        ("AppianEpoch", "3", "EPOCH", ["Appian"]),
-        ("SeatoolEpoch", "4", "EPOCH", ["Seatool"]),
-        ("StatementsPerRequest", "1", "DYNAMODB_STATEMENTS_PER_REQUEST", SINKS),
-        ("MaxConcurrency", "16", "DYNAMODB_MAX_CONCURRENCY", SINKS),
-        ("TombstoneRetentionDays", "unlimited", "TOMBSTONE_RETENTION_DAYS", ["Seatool"]),
-        ("QuarantineRetentionDays", "30", "QUARANTINE_RETENTION_DAYS", SINKS),
-        ("KeepConnectSchema", "true", "KEEP_CONNECT_SCHEMA", ["Appian"]),
-    ],
-)
-def test_a_variable_follows_its_parameter(parameter, value, variable, sinks):
-    changed, default = Stack(**{parameter: value}), Stack()
+@pytest.mark.parametrize("of", SINKS)
+@pytest.mark.parametrize("variable", CONTRACT["parameters"])
+def test_a_variable_follows_its_parameter(variable, of):
+    parameter, value = CONTRACT["parameters"][variable]
+    is_own = "{sink}" in parameter
+    changed, default = Stack(**{parameter.format(sink=of): value}), Stack()
     for sink in SINKS:
-        expected = value if sink in sinks else default.variables(sink).get(variable)
-        assert changed.variables(sink).get(variable) == expected
+        before = default.variables(sink).get(variable)
+        follows = variable in VARIABLES[sink] and (sink == of or not is_own)
+        assert before != value
+        assert changed.variables(sink).get(variable) == (value if follows else before)
 
 
 def test_the_functions_follow_their_parameters():

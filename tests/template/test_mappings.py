@@ -2,10 +2,7 @@
 
 import pytest
 from combinations import BUCKET, QUEUE, ROOT_CA, SECRET
-from stack import SINKS, SSM, Stack, references, source
-
-TOPICS = {"Appian": "aws.appian.cmcs.MCP_SPA_PCKG", "Seatool": "aws.ksqldb.seatool.agg.State_Plan"}
-BATCHES = {"Appian": ("100", "5"), "Seatool": ("500", "2")}
+from stack import BATCHES, SINKS, SSM, TOPICS, Stack, references, source
 
 
 def expected_mapping(sink, combination):
@@ -68,15 +65,14 @@ def test_the_function_names_failed_records_exactly_where_the_mapping_reads_them(
 
 
 def test_the_function_accepts_the_topic_of_its_mapping():
-    stack = Stack(TopicNamespace="alice.", AppianTopic="a-topic", SeatoolTopic="another")
-    for sink, topic in [("Appian", "alice.a-topic"), ("Seatool", "alice.another")]:
-        assert stack.properties(f"{sink}Mapping")["Topics"] == [topic]
-        assert stack.variables(sink)["KAFKA_TOPIC"] == topic
+    stack = Stack(TopicNamespace="alice.", **{f"{sink}Topic": f"topic-of-{sink}" for sink in SINKS})
+    for sink in SINKS:
+        assert stack.properties(f"{sink}Mapping")["Topics"] == [f"alice.topic-of-{sink}"]
+        assert stack.variables(sink)["KAFKA_TOPIC"] == f"alice.topic-of-{sink}"
 
 
 @pytest.mark.parametrize("sink", SINKS)
 def test_a_mapping_follows_its_own_parameters(sink):
-    other = "Seatool" if sink == "Appian" else "Appian"
     changes = {
         "Enabled": "false",
         "ConsumerGroupId": "a-group",
@@ -91,7 +87,8 @@ def test_a_mapping_follows_its_own_parameters(sink):
     assert mapping["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"] == "a-group"
     assert (mapping["StartingPosition"], mapping["StartingPositionTimestamp"]) == ("AT_TIMESTAMP", "1700000000")
     assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == ("7", "9")
-    assert stack.properties(f"{other}Mapping") == Stack().properties(f"{other}Mapping")
+    for other in SINKS.keys() - {sink}:
+        assert stack.properties(f"{other}Mapping") == Stack().properties(f"{other}Mapping")
 
 
 @pytest.mark.parametrize(("poller_mode", "destination"), [("on-demand", None), ("provisioned", "FailuresBucket.Arn")])
@@ -101,9 +98,9 @@ def test_by_default_a_batch_goes_elsewhere_only_where_retries_have_an_end(poller
         assert mapping.get("MaximumRetryAttempts", "-1") == ("10000" if destination else "-1")
 
 
-def test_both_mappings_may_share_the_group_of_a_private_stage_whose_topics_have_no_prefix():
+def test_mappings_may_share_the_group_of_a_private_stage_whose_topics_have_no_prefix():
     group = "--compare--alice--esm.compare-connector-alice"
-    stack = Stack(Prefix="compare-sinks", Stage="alice", AppianConsumerGroupId=group, SeatoolConsumerGroupId=group)
+    stack = Stack(Prefix="compare-sinks", Stage="alice", **{f"{sink}ConsumerGroupId": group for sink in SINKS})
     for sink in SINKS:
         mapping = stack.properties(f"{sink}Mapping")
         assert mapping["SelfManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": group}
@@ -144,5 +141,5 @@ def test_each_mapping_of_each_stage_has_a_group_of_its_own():
         for stack in stacks
         for sink in SINKS
     ]
-    assert len(set(groups)) == 6
+    assert len(set(groups)) == 3 * len(SINKS)
     assert all(group.startswith("esm.compare-connector-") for group in groups)

@@ -11,9 +11,9 @@ import zipfile
 
 import boto3
 import pytest
-from combinations import BY_NAME
+from combinations import BY_NAME, THEIR_TABLES
 from moto.server import ThreadedMotoServer
-from stack import SSM, transform, transformed
+from stack import SINKS, SSM, transform, transformed
 
 # What moto's CloudFormation does not know.
 UNSUPPORTED_TYPES = {
@@ -133,10 +133,9 @@ def test_moto_creates_the_stack(client, case):
 
 def check_created(client, case, outputs):
     functions = client("lambda")
-    for name in ("sinkAppianData", "sinkSeatoolData"):
-        function = functions.get_function_configuration(FunctionName=f"compare-connector-default-{name}")
+    for sink in SINKS:
+        function = functions.get_function_configuration(FunctionName=f"compare-connector-default-sink{sink}Data")
         assert function["Environment"]["Variables"]["RESPONSE_MODE"] == ("partial" if case.is_provisioned else "batch")
         assert function["Environment"]["Variables"]["QUARANTINE_TABLE_NAME"] == outputs["QuarantineTableName"]
     tables = set(client("dynamodb").list_tables()["TableNames"])
-    names = ("AppianTableName", "SeatoolTableName", "SeatoolTombstonesTableName", "QuarantineTableName")
-    assert tables == (set() if case.brings_tables else {outputs[name] for name in names})
+    assert tables == (set() if case.brings_tables else {outputs[f"{table}TableName"] for table in THEIR_TABLES})

@@ -20,8 +20,7 @@ PROVISIONED_TO_KAFKA = {"OnFailureDestination": "kafka", "PollerMode": "provisio
         ("SecretNeedsAuthentication", {"AuthenticationSecretArn": SECRET}),
         ("SecretNeedsAuthentication", IAM | {"AuthenticationSecretArn": SECRET}),
         ("IamNeedsTheCluster", {"Authentication": "IAM_AUTH"}),
-        ("AppianTimestampIsGiven", {"AppianStartingPosition": "AT_TIMESTAMP"}),
-        ("SeatoolTimestampIsGiven", {"SeatoolStartingPosition": "AT_TIMESTAMP"}),
+        *((f"{sink}TimestampIsGiven", {f"{sink}StartingPosition": "AT_TIMESTAMP"}) for sink in SINKS),
         *(
             ("TablesAreDistinct", {f"{table}TableName": "one" for table in pair})
             for pair in itertools.combinations(THEIR_TABLES, 2)
@@ -88,11 +87,9 @@ def test_every_stage_makes_a_stack_of_its_own():
     assert list(stages()) == ["default", "master", "val", "production"]
     for stage, parameters in stages().items():
         stack = Stack(**parameters)
-        for sink, name in [("Appian", "sinkAppianData"), ("Seatool", "sinkSeatoolData")]:
+        for sink, function in SINKS.items():
             assert stack.variables(sink)["STAGE"] == stage
-            assert stack.properties(f"{name[0].upper()}{name[1:]}Function")["FunctionName"] == (
-                f"compare-sinks-{stage}-{name}"
-            )
+            assert stack.properties(function)["FunctionName"] == f"compare-sinks-{stage}-sink{sink}Data"
         tables = [table["TableName"] for table in stack.of_type("AWS::DynamoDB::Table").values()]
         assert all(table.startswith(f"compare-sinks-{stage}-") for table in tables)
 
@@ -125,8 +122,10 @@ def test_the_commented_stage_fits_an_account_that_demands_more():
     assert all(re.fullmatch(r"[^\s\"']+", value) for value in parameters.values())
     with_mappings = parameters | {f"{sink}Enabled": "true" for sink in SINKS}
     before, stack = Stack(**parameters), Stack(**with_mappings)
-    assert stack.resources.keys() - before.resources.keys() >= {"AppianMapping", "SeatoolMapping"}
-    assert set(stack.of_type("AWS::DynamoDB::Table")) == {"SeatoolTombstonesTable", "QuarantineTable"}
+    assert stack.resources.keys() - before.resources.keys() >= {f"{sink}Mapping" for sink in SINKS}
+    created = [table for table in THEIR_TABLES if f"{table}TableName" not in parameters]
+    assert {"SeatoolTombstones", "Quarantine"} <= set(created)
+    assert set(stack.of_type("AWS::DynamoDB::Table")) == {f"{table}Table" for table in created}
     assert not stack.of_type("AWS::EC2::SecurityGroup")
     for role in stack.of_type("AWS::IAM::Role").values():
         assert role["Path"] == "/delegatedadmin/developer/"
@@ -135,7 +134,7 @@ def test_the_commented_stage_fits_an_account_that_demands_more():
         assert len(stack.properties(function)["VpcConfig"]["SubnetIds"]) == 3
         assert stack.properties(function)["VpcConfig"]["SecurityGroupIds"] == ["sg-0123456789abcdef0"]
         group = stack.properties(f"{sink}Mapping")["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"]
-        assert group == "esm.compare-connector-strict"
+        assert group == parameters.get(f"{sink}ConsumerGroupId", f"esm.compare-sinks-strict-sink{sink}Data")
 
 
 # CloudFormation refuses a whole template whose rules use another one, even if the rule does not apply.

@@ -3,19 +3,12 @@
 from collections import defaultdict
 
 from combinations import BUCKET, CLUSTER, FAILURES_KEY, KEY, QUEUE, ROOT_CA, SECRET, SECRETS_KEY, TABLE_KEYS, table_arn
-from stack import SINKS, Stack, transform
-from test_mappings import TOPICS
+from stack import DELETING, SINKS, TOPICS, Stack, transform
 
-ITEM_ACTIONS = {
-    "Appian": {"dynamodb:BatchGetItem", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate", "dynamodb:PutItem"},
-    "Seatool": {
-        "dynamodb:BatchGetItem",
-        "dynamodb:DeleteItem",
-        "dynamodb:PartiQLDelete",
-        "dynamodb:PartiQLUpdate",
-        "dynamodb:PutItem",
-    },
-}
+ITEM_ACTIONS = {"dynamodb:BatchGetItem", "dynamodb:DescribeTable", "dynamodb:PartiQLUpdate", "dynamodb:PutItem"}
+# Where records delete, a new item is put, in a transaction that checks its tombstone.
+INSERTING_ACTIONS = {"dynamodb:PartiQLInsert"}
+DELETING_ACTIONS = {"dynamodb:DeleteItem", "dynamodb:PartiQLDelete"}
 TOMBSTONE_ACTIONS = {
     "dynamodb:BatchGetItem",
     "dynamodb:ConditionCheckItem",
@@ -57,9 +50,10 @@ def through(service):
 def expected_grants(sink, combination):
     """Resource and condition, to actions."""
     grants = defaultdict(set)
-    grants[table_arn(sink, combination), ()] |= ITEM_ACTIONS[sink] | {"dynamodb:DescribeTable"}
-    if sink == "Seatool":
-        grants[table_arn("SeatoolTombstones", combination), ()] |= TOMBSTONE_ACTIONS | {"dynamodb:DescribeTable"}
+    grants[table_arn(sink, combination), ()] |= ITEM_ACTIONS
+    grants[table_arn(sink, combination), ()] |= DELETING_ACTIONS if sink in DELETING else INSERTING_ACTIONS
+    if sink in DELETING:
+        grants[table_arn(f"{sink}Tombstones", combination), ()] |= TOMBSTONE_ACTIONS | {"dynamodb:DescribeTable"}
     grants[table_arn("Quarantine", combination), ()] |= {"dynamodb:UpdateItem", "dynamodb:DescribeTable"}
     grants[f"{SINKS[sink].removesuffix('Function')}LogGroup.Arn", ()] |= {"logs:CreateLogStream", "logs:PutLogEvents"}
     grants["*", ()] |= POLLER_ACTIONS
@@ -72,7 +66,7 @@ def expected_grants(sink, combination):
         for table_key in TABLE_KEYS:
             grants[table_key, through("dynamodb")] |= TABLE_KEY_ACTIONS
     if combination.authentication == "IAM_AUTH":
-        grants |= expected_kafka_grants(combination.goes_to == "kafka")
+        grants |= expected_kafka_grants(sink, combination.goes_to == "kafka")
     elif combination.authentication != "none":
         grants[SECRET, ()] |= {"secretsmanager:GetSecretValue"}
         grants[SECRETS_KEY, through("secretsmanager")] |= {"kms:Decrypt"}
@@ -91,14 +85,13 @@ def expected_grants(sink, combination):
     return dict(grants)
 
 
-def expected_kafka_grants(writes):
+def expected_kafka_grants(sink, writes):
     connect = {"kafka-cluster:Connect", "kafka-cluster:DescribeClusterDynamicConfiguration"}
     topic, group = (CLUSTER.replace(":cluster/", f":{kind}/") for kind in ("topic", "group"))
     grants = {(CLUSTER, ()): connect}
-    for sink in SINKS:
-        grants[f"{topic}/{TOPICS[sink]}", ()] = {"kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"}
-        its_group = f"{group}/esm.compare-connector-default-sink{sink}Data"
-        grants[its_group, ()] = {"kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"}
+    grants[f"{topic}/{TOPICS[sink]}", ()] = {"kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"}
+    its_group = f"{group}/esm.compare-connector-default-sink{sink}Data"
+    grants[its_group, ()] = {"kafka-cluster:AlterGroup", "kafka-cluster:DescribeGroup"}
     if writes:
         grants[f"{topic}/failures", ()] = {"kafka-cluster:DescribeTopic", "kafka-cluster:WriteData"}
     return grants
@@ -137,12 +130,14 @@ def test_the_code_may_not_do_what_only_the_pollers_need(combination):
     assert denied == functions
 
 
-def test_iam_reads_the_topics_and_groups_that_the_mappings_read():
-    parameters = {"TopicNamespace": "alice.", "AppianTopic": "a", "SeatoolTopic": "b", "AppianConsumerGroupId": "one"}
-    parameters |= {"SeatoolConsumerGroupId": "two", "Authentication": "IAM_AUTH", "ClusterArn": CLUSTER}
+def test_iam_reads_the_topic_and_group_that_the_mapping_reads():
+    parameters = {"TopicNamespace": "alice.", "Authentication": "IAM_AUTH", "ClusterArn": CLUSTER}
+    parameters |= {f"{sink}Topic": f"topic-of-{sink}" for sink in SINKS}
+    parameters |= {f"{sink}ConsumerGroupId": f"group-of-{sink}" for sink in SINKS}
     topic, group = (CLUSTER.replace(":cluster/", f":{kind}/") for kind in ("topic", "group"))
-    resources = {resource for resource, _ in grants(Stack(**parameters), "Appian") if ":kafka:" in resource}
-    assert resources == {CLUSTER, f"{topic}/alice.a", f"{topic}/alice.b", f"{group}/one", f"{group}/two"}
+    for sink in SINKS:
+        resources = {resource for resource, _ in grants(Stack(**parameters), sink) if ":kafka:" in resource}
+        assert resources == {CLUSTER, f"{topic}/alice.topic-of-{sink}", f"{group}/group-of-{sink}"}
 
 
 def test_a_function_runs_with_its_own_role():
@@ -158,7 +153,7 @@ def test_a_function_runs_with_its_own_role():
         (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
         assert trust == {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}
     assert stack.properties("SinksPolicy")["Path"] == "/delegated/"
-    assert len(stack.of_type("AWS::IAM::Role")) == 2
+    assert len(stack.of_type("AWS::IAM::Role")) == len(SINKS)
 
 
 def test_a_boundary_is_absent_unless_given():

@@ -3,6 +3,11 @@
 //! The template says what there is, and [`build`] makes its functions' programs; [`function`] runs them behind a
 //! [`runtime_api`], beside an embedded [`dynamodb`]. [`invoke`] hands events also to functions that run elsewhere.
 
+use dynamo_sink::sink::Sink;
+
+/// Each sink of the workspace: the template declares a function for it.
+pub const SINKS: [Sink; 2] = [sink_appian_data::SINK, sink_seatool_data::SINK];
+
 pub mod samconfig;
 pub mod template;
 

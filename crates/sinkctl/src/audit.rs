@@ -19,7 +19,7 @@ use anyhow::{Context as _, bail};
 use aws_sdk_dynamodb::Client;
 use clap::Args;
 use dynamo_sink::{settings::Settings, sink::Sink, stored::Attributes};
-use local::samconfig;
+use local::{SINKS, samconfig};
 
 use crate::{
     arguments::{STAGE, url},
@@ -35,9 +35,6 @@ use quarantine::Expiry;
 use topic::{KafkaTopic, Topic};
 
 pub use report::{Coordinates, Finding, Findings, Kind, Notes, QuarantinedRecord, Report, Why};
-
-/// The sinks that can be audited.
-pub const SINKS: [Sink; 2] = [sink_appian_data::SINK, sink_seatool_data::SINK];
 
 /// Items that differ and are looked at attribute by attribute, for which their records are read again one by one.
 const LOOKED_INTO: usize = 100;
