@@ -81,8 +81,8 @@ fn the_recipe_adds_it() {
     copy_all(&example.join("src"), &its_crate.join("src"));
     fs::copy(example.join("Cargo.toml"), its_crate.join("Cargo.toml")).unwrap();
     fs::copy(example.join("profile.json"), copy.join("events/profile.json")).unwrap();
-    edit(&copy.join("template.yaml"), with_entries);
-    edit(&copy.join("crates/sinkctl/OPERATIONS.md"), with_rows);
+    edit(&copy.join("template.yaml"), |text| with_entries(&text));
+    edit(&copy.join("crates/sinkctl/OPERATIONS.md"), |text| with_rows(&text));
     let recipe = fs::read_to_string(example.join("README.md")).unwrap();
     let (_, diff) = recipe.split_once("```diff\n").unwrap();
     let (diff, _) = diff.split_once("```").unwrap();
@@ -146,7 +146,7 @@ fn template() -> Template {
 }
 
 /// The template with a copy behind each entry that is named after Seatool. An entry's name stands two spaces deep.
-fn with_entries(text: String) -> String {
+fn with_entries(text: &str) -> String {
     let mut lines = text.split_inclusive('\n').peekable();
     let mut found = String::new();
     while let Some(name) = lines.next() {
@@ -168,7 +168,7 @@ fn with_entries(text: String) -> String {
 }
 
 /// The guide with a copy of each row of a parameter of Seatool's.
-fn with_rows(text: String) -> String {
+fn with_rows(text: &str) -> String {
     let lines = text.split_inclusive('\n');
     let with_row = |line: &str| {
         let row = line.starts_with("| `Seatool").then(|| renamed(line));

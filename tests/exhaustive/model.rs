@@ -6,6 +6,7 @@ use dynamo_sink::{
     version::{Order, Stamp},
     write::{Answer, Request, Seen, Shown, Sink, TombstoneCheck},
 };
+use kafka_event::Coordinates;
 
 /// The records of one key.
 #[derive(Clone, Debug)]
@@ -80,14 +81,17 @@ impl Log {
 
     fn new(order: Order, deletes: bool, states: &str, places: &[Place]) -> Self {
         assert_eq!(states.len(), places.len());
+        let coordinates = |place: &Place| Coordinates {
+            topic: "topic".into(),
+            partition: place.partition,
+            offset: place.offset,
+        };
         let record = |(index, (state, place)): (usize, (char, &Place))| Record {
-            stamp: Stamp::from_parts(
+            stamp: Stamp::new(
                 order,
                 place.epoch,
                 place.source_time,
-                "topic",
-                place.partition,
-                place.offset,
+                coordinates(place),
                 place.timestamp,
             ),
             attributes: (state != '-').then(|| BTreeSet::from([state])),

@@ -48,15 +48,8 @@ impl Sink {
             let message = "the record's epoch is higher than the function's: it would outrank all records that follow";
             return Err(Rejection::new("INVALID_EPOCH", message));
         }
-        let stamp = Stamp::from_parts(
-            self.order,
-            epoch,
-            source_time,
-            &record.topic,
-            record.partition,
-            record.offset,
-            record.timestamp,
-        );
+        let coordinates = record.coordinates();
+        let stamp = Stamp::new(self.order, epoch, source_time, coordinates, record.timestamp);
         check_limits(&key, &stamp, item.as_ref())?;
         Ok(Mutation { key, stamp, source_time, item })
     }

@@ -8,7 +8,7 @@ use crate::{
     order::chain::{Candidate, chains},
     settings::Settings,
     sink::Sink,
-    wire::{ELEMENT_ROOM, KeyRequest, LIST_END, STATEMENTS_START, Wire},
+    wire::{ELEMENT_ROOM, KeyRequest, Transport, Wire, list::RequestList},
 };
 
 /// Renders the first requests for events whose items all stand in the table.
@@ -47,20 +47,20 @@ impl Bodies {
         for chains in chains.chunks(self.settings.statements_per_request) {
             let room = |item: &Option<Item>| item.as_ref().map_or(0, |item| item.json().len());
             let room: usize = items.iter().take(chains.len()).map(room).sum();
-            let mut body = Vec::with_capacity(room + chains.len() * ELEMENT_ROOM);
-            body.extend_from_slice(STATEMENTS_START);
-            for (position, (key, chain)) in chains.iter().enumerate() {
+            let room = room + chains.len() * ELEMENT_ROOM;
+            let Some(mut list) = RequestList::new(Transport::Statement, || room) else {
+                return false;
+            };
+            for (key, chain) in chains {
                 let Some((candidate, request)) = chain.request() else { return false };
-                if position > 0 {
-                    body.push(b',');
-                }
                 let item = items.get(candidate.record).and_then(Option::as_ref);
                 let stamp = &candidate.stamp;
                 let keyed = KeyRequest { request, key, stamp, item, tombstone_expires_at: None };
-                self.wire.statement(keyed, &mut body);
+                if !list.push(&mut self.wire, keyed) {
+                    return false;
+                }
             }
-            body.extend_from_slice(LIST_END);
-            take(&body);
+            take(&list.end().body);
         }
         true
     }

@@ -183,11 +183,9 @@ impl Handler {
 
         let Batched { items, writes, rejections } = self.map(records);
         let quarantine = Quarantine {
-            table: &self.settings.quarantine_table,
+            settings: &self.settings,
             sink: self.sink.name,
-            epoch: self.settings.epoch,
             now: now.as_millis().try_into().unwrap_or(u64::MAX),
-            retention: self.settings.quarantine_retention,
             payload,
             records,
             texts: OnceCell::new(),
@@ -195,22 +193,20 @@ impl Handler {
         let offsets = records.iter().map(|record| (record.partition(), record.offset()));
         let is_redelivered = self.experience.learnt.is_redelivered(offsets);
         let context = Context {
+            settings: &self.settings,
             connection: &self.connection,
             wire: &mut self.wire,
             experience: &mut self.experience,
-            is_redelivered,
-            statements_per_request: self.settings.statements_per_request,
             quarantine: &quarantine,
-            tombstone_expires_at: self
-                .settings
-                .tombstone_retention
-                .map(|retention| now.as_secs() + retention.as_secs()),
             deadline,
         };
+        let retention = self.settings.tombstone_retention;
         let batch = Batch {
             items: &items,
             chains: chains(self.sink.order, self.sink.deletes, writes),
             rejections,
+            tombstone_expires_at: retention.map(|it| now.as_secs() + it.as_secs()),
+            is_redelivered,
         };
         let mut report = land(batch, context).await;
 

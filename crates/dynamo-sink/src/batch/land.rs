@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use self::{
     job::{Doubt, Flight, Job, JobId, Lane, Progress, Way, Work},
-    table::{Health, Route, Table},
+    table::{Fault, Health, Route, Table},
 };
 use super::{experience::Experience, outcome::Summary, quarantine::Quarantine};
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
         chain::{Chain, Decided},
         write::Expected,
     },
+    settings::Settings,
     sink::Rejection,
     wire::{Call, ELEMENT_ROOM, Transport, Wire, list::RequestList},
 };
@@ -52,20 +53,20 @@ pub(crate) struct Batch<'a> {
     pub(crate) chains: Vec<(String, Chain)>,
     /// Records that were rejected before.
     pub(crate) rejections: Vec<(usize, Rejection)>,
+    /// When a tombstone that is written now expires, in seconds since 1970.
+    pub(crate) tombstone_expires_at: Option<u64>,
+    /// Whether some of the records came before.
+    pub(crate) is_redelivered: bool,
 }
 
 /// What a batch needs of the function around it.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
+    pub(crate) settings: &'a Settings,
     pub(crate) connection: &'a Connection,
     pub(crate) wire: &'a mut Wire,
     pub(crate) experience: &'a mut Experience,
-    /// Whether some of the records came before.
-    pub(crate) is_redelivered: bool,
-    pub(crate) statements_per_request: usize,
     pub(crate) quarantine: &'a Quarantine<'a>,
-    /// When a tombstone that is written now expires, in seconds since 1970.
-    pub(crate) tombstone_expires_at: Option<u64>,
     pub(crate) deadline: Instant,
 }
 
@@ -89,11 +90,13 @@ pub(crate) struct Report {
 /// A fault of the system is asked about until then: it may pass, and records of other tables go on meanwhile.
 pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
     let mut landing = Landing {
-        is_probing: context.is_redelivered
+        is_probing: batch.is_redelivered
             && context.experience.learnt.expected(0, Instant::now()) != Expected::NothingToDo,
-        health: context.experience.concurrency.clone().map(Health::new),
+        health: Table::ALL
+            .map(|it| Health::new(it, context.experience.concurrency[it as usize].clone())),
         context,
         items: batch.items,
+        tombstone_expires_at: batch.tombstone_expires_at,
         jobs: Vec::with_capacity(batch.chains.len() + batch.rejections.len()),
         lanes: Route::ALL.map(|_| Lane::default()),
         doubts: Vec::new(),
@@ -118,6 +121,7 @@ pub(crate) async fn land<'a>(batch: Batch<'a>, context: Context<'a>) -> Report {
 struct Landing<'a> {
     context: Context<'a>,
     items: &'a [Option<Item>],
+    tombstone_expires_at: Option<u64>,
     jobs: Vec<Job>,
     /// What is ready to be sent, by [`Route`].
     lanes: [Lane; Route::ALL.len()],
@@ -275,18 +279,16 @@ impl Landing<'_> {
                 let way = Way { route: Route::Quarantine, transport: Transport::Single };
                 (position < requests).then_some(way)
             }
-            Work::Write { .. } => {
-                job.request(self.items, self.context.tombstone_expires_at).map(|keyed| {
-                    let transport = match self.context.wire.transport(keyed) {
-                        _ if job.is_alone => Transport::Single,
-                        Transport::Transaction if self.context.statements_per_request == 1 => {
-                            Transport::Single
-                        }
-                        transport => transport,
-                    };
-                    Way { route: Route::of(keyed.request), transport }
-                })
-            }
+            Work::Write { .. } => job.request(self.items, self.tombstone_expires_at).map(|keyed| {
+                let transport = match self.context.wire.transport(keyed) {
+                    _ if job.is_alone => Transport::Single,
+                    Transport::Transaction if self.context.settings.statements_per_request == 1 => {
+                        Transport::Single
+                    }
+                    transport => transport,
+                };
+                Way { route: Route::of(keyed.request), transport }
+            }),
         };
         self.jobs[id].way = way;
     }
@@ -350,7 +352,7 @@ impl Landing<'_> {
         match route {
             Route::Looks => self.context.wire.keys_per_look(),
             Route::Inserts => INSERTS_PER_TRANSACTION,
-            _ => self.context.statements_per_request,
+            _ => self.context.settings.statements_per_request,
         }
     }
 
@@ -369,7 +371,7 @@ impl Landing<'_> {
             let is_due = job.way == Some(way);
             if is_due
                 && let Some(list) = &mut list
-                && let Some(keyed) = job.request(self.items, self.context.tombstone_expires_at)
+                && let Some(keyed) = job.request(self.items, self.tombstone_expires_at)
                 && !list.push(self.context.wire, keyed)
             {
                 break;
@@ -397,7 +399,7 @@ impl Landing<'_> {
     /// How long the body of a list becomes with the first jobs that wait to go this way, most times.
     fn room(&self, route: Route, most: usize) -> usize {
         let room = |&id: &JobId| {
-            let keyed = self.jobs[id].request(self.items, self.context.tombstone_expires_at);
+            let keyed = self.jobs[id].request(self.items, self.tombstone_expires_at);
             ELEMENT_ROOM + keyed.and_then(|it| it.item).map_or(0, |item| item.json().len())
         };
         self.lanes[route as usize].groups.iter().take(most).map(room).sum()
@@ -417,7 +419,7 @@ impl Landing<'_> {
             let entry = self.context.quarantine.entry(*record, rejection);
             return Some(entry.call(*position, *renews));
         }
-        let keyed = job.request(self.items, self.context.tombstone_expires_at)?;
+        let keyed = job.request(self.items, self.tombstone_expires_at)?;
         Some(self.context.wire.single(keyed))
     }
 
@@ -429,7 +431,7 @@ impl Landing<'_> {
         if job.progress != Progress::Fresh {
             return;
         }
-        let Some(keyed) = job.request(self.items, self.context.tombstone_expires_at) else {
+        let Some(keyed) = job.request(self.items, self.tombstone_expires_at) else {
             return;
         };
         let Some(item) = keyed.item else { return };
@@ -486,35 +488,30 @@ impl Landing<'_> {
     /// Whatever is still undecided has failed: by the fault that stands at its table, or for lack of time.
     fn give_up(&mut self) {
         let panicked = self.report.fault.take();
-        let faults: Vec<(Instant, Table, String)> = Table::ALL
-            .into_iter()
-            .filter_map(|table| {
-                let (since, cause) = self.health[table as usize].fault()?;
-                Some((since, table, cause.to_owned()))
-            })
-            .collect();
-        let mut first: Option<&(Instant, Table, String)> = None;
+        let mut first_fault: Option<Fault> = None;
         for id in 0..self.jobs.len() {
             while let Some(Way { route, .. }) = self.jobs[id].way {
-                let last_trouble = &self.jobs[id].last_trouble;
-                let last_at = last_trouble.as_ref().map(|(table, _)| *table);
-                let fault = faults.iter().filter(|(_, at, _)| route.tables().contains(at));
-                let fault = fault.min_by_key(|(since, ..)| *since);
-                let why = match (&panicked, fault, last_trouble) {
-                    (Some(cause), ..) | (None, Some((_, _, cause)), _) => cause.clone(),
-                    (None, None, Some((_, trouble))) => {
-                        format!("no time was left; the last attempt ended with: {trouble}")
-                    }
-                    (None, None, None) => "no time was left".to_owned(),
+                let faults =
+                    route.tables().iter().filter_map(|&it| self.health[it as usize].fault());
+                let fault = faults.min_by_key(|fault| fault.since).cloned();
+                let last_trouble = self.jobs[id].last_trouble.as_ref();
+                let at = last_trouble.map(|(table, _)| *table);
+                let at = at.or(fault.as_ref().map(|fault| fault.table));
+                let why = if let Some(cause) = &panicked {
+                    cause.clone()
+                } else if let Some(fault) = &fault {
+                    fault.cause.clone()
+                } else if let Some((_, trouble)) = last_trouble {
+                    format!("no time was left; the last attempt ended with: {trouble}")
+                } else {
+                    "no time was left".to_owned()
                 };
-                if let Some(fault) = fault {
-                    first = first.into_iter().chain([fault]).min_by_key(|(since, ..)| *since);
-                }
-                self.fail(id, last_at.or(fault.map(|(_, at, _)| *at)), &why);
+                self.fail(id, at, &why);
                 self.find_way(id);
+                first_fault = first_fault.into_iter().chain(fault).min_by_key(|fault| fault.since);
             }
         }
-        self.report.fault = panicked.or(first.map(|(_, _, cause)| cause.clone()));
+        self.report.fault = panicked.or(first_fault.map(|fault| fault.cause));
     }
 }
 

@@ -1,12 +1,13 @@
 //! The quarantine: a table in which rejected records wait, byte for byte, until someone fixes their cause.
 
-use std::{cell::OnceCell, time::Duration};
+use std::cell::OnceCell;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kafka_event::EncodedRecord;
 
 use crate::{
     item::{fingerprint, json_string},
+    settings::Settings,
     sink::Rejection,
     wire::{Call, Operation, number_value, string_value},
 };
@@ -23,12 +24,11 @@ const PARTS_OUTLIVE_HEAD: i64 = 24 * 60 * 60;
 /// A batch's way into the quarantine.
 #[derive(Debug)]
 pub(crate) struct Quarantine<'a> {
-    pub(crate) table: &'a str,
+    pub(crate) settings: &'a Settings,
+    /// The sink's name.
     pub(crate) sink: &'a str,
-    pub(crate) epoch: u64,
     /// Milliseconds since 1970.
     pub(crate) now: u64,
-    pub(crate) retention: Option<Duration>,
     pub(crate) payload: &'a [u8],
     /// The batch's records, as they stand in the event.
     pub(crate) records: &'a [EncodedRecord<'a>],
@@ -133,7 +133,7 @@ impl Entry<'_, '_> {
 
     fn update(&self, sort_key: &str, update: &Update, renews: bool) -> Call {
         let mut body = b"{\"TableName\":".to_vec();
-        json_string(self.quarantine.table, &mut body);
+        json_string(&self.quarantine.settings.quarantine_table, &mut body);
         body.extend_from_slice(b",\"Key\":{\"PK\":");
         string_value(&self.partition_key(), &mut body);
         body.extend_from_slice(b",\"SK\":");
@@ -198,13 +198,13 @@ impl Entry<'_, '_> {
 
     /// A redriven record keeps the epoch of its entry; one beyond the function's cannot be such.
     fn epoch(&self) -> u64 {
-        self.record.epoch().unwrap_or(self.quarantine.epoch).min(self.quarantine.epoch)
+        let epoch = self.quarantine.settings.epoch;
+        self.record.epoch().unwrap_or(epoch).min(epoch)
     }
 
     fn expires_at(&self) -> Option<i64> {
-        self.quarantine
-            .retention
-            .map(|retention| saturate(self.quarantine.now / 1000 + retention.as_secs()))
+        let retention = self.quarantine.settings.quarantine_retention?;
+        Some(saturate(self.quarantine.now / 1000 + retention.as_secs()))
     }
 }
 

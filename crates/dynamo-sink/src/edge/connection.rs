@@ -166,7 +166,7 @@ impl Connection {
         let late = |whose: &str| Trouble::Transient(format!("no answer from {whose} in time"));
         let caller = tokio::time::timeout(timeout, self.caller()).await;
         let caller = caller.map_err(|_| late("the provider of AWS credentials"))?;
-        let caller = caller.map_err(|error| fault(Box::new(error)))?;
+        let caller = caller.map_err(|error| fault(&error))?;
         let answer = self.exchange(&connector, operation, body, caller);
         let answer = tokio::time::timeout(timeout, answer).await;
         let answer = answer.unwrap_or_else(|_| Err(late("DynamoDB")));
@@ -213,7 +213,8 @@ impl Connection {
         body: Vec<u8>,
         caller: Identity,
     ) -> Result<HttpResponse, Trouble> {
-        let mut request = self.signed(operation, body, &caller).map_err(fault)?;
+        let mut request =
+            self.signed(operation, body, &caller).map_err(|error| fault(error.as_ref()))?;
         let connection = CaptureSmithyConnection::new();
         request.add_extension(connection.clone());
         let answer = connector.call(request).await.map_err(|error| unusable(&error))?;
@@ -340,11 +341,9 @@ async fn endpoint(config: &SdkConfig, region: &str) -> Result<String, Connection
     Ok(if url.ends_with('/') { url } else { url + "/" })
 }
 
-fn fault(source: Box<dyn std::error::Error + Send + Sync>) -> Trouble {
-    Trouble::Fault {
-        message: "the request to DynamoDB could not be made".to_owned(),
-        source: Some(source),
-    }
+fn fault(error: &(dyn std::error::Error + 'static)) -> Trouble {
+    let cause = with_causes(error);
+    Trouble::Fault(format!("the request to DynamoDB could not be made: {cause}"))
 }
 
 fn unusable(error: &(dyn std::error::Error + 'static)) -> Trouble {

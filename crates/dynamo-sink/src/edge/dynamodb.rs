@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     answer::{self, ElementError, ErrorBody},
     connection::{Connection, HttpResponse},
-    trouble::{Trouble, bare, is_about_caller, with_causes},
+    trouble::{Trouble, bare, is_about_caller},
 };
 use crate::{
     order::stored::Attributes,
@@ -87,7 +87,7 @@ pub(crate) async fn describe(
     let body = json!({"TableName": table}).to_string().into_bytes();
     let answer = match connection.call("DescribeTable", body, timeout).await {
         Ok(answer) => answer,
-        Err(trouble) => return Description::Unknown(with_causes(&trouble)),
+        Err(trouble) => return Description::Unknown(trouble.to_string()),
     };
     if answer.status == 200 {
         let keys = keys(&answer.body);
@@ -99,7 +99,7 @@ pub(crate) async fn describe(
         return Description::Missing;
     }
     match refusal(&answer, error) {
-        Err(trouble) => Description::Unknown(with_causes(&trouble)),
+        Err(trouble) => Description::Unknown(trouble.to_string()),
         Ok(_) => Description::Unknown(format!("an answer of status {}", answer.status)),
     }
 }
@@ -158,7 +158,7 @@ fn refusal(answer: &HttpResponse, error: ErrorBody) -> Result<Reply, Trouble> {
         // What stands before DynamoDB answers so too, without a code.
         code if answer.status == 413 => Trouble::too_large(code),
         code => match Trouble::from_code(code, &message) {
-            Trouble::Fault { .. } if answer.status >= 500 || code.is_empty() => {
+            Trouble::Fault(_) if answer.status >= 500 || code.is_empty() => {
                 Trouble::Transient(format!("DynamoDB answered with status {}", answer.status))
             }
             trouble => trouble,

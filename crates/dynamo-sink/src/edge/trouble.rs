@@ -3,7 +3,7 @@
 use std::error::Error;
 
 /// Why a request, or a part of it, was not answered.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Trouble {
     /// DynamoDB asks to slow down.
     #[error("throttled by DynamoDB{0}")]
@@ -18,8 +18,8 @@ pub(crate) enum Trouble {
     #[error("DynamoDB refused the request: {message}")]
     Invalid { message: String, is_records_fault: bool },
     /// The system around the sink is wrong, and no record can be written.
-    #[error("{message}")]
-    Fault { message: String, source: Option<Box<dyn Error + Send + Sync>> },
+    #[error("{0}")]
+    Fault(String),
 }
 
 impl Trouble {
@@ -52,13 +52,12 @@ impl Trouble {
                 Self::Invalid { message: message.to_owned(), is_records_fault }
             }
             // These name the caller, the action and the table, which is what there is to fix.
-            "AccessDenied" | "ResourceNotFound" => Self::Fault {
-                message: format!("DynamoDB answered `{code}`: {message}"),
-                source: None,
-            },
+            "AccessDenied" | "ResourceNotFound" => {
+                Self::Fault(format!("DynamoDB answered `{code}`: {message}"))
+            }
             bare if bare.contains("TooLarge") => Self::too_large(code),
             // Whether other messages quote the record's data is not known.
-            _ => Self::Fault { message: format!("DynamoDB answered `{code}`"), source: None },
+            _ => Self::Fault(format!("DynamoDB answered `{code}`")),
         }
     }
 
@@ -81,7 +80,7 @@ impl Trouble {
             Self::Invalid { message, is_records_fault: false } => {
                 Self::Invalid { message: name(message), is_records_fault: false }
             }
-            Self::Fault { message, source } => Self::Fault { message: name(message), source },
+            Self::Fault(message) => Self::Fault(name(message)),
             Self::Invalid { .. } => self,
         }
     }

@@ -185,10 +185,16 @@ pub fn chains(
 
 #[cfg(test)]
 mod tests {
+    use kafka_event::Coordinates;
+
     use super::*;
 
+    fn at(partition: i32, offset: i64) -> Coordinates<'static> {
+        Coordinates { topic: "t".into(), partition, offset }
+    }
+
     fn put(record: usize, partition: i32, offset: i64, timestamp: i64) -> Candidate {
-        let stamp = Stamp::from_parts(Order::Offset, 0, 0, "t", partition, offset, timestamp);
+        let stamp = Stamp::new(Order::Offset, 0, 0, at(partition, offset), timestamp);
         Candidate { record, stamp, is_delete: false }
     }
 
@@ -286,7 +292,7 @@ mod tests {
         // By the source's clock all partitions are one order.
         let clocked = |record, time, partition| Candidate {
             record,
-            stamp: Stamp::from_parts(Order::SourceClock, 0, time, "t", partition, 1, 1),
+            stamp: Stamp::new(Order::SourceClock, 0, time, at(partition, 1), 1),
             is_delete: false,
         };
         check(
@@ -323,8 +329,7 @@ mod tests {
     #[test]
     fn lineages_that_a_higher_epoch_superseded_are_told_apart_without_it() {
         let in_epoch = |record, epoch, partition, offset, timestamp| {
-            let stamp =
-                Stamp::from_parts(Order::Offset, epoch, 0, "t", partition, offset, timestamp);
+            let stamp = Stamp::new(Order::Offset, epoch, 0, at(partition, offset), timestamp);
             Candidate { record, stamp, is_delete: false }
         };
         let candidates = vec![

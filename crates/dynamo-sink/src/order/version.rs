@@ -1,5 +1,7 @@
 //! Where a record stands in the order of its key: stamps, and the one function that compares them.
 
+use kafka_event::Coordinates;
+
 /// What orders the records of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
@@ -38,15 +40,14 @@ pub struct Stamp {
 
 impl Stamp {
     /// The stamp of a record with these coordinates; `source_time` counts only where the source's clock orders.
-    pub fn from_parts(
+    pub fn new(
         order: Order,
         epoch: u64,
         source_time: i64,
-        topic: &str,
-        partition: i32,
-        offset: i64,
+        coordinates: Coordinates<'_>,
         timestamp: i64,
     ) -> Self {
+        let Coordinates { topic, partition, offset } = coordinates;
         let mut version = String::with_capacity(EPOCH_DIGITS + 4 * NUMBER_DIGITS);
         push_digits(epoch, EPOCH_DIGITS, &mut version);
         let positive = |number: i64| number.max(0).unsigned_abs();
@@ -57,7 +58,7 @@ impl Stamp {
             }
         }
         push_digits(positive(offset), NUMBER_DIGITS, &mut version);
-        Self { version, topic: topic.to_owned(), partition, offset, timestamp }
+        Self { version, topic: topic.into_owned(), partition, offset, timestamp }
     }
 
     /// The version's epoch, as its ten digits.
@@ -142,11 +143,13 @@ mod tests {
     use super::*;
 
     fn keyed(epoch: u64, topic: &str, partition: i32, offset: i64, timestamp: i64) -> Stamp {
-        Stamp::from_parts(Order::Offset, epoch, 0, topic, partition, offset, timestamp)
+        let coordinates = Coordinates { topic: topic.into(), partition, offset };
+        Stamp::new(Order::Offset, epoch, 0, coordinates, timestamp)
     }
 
     fn clocked(epoch: u64, source_time: i64, timestamp: i64, partition: i32, offset: i64) -> Stamp {
-        Stamp::from_parts(Order::SourceClock, epoch, source_time, "t", partition, offset, timestamp)
+        let coordinates = Coordinates { topic: "t".into(), partition, offset };
+        Stamp::new(Order::SourceClock, epoch, source_time, coordinates, timestamp)
     }
 
     #[track_caller]

@@ -6,6 +6,7 @@ use dynamo_sink::{
     mutation::Mutation,
     version::{Order, Stamp, Verdict, compare},
 };
+use kafka_event::Coordinates;
 
 use super::fingerprint::{Fingerprint, attributes_of, fingerprint};
 
@@ -121,7 +122,8 @@ impl State {
 
     fn stamp(&self, order: Order, topic: &str, epoch: u64) -> Stamp {
         let Self { source_time, partition, offset, timestamp, .. } = *self;
-        Stamp::from_parts(order, epoch, source_time, topic, partition, offset, timestamp)
+        let coordinates = Coordinates { topic: topic.into(), partition, offset };
+        Stamp::new(order, epoch, source_time, coordinates, timestamp)
     }
 }
 

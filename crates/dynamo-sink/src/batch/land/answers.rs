@@ -16,7 +16,7 @@ use crate::{
     edge::{
         backoff::delay,
         dynamodb::{ElementReply, Reply},
-        trouble::{Trouble, with_causes},
+        trouble::Trouble,
     },
     order::{
         chain::Fate,
@@ -71,16 +71,14 @@ impl Landing<'_> {
             // answers to single-item calls say the same in another form.
             Err(Trouble::Unreadable(_)) if transport != Transport::Single => self.send_alone(&jobs),
             Err(trouble) => {
-                if let Trouble::Fault { .. } = &trouble {
+                if let Trouble::Fault(_) = &trouble {
                     // Which of them it is about cannot be known.
                     for &table in route.tables() {
                         self.blame(table, &trouble);
                     }
                 }
-                // The first of them gets the trouble itself, since the first fault that is found is the one to be told.
-                let copies: Vec<_> = jobs.iter().skip(1).map(|_| copy(&trouble)).collect();
-                for (id, trouble) in jobs.into_iter().zip(std::iter::once(trouble).chain(copies)) {
-                    self.trouble(id, operation, trouble);
+                for id in jobs {
+                    self.trouble(id, operation, trouble.clone());
                 }
             }
         }
@@ -92,9 +90,9 @@ impl Landing<'_> {
             Ok(Reply::Found(found)) => found,
             Ok(_) => Found::default(),
             Err(trouble) => {
-                let is_lasting = matches!(trouble, Trouble::Fault { .. } | Trouble::Invalid { .. });
+                let is_lasting = matches!(trouble, Trouble::Fault(_) | Trouble::Invalid { .. });
                 if self.context.experience.learnt.look_failed(is_lasting, self.answered_at) {
-                    let cause = with_causes(&trouble);
+                    let cause = trouble.to_string();
                     tracing::warn!(
                         cause,
                         "replayed records are no longer looked up before they are written"
@@ -329,7 +327,7 @@ impl Landing<'_> {
                     self.doubts.push(Doubt { job: id, at, operation, message });
                 }
             }
-            fault @ Trouble::Fault { .. } => {
+            fault @ Trouble::Fault(_) => {
                 self.blame(at, &fault);
                 // The others of its request go without it, should the fault be this one's only.
                 let again_at = in_time(self.answered_at, 2 * delay, self.last_start());
@@ -350,7 +348,7 @@ impl Landing<'_> {
     fn blame(&mut self, at: Table, fault: &Trouble) {
         let (answered_at, jitter, last_start) = (self.answered_at, self.jitter, self.last_start());
         let ask_at = |question| in_time(answered_at, delay(question, jitter), last_start);
-        self.health[at as usize].blame(answered_at, ask_at, || with_causes(fault));
+        self.health[at as usize].blame(answered_at, ask_at, || fault.to_string());
     }
 
     /// Decides whose fault the refusals in doubt are, once there is nothing else to learn from; says whether there were
@@ -423,19 +421,6 @@ fn in_time(answered_at: Instant, delay: Duration, last_start: Instant) -> Instan
     match last_start.checked_sub(LAST_CALL) {
         Some(last_call) if last_call > answered_at => at.min(last_call),
         _ => at,
-    }
-}
-
-/// The same trouble for another job of the request; the cause stays with one.
-fn copy(trouble: &Trouble) -> Trouble {
-    match trouble {
-        Trouble::Throttled(message) => Trouble::Throttled(message.clone()),
-        Trouble::Transient(message) => Trouble::Transient(message.clone()),
-        Trouble::Unreadable(message) => Trouble::Unreadable(message.clone()),
-        Trouble::Invalid { message, is_records_fault } => {
-            Trouble::Invalid { message: message.clone(), is_records_fault: *is_records_fault }
-        }
-        Trouble::Fault { message, .. } => Trouble::Fault { message: message.clone(), source: None },
     }
 }
 

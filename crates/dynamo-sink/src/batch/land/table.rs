@@ -79,16 +79,19 @@ impl Route {
 /// How a table takes its requests.
 #[derive(Debug)]
 pub(super) struct Health {
+    table: Table,
     pub(super) in_flight: usize,
     pub(super) concurrency: Concurrency,
     fault: Option<Fault>,
 }
 
 /// A fault that stands until the table takes a request.
-#[derive(Debug)]
-struct Fault {
-    cause: String,
-    since: Instant,
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    pub(super) table: Table,
+    /// The first that showed.
+    pub(super) cause: String,
+    pub(super) since: Instant,
     /// When it showed the last time.
     shown_at: Instant,
     questions: u32,
@@ -96,8 +99,8 @@ struct Fault {
 }
 
 impl Health {
-    pub(super) fn new(concurrency: Concurrency) -> Self {
-        Self { in_flight: 0, concurrency, fault: None }
+    pub(super) fn new(table: Table, concurrency: Concurrency) -> Self {
+        Self { table, in_flight: 0, concurrency, fault: None }
     }
 
     /// Whether a request may start now. A fault is asked about by one request at a time.
@@ -108,9 +111,9 @@ impl Health {
         }
     }
 
-    /// The first cause of the fault that stands, and since when it does.
-    pub(super) fn fault(&self) -> Option<(Instant, &str)> {
-        self.fault.as_ref().map(|fault| (fault.since, fault.cause.as_str()))
+    /// The fault that stands.
+    pub(super) fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
     }
 
     /// When the fault that stands is asked about again.
@@ -127,6 +130,7 @@ impl Health {
         cause: impl FnOnce() -> String,
     ) {
         let fault = self.fault.get_or_insert_with(|| Fault {
+            table: self.table,
             cause: cause(),
             since: now,
             shown_at: now,
@@ -169,16 +173,18 @@ mod tests {
     fn a_fault_is_asked_about_by_one_request_at_a_time() {
         let start = Instant::now();
         let after = |millis| start + Duration::from_millis(millis);
-        let mut health = Health::new(Concurrency::new(8));
+        let mut health = Health::new(Table::Items, Concurrency::new(8));
         let blame = |health: &mut Health, millis: u64, cause: &str| {
             let ask_at = |question| after(millis + 50 * u64::from(question));
             health.blame(after(millis), ask_at, || cause.to_owned());
         };
+        let fault = |health: &Health| health.fault().map(|it| (it.since, it.cause.clone()));
+        let first = Some((start, "first".to_owned()));
         blame(&mut health, 0, "first");
         // Others that were on their way, and other parts of their answers.
         blame(&mut health, 0, "second");
         blame(&mut health, 10, "third");
-        assert_eq!(health.fault(), Some((start, "first")));
+        assert_eq!(fault(&health), first);
         assert!(!health.admits(after(49)) && health.admits(after(50)));
         assert_eq!(health.ask_at(), Some(after(50)));
         health.in_flight = 1;
@@ -189,9 +195,9 @@ mod tests {
         assert!(!health.admits(after(159)) && health.admits(after(160)));
         // The same answer said that a part was done.
         health.answered(after(60));
-        assert_eq!(health.fault(), Some((start, "first")));
+        assert_eq!(fault(&health), first);
         health.answered(after(170));
-        assert_eq!((health.fault(), health.ask_at()), (None, None));
+        assert_eq!((fault(&health), health.ask_at()), (None, None));
         health.in_flight = 2;
         assert!(health.admits(after(170)));
     }
