@@ -32,9 +32,8 @@ use expected::Expected;
 use fingerprint::{attributes_of, differing_names};
 use judge::{Case, Judgement};
 use quarantine::Expiry;
+use report::{Finding, Kind, Report};
 use topic::{KafkaTopic, Topic};
-
-pub use report::{Coordinates, Finding, Findings, Kind, Notes, QuarantinedRecord, Report, Why};
 
 /// Items that differ and are looked at attribute by attribute, for which their records are read again one by one.
 const LOOKED_INTO: usize = 100;

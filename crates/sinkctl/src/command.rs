@@ -10,9 +10,10 @@ use std::{
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use local::{build::cargo, template::Template};
+
 #[cfg(feature = "kafka")]
-use sinkctl::{audit, esm};
-use sinkctl::{demo, quarantine, serve, status, tail};
+use crate::{audit, esm};
+use crate::{demo, quarantine, serve, status, tail};
 
 /// Runs compare-connector without AWS, and says how its stages in AWS are.
 #[derive(Parser)]

@@ -12,7 +12,10 @@ use local::{
 };
 use serde_json::{Value, json};
 
-use super::*;
+use super::{
+    report::{Findings, Notes},
+    *,
+};
 use crate::kafka::Span;
 
 const SEATOOL: &str = "compare-connector-local-seatool";
