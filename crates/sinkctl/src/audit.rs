@@ -10,6 +10,7 @@ mod tests;
 mod topic;
 
 use std::{
+    collections::HashMap,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -23,16 +24,18 @@ use local::{SINKS, samconfig};
 
 use crate::{
     arguments::{STAGE, url},
-    kafka::{Source, Spans},
-    tables,
+    kafka::{Source, Span},
+    quarantine::{filter::Filter, store::Store},
+    tables::{self, cannot_be},
     text::{self, counted},
+    visible::write_json,
 };
 
 use expected::Expected;
-use fingerprint::{attributes_of, differing_names};
+use fingerprint::Members;
 use judge::{Case, Judgement};
-use quarantine::Expiry;
-use report::{Finding, Kind, Report};
+use quarantine::{Entries, Expiry};
+use report::{Coordinates, Finding, Kind, Report};
 use topic::{KafkaTopic, Topic};
 
 /// Items that differ and are looked at attribute by attribute, for which their records are read again one by one.
@@ -79,7 +82,7 @@ pub async fn run(audit: &Audit, template: &Path) -> anyhow::Result<ExitCode> {
     let compared = Compared { sink, settings, topic, client, now, show_keys };
     let report = compare(&compared, &mut io::stderr()).await?;
     if audit.json {
-        report.write_json(&mut io::stdout())?;
+        write_json(&report, &mut io::stdout())?;
     } else {
         report.write_table(&mut io::stdout())?;
     }
@@ -126,11 +129,14 @@ async fn compare<T: Topic>(
         ..Report::default()
     };
 
-    let mut expected = Expected::new(sink.order, &settings.topic, settings.epoch);
+    let (order, topic_name, epoch) = (sink.order, &settings.topic, settings.epoch);
+    let mut expected = Expected { order, topic: topic_name.clone(), epoch, states: HashMap::new() };
+    let store = Store { client: client.clone(), table: settings.quarantine_table.clone() };
     let expiry = Expiry { now: *now, retention: settings.quarantine_retention };
     for (&partition, &span) in &spans {
-        let (table, name) = (&settings.quarantine_table, &settings.topic);
-        let entries = quarantine::entries(client, table, name, partition, settings.epoch).await?;
+        let (topic_name, partition_only) = (Some(topic_name.clone()), Some(partition));
+        let filter = Filter { topic: topic_name, partition: partition_only, ..Filter::default() };
+        let entries = Entries::new(epoch, store.find(&filter, *now).await?.entries);
         let records_before = report.records;
         let mut take = |record: &kafka_event::Record<'_>| {
             report.records += 1;
@@ -149,51 +155,49 @@ async fn compare<T: Topic>(
         let records = counted(report.records - records_before, "record");
         writeln!(progress, "partition {partition}: {records}")?;
     }
-    report.keys = expected.len();
-    report.deleted_keys = expected.deleted();
-    report.moved_keys = expected.moved();
+    let states = || expected.states.values();
+    report.keys = states().len();
+    report.deleted_keys = states().filter(|state| state.is_delete()).count();
+    report.moved_keys = states().filter(|state| state.has_moved).count();
 
-    compare_items(compared, &spans, &mut expected, &mut report).await?;
+    let judge = |item: &Attributes| judge::judge_item(&mut expected, &spans, item);
+    report.items = compare_table(compared, &settings.table, judge, &mut report).await?;
     writeln!(progress, "{}: {}", settings.table, counted(report.items, "item"))?;
     if let Some(table) = &settings.tombstone_table {
-        compare_tombstones(compared, table, &mut expected, &mut report).await?;
+        let judge = |tombstone: &Attributes| judge::judge_tombstone(&mut expected, tombstone);
+        compare_table(compared, table, judge, &mut report).await?;
     }
     add_missing(compared, &expected, &mut report);
-    report.sort();
+    report.finish();
     Ok(report)
 }
 
-async fn compare_items<T: Topic>(
+/// Reports what is wrong with the items of a table, and returns how many there are.
+async fn compare_table<T: Topic>(
     compared: &Compared<T>,
-    spans: &Spans,
-    expected: &mut Expected,
+    table: &str,
+    mut judge: impl FnMut(&Attributes) -> Judgement,
     report: &mut Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
+    let mut count = 0;
     let mut late = Vec::new();
-    let mut start = None;
-    loop {
-        let page = tables::page(&compared.client, &compared.settings.table, start).await?;
-        for item in &page.items {
-            report.items += 1;
-            match judge::judge_item(expected, spans, item) {
-                Judgement::Right => {}
-                Judgement::RightOfEarlierEpoch => report.notes.of_earlier_epochs += 1,
-                Judgement::BeforeTopic => report.notes.before_topic += 1,
-                Judgement::Late(finding) => late.push(with_key(compared, finding, item)),
-                Judgement::Wrong(finding) => {
-                    let mut finding = with_key(compared, finding, item);
-                    if finding.kind == Kind::Different
-                        && report.count(Kind::Different) < LOOKED_INTO
-                    {
-                        look_into(compared, &mut finding, item).await?;
-                    }
-                    report.add(finding);
+    let scan = compared.client.scan().table_name(table).consistent_read(true);
+    let mut items = scan.into_paginator().items().send();
+    while let Some(item) = items.next().await {
+        let item = item.map_err(|error| cannot_be(table, "read", error))?;
+        count += 1;
+        match judge(&item) {
+            Judgement::Right => {}
+            Judgement::RightOfEarlierEpoch => report.notes.of_earlier_epochs += 1,
+            Judgement::BeforeTopic => report.notes.before_topic += 1,
+            Judgement::Late(finding) => late.push(with_key(compared, finding, &item)),
+            Judgement::Wrong(finding) => {
+                let mut finding = with_key(compared, finding, &item);
+                if finding.kind == Kind::Different && report.count(Kind::Different) < LOOKED_INTO {
+                    look_into(compared, &mut finding, &item).await?;
                 }
+                report.add(finding);
             }
-        }
-        start = page.next;
-        if start.is_none() {
-            break;
         }
     }
     if !late.is_empty() {
@@ -206,38 +210,13 @@ async fn compare_items<T: Topic>(
             }
         }
     }
-    Ok(())
-}
-
-async fn compare_tombstones<T: Topic>(
-    compared: &Compared<T>,
-    table: &str,
-    expected: &mut Expected,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let mut start = None;
-    loop {
-        let page = tables::page(&compared.client, table, start).await?;
-        for tombstone in &page.items {
-            match judge::judge_tombstone(expected, tombstone) {
-                Judgement::Right | Judgement::BeforeTopic => {}
-                Judgement::RightOfEarlierEpoch => report.notes.of_earlier_epochs += 1,
-                Judgement::Wrong(finding) | Judgement::Late(finding) => {
-                    report.add(with_key(compared, finding, tombstone));
-                }
-            }
-        }
-        start = page.next;
-        if start.is_none() {
-            return Ok(());
-        }
-    }
+    Ok(count)
 }
 
 /// Adds what was found for no key.
 fn add_missing<T>(compared: &Compared<T>, expected: &Expected, report: &mut Report) {
     let expiry = Expiry { now: compared.now, retention: compared.settings.tombstone_retention };
-    for (key, state) in expected.states() {
+    for (key, state) in &expected.states {
         let kind = match (state.is_delete(), state.item_was_found, state.tombstone_was_found) {
             (false, false, _) => Kind::Missing,
             (true, _, false) => Kind::TombstoneMissing,
@@ -250,7 +229,7 @@ fn add_missing<T>(compared: &Compared<T>, expected: &Expected, report: &mut Repo
             report.notes.may_have_expired += 1;
             continue;
         }
-        let key = compared.show_keys.then(|| key.to_owned());
+        let key = compared.show_keys.then(|| key.to_string());
         report.add(Finding { key, ..finding });
     }
 }
@@ -261,14 +240,16 @@ async fn look_into<T: Topic>(
     finding: &mut Finding,
     item: &Attributes,
 ) -> anyhow::Result<()> {
-    let Some(right) = &finding.expected else { return Ok(()) };
-    let Some(record) = compared.topic.read_one(right.partition, right.offset).await? else {
-        return Ok(());
+    let Some(Coordinates { partition, offset, .. }) = finding.expected else { return Ok(()) };
+    let mut right = None;
+    let mut take = |record: &kafka_event::Record<'_>| {
+        let mutation = compared.sink.mutation(record, &compared.settings);
+        right = mutation.ok().and_then(|mutation| Members::mapped(&mutation.item?));
     };
-    let mutation = compared.sink.mutation(&record, &compared.settings);
-    let right = mutation.ok().and_then(|mutation| attributes_of(&mutation.item?));
+    let span = Span { first: offset, end: offset + 1 };
+    compared.topic.read(partition, span, &mut take).await?;
     let Some(right) = right else { return Ok(()) };
-    let mut names = differing_names(&right, item);
+    let mut names = right.differing(&Members::stored(item));
     if names.is_empty() {
         // Then it is the version or the shape.
         names.push("_sink".to_owned());

@@ -17,6 +17,7 @@ mod demo;
 mod serve;
 
 mod entry;
+mod item_json;
 mod tables;
 
 #[cfg(feature = "kafka")]

@@ -123,13 +123,13 @@ impl Place {
             );
         };
         let client = tables::client(self.dynamodb_endpoint.as_deref()).await;
-        let store = Store::new(client, *table);
+        let store = Store { client, table: (*table).clone() };
         Ok((template, store))
     }
 }
 
 fn none_found(store: &Store) -> anyhow::Result<ExitCode> {
-    let table = store.table();
+    let table = &store.table;
     writeln!(
         io::stderr(),
         "{table} has no such record: `sinkctl quarantine list` shows what it has"

@@ -1,19 +1,12 @@
 //! What the quarantine must hold: an entry for each record that the mapping rejects, for the same reason.
 
-use std::{
-    collections::{HashMap, hash_map},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
-use aws_sdk_dynamodb::Client;
 use dynamo_sink::sink::Rejection;
 use kafka_event::Record;
 
 use super::report::{Coordinates, Finding, Kind, QuarantinedRecord, Report, Why};
-use crate::{
-    entry::{Head, Item, Key, Part},
-    tables,
-};
+use crate::quarantine::store::Listed;
 
 /// The reason of records that only DynamoDB found to be unwritable: the mapping accepts them.
 const REFUSED_BY_DYNAMODB: &str = "REFUSED_BY_DYNAMODB";
@@ -21,71 +14,21 @@ const REFUSED_BY_DYNAMODB: &str = "REFUSED_BY_DYNAMODB";
 /// A partition's entries. They are all of the memory that grows with records, and only with rejected ones.
 #[derive(Debug)]
 pub(super) struct Entries {
-    /// The audited epoch; entries of higher ones don't count.
     epoch: u64,
     /// By offset and timestamp, which distinguish a record from that of a topic of the same name that was deleted.
-    by_record: HashMap<(i64, i64), Head>,
-    /// How many parts stand, by the key of their head and the hash of their text.
-    parts: HashMap<(Key, String), u64>,
-}
-
-/// Reads what the quarantine holds of a partition.
-pub(super) async fn entries(
-    client: &Client,
-    table: &str,
-    topic: &str,
-    partition: i32,
-    epoch: u64,
-) -> anyhow::Result<Entries> {
-    let mut entries = Entries::new(epoch);
-    let mut start = None;
-    loop {
-        let page = tables::quarantined(client, table, Some((topic, partition)), start).await?;
-        for item in page.items.into_iter().flatten() {
-            entries.add(item);
-        }
-        start = page.next;
-        if start.is_none() {
-            return Ok(entries);
-        }
-    }
+    by_record: HashMap<(i64, i64), Listed>,
 }
 
 impl Entries {
-    fn new(epoch: u64) -> Self {
-        Self { epoch, by_record: HashMap::new(), parts: HashMap::new() }
+    /// Those that count in the audited epoch, of entries that are sorted by theirs: for one record the last.
+    pub(super) fn new(epoch: u64, found: Vec<Listed>) -> Self {
+        let found = found.into_iter().filter(|it| it.head.epoch <= epoch);
+        let by_record = found.map(|it| ((it.head.offset, it.head.timestamp), it)).collect();
+        Self { epoch, by_record }
     }
 
-    /// Adds an item of the quarantine, if it is an entry's head. Of entries for one record that of the highest epoch
-    /// counts.
-    fn add(&mut self, item: Item) {
-        let head = match item {
-            Item::Part(Part { head, hash, .. }) => {
-                return *self.parts.entry((head, hash)).or_default() += 1;
-            }
-            Item::Head(head) if head.epoch > self.epoch => return,
-            Item::Head(head) => head,
-        };
-        match self.by_record.entry((head.offset, head.timestamp)) {
-            hash_map::Entry::Occupied(mut standing) => {
-                if standing.get().epoch < head.epoch {
-                    standing.insert(head);
-                }
-            }
-            hash_map::Entry::Vacant(place) => {
-                place.insert(head);
-            }
-        }
-    }
-
-    fn entry(&self, record: &Record<'_>) -> Option<&Head> {
+    fn entry(&self, record: &Record<'_>) -> Option<&Listed> {
         self.by_record.get(&(record.offset, record.timestamp))
-    }
-
-    /// Whether all parts stand that hold the entry's record.
-    fn is_whole(&self, entry: &Head) -> bool {
-        let text = (entry.key.clone(), entry.hash.clone().unwrap_or_default());
-        self.parts.get(&text).copied().unwrap_or_default() >= entry.parts
     }
 
     /// Compares a record that the mapping rejects.
@@ -98,8 +41,8 @@ impl Entries {
     ) {
         report.rejected += 1;
         let found = self.entry(record);
-        let is_whole = found.is_none_or(|entry| self.is_whole(entry));
-        let found_reason = match found.map(|entry| entry.reason.as_str()) {
+        let is_whole = found.is_none_or(|entry| entry.is_whole);
+        let found_reason = match found.map(|entry| entry.head.reason.as_str()) {
             Some(reason) if reason == rejection.code && is_whole => {
                 report.quarantined += 1;
                 return;
@@ -113,6 +56,7 @@ impl Entries {
         let kind =
             if is_whole && found.is_some() { Kind::OtherReason } else { Kind::NotQuarantined };
         report.add(Finding {
+            kind,
             why: (!is_whole).then_some(Why::Parts),
             expected: Some(Coordinates {
                 topic: record.topic.to_string(),
@@ -123,14 +67,15 @@ impl Entries {
             }),
             expected_reason: Some(rejection.code.to_owned()),
             found_reason,
-            ..Finding::new(kind)
+            ..Finding::default()
         });
     }
 
     /// Looks at a record that the mapping accepts, and says whether it counts for its key's state: not if DynamoDB
     /// refused it, for then the next older record's state must stand.
     pub(super) fn judge_accepted(&self, record: &Record<'_>, report: &mut Report) -> bool {
-        let Some(Head { reason, .. }) = self.entry(record) else { return true };
+        let Some(entry) = self.entry(record) else { return true };
+        let reason = &entry.head.reason;
         if reason == REFUSED_BY_DYNAMODB {
             report.quarantined += 1;
             return false;
@@ -166,6 +111,10 @@ impl Expiry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        entry::{Head, Item, Part},
+        quarantine::{filter::Filter, store::Gathered},
+    };
 
     fn record(offset: i64, timestamp: i64) -> Record<'static> {
         Record {
@@ -188,11 +137,11 @@ mod tests {
     }
 
     fn entries(items: &[Item]) -> Entries {
-        let mut entries = Entries::new(2);
+        let mut gathered = Gathered::default();
         for item in items {
-            entries.add(item.clone());
+            gathered.add(Some(item.clone()));
         }
-        entries
+        Entries::new(2, gathered.finish(&Filter::default(), 0).entries)
     }
 
     const DAY: i64 = 24 * 60 * 60 * 1000;

@@ -5,12 +5,9 @@ use std::{
     io::{self, Write},
 };
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::Serialize;
 
-use crate::{
-    text::counted,
-    visible::{Visible, visible_json},
-};
+use crate::{text::counted, visible::Visible};
 
 /// The differences of one kind that the table shows.
 const SHOWN: usize = 10;
@@ -45,11 +42,10 @@ pub struct Report {
     /// How many differences there are.
     pub differences: usize,
     /// How many there are of each kind.
-    #[serde(serialize_with = "count_of_each_kind")]
     pub counts: BTreeMap<Kind, usize>,
     /// The differences by their kind, the first 10,000 of each.
-    #[serde(flatten, serialize_with = "by_kind")]
-    pub findings: Findings,
+    #[serde(flatten)]
+    pub findings: BTreeMap<Kind, Vec<Finding>>,
     /// What is no difference, but worth knowing.
     pub notes: Notes,
 }
@@ -81,14 +77,12 @@ pub struct QuarantinedRecord {
     pub reason: String,
 }
 
-/// All differences, by their kind.
-pub type Findings = BTreeMap<Kind, Vec<Finding>>;
-
 /// The kinds of differences.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
     /// A key has no item, but its last record puts one.
+    #[default]
     Missing,
     /// An item stands that should not.
     Extra,
@@ -106,32 +100,17 @@ pub enum Kind {
     OtherReason,
 }
 
-impl Kind {
-    /// All kinds, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
-        Self::Missing,
-        Self::Extra,
-        Self::Older,
-        Self::Newer,
-        Self::Different,
-        Self::TombstoneMissing,
-        Self::NotQuarantined,
-        Self::OtherReason,
-    ];
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Extra => "extra",
-            Self::Older => "older",
-            Self::Newer => "newer",
-            Self::Different => "different",
-            Self::TombstoneMissing => "tombstone missing",
-            Self::NotQuarantined => "not quarantined",
-            Self::OtherReason => "other reason",
-        }
-    }
-}
+/// All kinds, in the order in which they are shown.
+const KINDS: [(Kind, &str); 8] = [
+    (Kind::Missing, "missing"),
+    (Kind::Extra, "extra"),
+    (Kind::Older, "older"),
+    (Kind::Newer, "newer"),
+    (Kind::Different, "different"),
+    (Kind::TombstoneMissing, "tombstone missing"),
+    (Kind::NotQuarantined, "not quarantined"),
+    (Kind::OtherReason, "other reason"),
+];
 
 /// What distinguishes differences of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -171,7 +150,7 @@ impl Why {
 }
 
 /// One difference.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// Its kind, which the JSON says outside.
@@ -201,23 +180,6 @@ pub struct Finding {
     /// The item's key, if keys may be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-}
-
-impl Finding {
-    /// A difference of which nothing more is known yet.
-    pub fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            why: None,
-            expected: None,
-            found: None,
-            expected_reason: None,
-            found_reason: None,
-            differing_attributes: None,
-            attributes: None,
-            key: None,
-        }
-    }
 }
 
 /// Where a record lies.
@@ -257,19 +219,17 @@ impl Report {
         self.counts.get(&kind).copied().unwrap_or_default()
     }
 
-    /// Sorts the differences, so that two audits of one state say the same.
-    pub(super) fn sort(&mut self) {
+    /// Sorts the differences, so that two audits of one state say the same, and gives every kind a list, so that a
+    /// reader of the JSON need not know which are there.
+    pub(super) fn finish(&mut self) {
         let place = |coordinates: &Option<Coordinates>| {
             coordinates.as_ref().map(|it| (it.partition, it.offset))
         };
-        for findings in self.findings.values_mut() {
+        for (kind, _) in KINDS {
+            self.counts.entry(kind).or_default();
+            let findings = self.findings.entry(kind).or_default();
             findings.sort_by_key(|it| (place(&it.expected), place(&it.found), it.key.clone()));
         }
-    }
-
-    /// Writes one line of JSON.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", visible_json(&serde_json::to_string(self)?))
     }
 
     /// Writes a table for people.
@@ -292,34 +252,26 @@ impl Report {
         )?;
         row(out, "items", self.items, "")?;
         row(out, "quarantined", self.quarantined, "")?;
-        for kind in Kind::ALL {
-            let findings = self.findings.get(&kind).map_or(&[][..], Vec::as_slice);
+        for (kind, words) in KINDS {
             let count = self.count(kind);
-            row(out, kind.words(), count as u64, "")?;
-            for finding in findings.iter().take(SHOWN) {
+            row(out, words, count as u64, "")?;
+            for finding in self.findings.get(&kind).into_iter().flatten().take(SHOWN) {
                 writeln!(out, "{:>14}{}", "", finding.words(topic))?;
             }
             if count > SHOWN {
                 writeln!(out, "{:>14}and {} more, see --json", "", count - SHOWN)?;
             }
         }
-        self.notes.write(out)?;
-        match self.differences {
-            0 => writeln!(out, "no difference"),
-            count => writeln!(out, "{}", counted(count, "difference")),
-        }
-    }
-}
-
-impl Notes {
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         for (count, words) in [
-            (self.redrivable, "quarantined records that are accepted by now and can be redriven"),
-            (self.of_earlier_epochs, "right states that were written in an earlier epoch"),
-            (self.before_topic, "items not judged: the topic no longer holds their records"),
-            (self.during_audit, "items not judged: their records came during the audit"),
             (
-                self.may_have_expired,
+                self.notes.redrivable,
+                "quarantined records that are accepted by now and can be redriven",
+            ),
+            (self.notes.of_earlier_epochs, "right states that were written in an earlier epoch"),
+            (self.notes.before_topic, "items not judged: the topic no longer holds their records"),
+            (self.notes.during_audit, "items not judged: their records came during the audit"),
+            (
+                self.notes.may_have_expired,
                 "tombstones or quarantine entries that are not there and may have expired",
             ),
         ] {
@@ -327,7 +279,10 @@ impl Notes {
                 row(out, "note", count, words)?;
             }
         }
-        Ok(())
+        match self.differences {
+            0 => writeln!(out, "no difference"),
+            count => writeln!(out, "{}", counted(count, "difference")),
+        }
     }
 }
 
@@ -371,24 +326,6 @@ fn row(out: &mut dyn Write, name: &str, count: u64, words: &str) -> io::Result<(
     writeln!(out, "{}", line.trim_end())
 }
 
-/// Every kind has a list, so that a reader of the JSON need not know which are there.
-fn by_kind<S: Serializer>(findings: &Findings, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(Kind::ALL.len()))?;
-    for kind in Kind::ALL {
-        map.serialize_entry(&kind, findings.get(&kind).map_or(&[][..], Vec::as_slice))?;
-    }
-    map.end()
-}
-
-/// As [`by_kind`].
-fn count_of_each_kind<S: Serializer>(
-    counts: &BTreeMap<Kind, usize>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let count = |kind| (kind, counts.get(&kind).copied().unwrap_or_default());
-    serializer.collect_map(Kind::ALL.map(count))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -396,7 +333,7 @@ mod tests {
     #[test]
     fn a_terminal_is_told_nothing_by_the_data() {
         let text = "\u{1b}[2Jé\u{9b}0m\r\n";
-        let mut finding = Finding::new(Kind::Different);
+        let mut finding = Finding::default();
         finding.found = Some(Coordinates {
             topic: text.to_owned(),
             partition: 0,

@@ -37,13 +37,6 @@ pub(super) trait Topic {
         span: Span,
         take: &mut dyn FnMut(&Record<'_>),
     ) -> anyhow::Result<()>;
-
-    /// Reads one record again; none if it is no longer there.
-    async fn read_one(
-        &self,
-        partition: i32,
-        offset: i64,
-    ) -> anyhow::Result<Option<Record<'static>>>;
 }
 
 /// A topic of a real cluster.
@@ -130,27 +123,6 @@ impl Topic for KafkaTopic {
             offset = message.offset() + 1;
         }
         Ok(())
-    }
-
-    async fn read_one(
-        &self,
-        partition: i32,
-        offset: i64,
-    ) -> anyhow::Result<Option<Record<'static>>> {
-        self.assign(partition, offset)?;
-        let message = self.next(partition, offset).await?;
-        let message = message.filter(|message| message.offset() == offset);
-        Ok(message.map(|message| {
-            let record = record(&message);
-            Record {
-                topic: Cow::Owned(record.topic.into_owned()),
-                timestamp_type: None,
-                headers: Vec::new(),
-                key_schema: None,
-                value_schema: None,
-                ..record
-            }
-        }))
     }
 }
 

@@ -8,13 +8,8 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use aws_sdk_dynamodb::types::AttributeValue;
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use clap::Args;
-use dynamo_sink::stored::Attributes;
 use local::template::LOCAL_STAGE;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
 
 use super::{
     DRY_RUN_LIMIT, LEFT, Place,
@@ -23,7 +18,7 @@ use super::{
     none_found, now,
     store::{Entry, Listed, Removal, Store},
 };
-use crate::text::counted;
+use crate::{item_json, text::counted};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -67,7 +62,7 @@ impl Drop {
         }
         let records = counted(found.entries.len(), "record");
         if !self.yes {
-            Listing::new(store.table(), found.clone(), DRY_RUN_LIMIT, now)
+            Listing::new(&store.table, found.clone(), DRY_RUN_LIMIT, now)
                 .write(now, &mut io::stderr())?;
             ensure!(
                 io::stdin().is_terminal(),
@@ -100,8 +95,7 @@ impl Drop {
 }
 
 /// What became of entries that were to be dropped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default)]
 pub struct Dropped {
     /// How many are gone, with a copy in the file.
     pub dropped: usize,
@@ -161,7 +155,7 @@ fn create(path: &Path) -> io::Result<File> {
 
 fn write(entry: &Entry, copy: &mut BufWriter<File>) -> io::Result<()> {
     for item in &entry.items {
-        serde_json::to_writer(&mut *copy, &map(item))?;
+        serde_json::to_writer(&mut *copy, &item_json::members(item))?;
         writeln!(copy)?;
     }
     Ok(())
@@ -187,59 +181,11 @@ fn without_record(mut entry: Entry) -> Entry {
     entry
 }
 
-/// A map of attributes in DynamoDB's JSON.
-fn map(attributes: &Attributes) -> Value {
-    // Sorted, so that the same item gives the same line.
-    let sorted: std::collections::BTreeMap<_, _> = attributes.iter().collect();
-    sorted.into_iter().map(|(name, it)| (name.clone(), value(it))).collect::<Map<_, _>>().into()
-}
-
-fn value(attribute: &AttributeValue) -> Value {
-    match attribute {
-        AttributeValue::B(bytes) => json!({"B": BASE64.encode(bytes)}),
-        AttributeValue::Bool(flag) => json!({"BOOL": flag}),
-        AttributeValue::Bs(set) => {
-            json!({"BS": set.iter().map(|it| BASE64.encode(it)).collect::<Vec<_>>()})
-        }
-        AttributeValue::L(list) => json!({"L": list.iter().map(value).collect::<Vec<_>>()}),
-        AttributeValue::M(members) => json!({"M": map(members)}),
-        AttributeValue::N(number) => json!({"N": number}),
-        AttributeValue::Ns(set) => json!({"NS": set}),
-        AttributeValue::S(text) => json!({"S": text}),
-        AttributeValue::Ss(set) => json!({"SS": set}),
-        // The only other type that there is.
-        _ => json!({"NULL": true}),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use aws_sdk_dynamodb::primitives::Blob;
-
     use super::*;
-
-    #[test]
-    fn items_are_written_in_dynamodbs_json() {
-        #[track_caller]
-        fn check(attribute: &AttributeValue, expected: &Value) {
-            assert_eq!(&value(attribute), expected);
-        }
-
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        check(&text("a"), &json!({"S": "a"}));
-        check(&AttributeValue::N("1.10".to_owned()), &json!({"N": "1.10"}));
-        check(&AttributeValue::B(Blob::new([0, 255])), &json!({"B": "AP8="}));
-        check(&AttributeValue::Null(true), &json!({"NULL": true}));
-        check(&AttributeValue::Bool(false), &json!({"BOOL": false}));
-        check(&AttributeValue::L(vec![text("a")]), &json!({"L": [{"S": "a"}]}));
-        let members = Attributes::from([("b".to_owned(), text("c"))]);
-        check(&AttributeValue::M(members), &json!({"M": {"b": {"S": "c"}}}));
-        check(&AttributeValue::Ss(vec!["a".to_owned()]), &json!({"SS": ["a"]}));
-        check(&AttributeValue::Ns(vec!["1".to_owned()]), &json!({"NS": ["1"]}));
-        check(&AttributeValue::Bs(vec![Blob::new("a")]), &json!({"BS": ["YQ=="]}));
-    }
 
     #[test]
     fn a_copy_overwrites_nothing_and_is_for_its_owner() {

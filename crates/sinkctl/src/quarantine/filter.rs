@@ -67,11 +67,6 @@ impl Filter {
         *self == Self::default()
     }
 
-    /// The one partition that it lets through, if it is one.
-    pub fn topic_partition(&self) -> Option<(&str, i32)> {
-        Some((self.topic.as_deref()?, self.partition?))
-    }
-
     /// Whether an entry is meant, `now` being in milliseconds since 1970.
     pub fn matches(&self, head: &Head, now: i64) -> bool {
         let age = Duration::from_millis(head.age(now));

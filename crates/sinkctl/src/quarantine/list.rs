@@ -19,7 +19,7 @@ use super::{
 use crate::{
     entry::Head,
     text::{age, counted, time, write_rest, write_rows},
-    visible::{Visible, visible_json},
+    visible::{Visible, write_json},
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -52,9 +52,9 @@ impl List {
         if found.entries.is_empty() && !self.chosen.is_empty() {
             writeln!(io::stderr(), "no record is as the options say: without them all are listed")?;
         }
-        let listing = Listing::new(store.table(), found, self.limit, now);
+        let listing = Listing::new(&store.table, found, self.limit, now);
         if self.json {
-            listing.write_json(&mut io::stdout())?;
+            write_json(&listing, &mut io::stdout())?;
         } else {
             listing.write(now, &mut io::stdout())?;
         }
@@ -138,11 +138,6 @@ impl Listing {
         listing.by_age.retain(|group| group.records > 0);
         listing.entries = entries.into_iter().take(limit).collect();
         listing
-    }
-
-    /// Writes it as one line of JSON.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", visible_json(&serde_json::to_string(self)?))
     }
 
     /// Writes it for people, `now` being in milliseconds since 1970.
@@ -383,7 +378,7 @@ mod tests {
     fn json_has_the_same() {
         let found = Found { entries: vec![entry(7, "\u{9b}", 5)], ..Found::default() };
         let mut out = Vec::new();
-        Listing::new("t", found, 20, NOW).write_json(&mut out).unwrap();
+        write_json(&Listing::new("t", found, 20, NOW), &mut out).unwrap();
         expect![[r#"
             {"table":"t","records":1,"incomplete":0,"expired":0,"byReason":{"\u009b":{"records":1,"oldest":5}},"byTopic":{"a-b":{"records":1,"oldest":5}},"byAge":[{"age":"up to an hour","records":1}],"entries":[{"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"epoch":1,"sink":"sinkSeatoolData","reason":"\u009b","message":"no JSON","firstSeen":863999995,"attempts":2,"expiresAt":null,"isWhole":true}],"leftovers":0,"foreign":0}
         "#]].assert_eq(&String::from_utf8(out).unwrap());

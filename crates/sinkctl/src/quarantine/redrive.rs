@@ -37,7 +37,7 @@ use crate::{
     arguments::{at_least_one, programs},
     entry::Head,
     text::counted,
-    visible::Visible,
+    visible::{Visible, write_json},
 };
 
 /// The reason of records that somebody delivered with a wrong epoch; Lambda gives them none.
@@ -107,7 +107,7 @@ impl Redrive {
         let filter = self.chosen.filter();
         let found = store.find(&filter, now).await?;
         if found.entries.is_empty() && filter.is_empty() {
-            writeln!(io::stderr(), "{} is empty: there is nothing to redrive", store.table())?;
+            writeln!(io::stderr(), "{} is empty: there is nothing to redrive", store.table)?;
             return Ok(ExitCode::SUCCESS);
         }
         if found.entries.is_empty() {
@@ -136,7 +136,7 @@ impl Redrive {
         let summary = run(&store, entries, &targets, self.pace, now, &progress, stop()).await;
         progress.finish_and_clear();
         if self.json {
-            summary.write_json(&mut io::stdout())?;
+            write_json(&summary, &mut io::stdout())?;
         } else {
             summary.write(&mut io::stdout())?;
         }
@@ -157,9 +157,9 @@ fn dry_run(store: &Store, found: Found, json: bool, now: i64) -> anyhow::Result<
     for entry in sent {
         *by_sink.entry(entry.head.sink.clone()).or_default() += 1;
     }
-    let listing = Listing::new(store.table(), found, DRY_RUN_LIMIT, now);
+    let listing = Listing::new(&store.table, found, DRY_RUN_LIMIT, now);
     if json {
-        listing.write_json(&mut io::stdout())?;
+        write_json(&listing, &mut io::stdout())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = io::stdout();
@@ -408,20 +408,24 @@ mod tests {
     use local::invoke::{Invoker, RemoteFunction};
 
     use super::*;
+    use crate::tables;
+
+    fn target() -> Target {
+        let remote = RemoteFunction::new("http://127.0.0.1:9", "f", Duration::ZERO).unwrap();
+        Target {
+            function: "f".to_owned(),
+            topic: "a-b".to_owned(),
+            epoch: 1,
+            invoker: Invoker::Remote(Box::new(remote)),
+        }
+    }
 
     #[test]
     fn entries_that_can_not_be_delivered_are_told_apart() {
         #[track_caller]
         fn check(head: Head, is_whole: bool, expected: Option<Why>) {
-            let remote = RemoteFunction::new("http://127.0.0.1:9", "f", Duration::ZERO).unwrap();
-            let target = Target {
-                function: "f".to_owned(),
-                topic: "a-b".to_owned(),
-                epoch: 1,
-                invoker: Invoker::Remote(Box::new(remote)),
-            };
             let entry = Listed { head, is_whole };
-            assert_eq!(obstacle(&entry, Some(&target), 89_999), expected);
+            assert_eq!(obstacle(&entry, Some(&target()), 89_999), expected);
             assert_eq!(obstacle(&entry, None, 89_999), Some(Why::NoFunction));
         }
 
@@ -435,6 +439,21 @@ mod tests {
         let odd = Head { reason: "INVALID_EPOCH".to_owned(), ..head() };
         check(odd, true, Some(Why::OddEpoch));
         check(Head { topic: "a".to_owned(), ..head() }, true, Some(Why::OtherTopic));
+    }
+
+    #[tokio::test]
+    async fn a_redrive_that_is_stopped_asks_nobody() {
+        let client = tables::client(Some("http://127.0.0.1:9")).await;
+        let store = Store { client, table: "t".to_owned() };
+        let entries = [7, 8].map(|offset| Head { offset, expires_at: None, ..Head::example() });
+        let entries = entries.map(|head| Listed { head, is_whole: true });
+        let targets = BTreeMap::from([("sinkSeatoolData".to_owned(), target())]);
+        let pace = Pace { rate: 1, batch_size: 1 };
+        let progress = ProgressBar::hidden();
+        let summary =
+            run(&store, entries.to_vec(), &targets, pace, 0, &progress, std::future::ready(()));
+        let summary = summary.await;
+        assert_eq!((summary.remaining, summary.ended_by), (2, Some(EndedBy::Stop)));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     text::counted,
-    visible::{Visible, visible_json},
+    visible::{Visible, visible_json, write_json},
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -72,7 +72,7 @@ impl Show {
             let Some(entry) = store.read(&listed.head.key).await? else { continue };
             let shown = Shown::new(&entry, detail);
             if self.json {
-                shown.write_json(&mut out)?;
+                write_json(&shown, &mut out)?;
             } else {
                 shown.write(now, &mut out)?;
                 writeln!(out)?;
@@ -178,11 +178,6 @@ impl Shown {
                 RawValue::from_string(text.clone()).or_else(|_| to_raw_value(&text)).ok()
             }),
         }
-    }
-
-    /// Writes it as one line of JSON.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", visible_json(&serde_json::to_string(self)?))
     }
 
     /// Writes it for people, `now` being in milliseconds since 1970.
@@ -392,7 +387,7 @@ mod tests {
         #[track_caller]
         fn check(detail: Detail, expected: &Expect) {
             let mut out = Vec::new();
-            Shown::new(&entry(Some(RECORD)), detail).write_json(&mut out).unwrap();
+            write_json(&Shown::new(&entry(Some(RECORD)), detail), &mut out).unwrap();
             expected.assert_eq(&String::from_utf8(out).unwrap());
         }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     text::{counted, write_rest},
-    visible::{Visible, visible_json},
+    visible::Visible,
 };
 
 /// How many entries that stay are shown of each cause.
@@ -114,11 +114,6 @@ impl Summary {
         self.left.is_empty() && self.remaining == 0 && self.ended_by.is_none()
     }
 
-    /// Writes it as one line of JSON.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", visible_json(&serde_json::to_string(self)?))
-    }
-
     /// Writes it for people.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         write!(
@@ -167,6 +162,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
+    use crate::visible::write_json;
 
     fn left(offset: i64, why: Why, message: Option<&str>) -> Left {
         Left {
@@ -270,7 +266,7 @@ mod tests {
         );
 
         let mut out = Vec::new();
-        Summary { left: several.left[22..].to_vec(), ..several }.write_json(&mut out).unwrap();
+        write_json(&Summary { left: several.left[22..].to_vec(), ..several }, &mut out).unwrap();
         expect![[r#"
             {"entries":30,"accepted":1,"outcomes":{},"wereGone":0,"left":[{"topic":"a-b","partition":3,"offset":99,"epoch":0,"reason":"INVALID_JSON","why":"incomplete","message":null}],"remaining":6,"endedBy":{"fault":"`f` failed: \u0007"}}
         "#]].assert_eq(&String::from_utf8(out).unwrap());
