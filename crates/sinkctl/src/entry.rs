@@ -77,6 +77,11 @@ impl Head {
     pub fn age(&self, now: i64) -> u64 {
         now.saturating_sub(self.first_seen).try_into().unwrap_or_default()
     }
+
+    /// Whether it may be gone at any time.
+    pub fn has_expired(&self, now: i64) -> bool {
+        self.expires_at.is_some_and(|seconds| seconds <= now / 1000)
+    }
 }
 
 impl Item {

@@ -31,7 +31,7 @@ use local::{samconfig, stop::stop_twice, template::Template};
 
 use crate::{
     arguments::{PARAMETER, STAGE, name_and_value, url},
-    tables, text,
+    tables,
 };
 use store::Store;
 
@@ -135,9 +135,4 @@ fn none_found(store: &Store) -> anyhow::Result<ExitCode> {
         "{table} has no such record: `sinkctl quarantine list` shows what it has"
     )?;
     Ok(ExitCode::from(LEFT))
-}
-
-/// Milliseconds since 1970.
-pub fn now() -> i64 {
-    text::now().cast_signed()
 }

@@ -10,15 +10,19 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use local::template::LOCAL_STAGE;
+use serde_json::Value;
 
 use super::{
     DRY_RUN_LIMIT, LEFT, Place,
     filter::Selection,
     list::Listing,
-    none_found, now,
-    store::{Entry, Listed, Removal, Store},
+    none_found,
+    store::{Listed, Removal, Store},
 };
-use crate::{item_json, text::counted};
+use crate::{
+    item_json,
+    text::{self, counted},
+};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -55,7 +59,7 @@ impl Drop {
             "name the records to drop, by a filter or their coordinates, or drop `--all`"
         );
         let (_, store) = self.place.open(template).await?;
-        let now = now();
+        let now = text::now().cast_signed();
         let found = store.find(&filter, now).await?;
         if found.entries.is_empty() {
             return none_found(&store);
@@ -96,20 +100,20 @@ impl Drop {
 
 /// What became of entries that were to be dropped.
 #[derive(Default)]
-pub struct Dropped {
+struct Dropped {
     /// How many are gone, with a copy in the file.
-    pub dropped: usize,
+    dropped: usize,
     /// How many stay, since their records were rejected again meanwhile.
-    pub left: usize,
+    left: usize,
     /// How many somebody else removed meanwhile.
-    pub were_gone: usize,
+    were_gone: usize,
 }
 
 /// Copies entries to a file that does not exist yet, then removes them.
 ///
 /// A line of the file is an item as it stood in the table, in DynamoDB's JSON; an entry's head comes after its parts,
 /// so that whoever puts the items back in their order never has a head without them.
-pub async fn run(store: &Store, entries: Vec<Listed>, path: &Path) -> anyhow::Result<Dropped> {
+async fn run(store: &Store, entries: Vec<Listed>, path: &Path) -> anyhow::Result<Dropped> {
     let of_copy = || {
         let path = path.display();
         format!(
@@ -120,13 +124,17 @@ pub async fn run(store: &Store, entries: Vec<Listed>, path: &Path) -> anyhow::Re
     let mut copied = Vec::new();
     let mut copy = BufWriter::new(create(path).with_context(of_copy)?);
     for Listed { head, .. } in entries {
-        match store.read(&head.key).await? {
-            Some(entry) => {
-                write(&entry, &mut copy).with_context(of_copy)?;
-                copied.push(without_record(entry));
-            }
-            None => dropped.were_gone += 1,
+        let Some(mut entry) = store.read(&head.key).await? else {
+            dropped.were_gone += 1;
+            continue;
+        };
+        // What was written is forgotten but for what the removal needs.
+        entry.record = None;
+        for item in &mut entry.items {
+            writeln!(copy, "{}", Value::from(item_json::members(item))).with_context(of_copy)?;
+            item.retain(|name, _| name == "SK");
         }
+        copied.push(entry);
     }
     keep(copy, path).with_context(of_copy)?;
     let records = copied.len();
@@ -153,14 +161,6 @@ fn create(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn write(entry: &Entry, copy: &mut BufWriter<File>) -> io::Result<()> {
-    for item in &entry.items {
-        serde_json::to_writer(&mut *copy, &item_json::members(item))?;
-        writeln!(copy)?;
-    }
-    Ok(())
-}
-
 /// Waits until the file and its name would outlive a power cut.
 fn keep(copy: BufWriter<File>, path: &Path) -> io::Result<()> {
     copy.into_inner()?.sync_all()?;
@@ -170,15 +170,6 @@ fn keep(copy: BufWriter<File>, path: &Path) -> io::Result<()> {
         File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
     }
     Ok(())
-}
-
-/// The entry with no more than what its removal needs.
-fn without_record(mut entry: Entry) -> Entry {
-    entry.record = None;
-    for item in &mut entry.items {
-        item.retain(|name, _| name == "SK");
-    }
-    entry
 }
 
 #[cfg(test)]

@@ -13,12 +13,11 @@ use serde::Serialize;
 use super::{
     Place,
     filter::Filter,
-    now,
     store::{Found, Listed},
 };
 use crate::{
     entry::Head,
-    text::{age, counted, time, write_rest, write_rows},
+    text::{self, age, counted, time, write_rest, write_rows},
     visible::{Visible, write_json},
 };
 
@@ -47,7 +46,7 @@ pub struct List {
 impl List {
     pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
         let (_, store) = self.place.open(template).await?;
-        let now = now();
+        let now = text::now().cast_signed();
         let found = store.find(&self.chosen, now).await?;
         if found.entries.is_empty() && !self.chosen.is_empty() {
             writeln!(io::stderr(), "no record is as the options say: without them all are listed")?;
@@ -63,44 +62,38 @@ impl List {
 }
 
 /// What a list shows.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listing {
-    pub table: String,
-    /// How many records there are.
-    pub records: usize,
+    table: String,
+    records: usize,
     /// How many of them miss a part.
-    pub incomplete: usize,
-    /// How many of them have expired, and may be gone at any time.
-    pub expired: usize,
-    /// The records by what is wrong with them.
-    pub by_reason: BTreeMap<String, Group>,
-    pub by_topic: BTreeMap<String, Group>,
+    incomplete: usize,
+    expired: usize,
+    by_reason: BTreeMap<String, Group>,
+    by_topic: BTreeMap<String, Group>,
     /// The records by how long ago they were rejected first.
-    pub by_age: Vec<AgeGroup>,
-    /// Some of the records.
-    pub entries: Vec<Listed>,
+    by_age: Vec<AgeGroup>,
+    /// The first of the records.
+    entries: Vec<Listed>,
     /// Parts without a head, which count for nothing.
-    pub leftovers: usize,
+    leftovers: usize,
     /// Items that no sink wrote.
-    pub foreign: usize,
+    foreign: usize,
 }
 
 /// Records that have something in common.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Group {
-    pub records: usize,
+#[derive(Default, Serialize)]
+struct Group {
+    records: usize,
     /// The age of the oldest, in milliseconds.
-    pub oldest: u64,
+    oldest: u64,
 }
 
-/// Records of about the same age.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AgeGroup {
-    pub age: &'static str,
-    pub records: usize,
+#[derive(Serialize)]
+struct AgeGroup {
+    age: &'static str,
+    records: usize,
 }
 
 /// The ages that are counted, by their upper bounds in milliseconds.
@@ -122,18 +115,23 @@ impl Listing {
             expired: 0,
             by_reason: BTreeMap::new(),
             by_topic: BTreeMap::new(),
-            by_age: AGES.map(|(age, _)| AgeGroup { age, records: 0 }).to_vec(),
+            by_age: AGES.map(|(age, _)| AgeGroup { age, records: 0 }).into(),
             entries: Vec::new(),
             leftovers,
             foreign,
         };
         for Listed { head, .. } in &entries {
             let age = head.age(now);
-            listing.by_reason.entry(head.reason.clone()).or_default().add(age);
-            listing.by_topic.entry(head.topic.clone()).or_default().add(age);
+            for group in [
+                listing.by_reason.entry(head.reason.clone()).or_default(),
+                listing.by_topic.entry(head.topic.clone()).or_default(),
+            ] {
+                group.records += 1;
+                group.oldest = group.oldest.max(age);
+            }
             let group = AGES.iter().position(|(_, limit)| age <= *limit).unwrap_or_default();
             listing.by_age[group].records += 1;
-            listing.expired += usize::from(head.expires_at.is_some_and(|it| it <= now / 1000));
+            listing.expired += usize::from(head.has_expired(now));
         }
         listing.by_age.retain(|group| group.records > 0);
         listing.entries = entries.into_iter().take(limit).collect();
@@ -143,7 +141,29 @@ impl Listing {
     /// Writes it for people, `now` being in milliseconds since 1970.
     pub fn write(&self, now: i64, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{} in {}", counted(self.records, "record"), self.table)?;
-        self.write_notes(out)?;
+        let Self { incomplete, expired, leftovers, foreign, .. } = self;
+        for (count, note) in [
+            (
+                incomplete,
+                format!(
+                    "{incomplete} of them incomplete: parts of the record are missing, so they can only be dropped"
+                ),
+            ),
+            (
+                expired,
+                format!("{expired} of them expired: they go at any time, and are not redriven"),
+            ),
+            (
+                leftovers,
+                counted(*leftovers, "part")
+                    + " of records that are gone: left by a removal that was cut off, harmless",
+            ),
+            (foreign, counted(*foreign, "item") + " that no sink wrote"),
+        ] {
+            if *count > 0 {
+                writeln!(out, "{note}")?;
+            }
+        }
         if self.records == 0 {
             return Ok(());
         }
@@ -170,37 +190,6 @@ impl Listing {
         }
         let how = ": `--limit` shows them, filters choose";
         write_rest(self.records, self.entries.len(), how, out)
-    }
-
-    fn write_notes(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Self { incomplete, expired, leftovers, foreign, .. } = self;
-        if *incomplete > 0 {
-            writeln!(
-                out,
-                "{incomplete} of them incomplete: parts of the record are missing, so they can only be dropped"
-            )?;
-        }
-        if *expired > 0 {
-            writeln!(out, "{expired} of them expired: they go at any time, and are not redriven")?;
-        }
-        if *leftovers > 0 {
-            let parts = counted(*leftovers, "part");
-            writeln!(
-                out,
-                "{parts} of records that are gone: left by a removal that was cut off, harmless"
-            )?;
-        }
-        if *foreign > 0 {
-            writeln!(out, "{} that no sink wrote", counted(*foreign, "item"))?;
-        }
-        Ok(())
-    }
-}
-
-impl Group {
-    fn add(&mut self, age: u64) {
-        self.records += 1;
-        self.oldest = self.oldest.max(age);
     }
 }
 
@@ -234,7 +223,7 @@ impl Listed {
         let (first_seen, age) = (time(self.head.first_seen), age(self.head.age(now)));
         let expires = match self.head.expires_at {
             None => "never".to_owned(),
-            Some(seconds) if seconds <= now / 1000 => "expired: it goes at any time".to_owned(),
+            Some(_) if self.head.has_expired(now) => "expired: it goes at any time".to_owned(),
             Some(seconds) => time(seconds.saturating_mul(1000)),
         };
         for (name, text) in [

@@ -6,11 +6,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     io::{self, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
 
+use anyhow::anyhow;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use local::{
@@ -27,16 +28,16 @@ use super::{
     filter::Selection,
     list::Listing,
     log::Log,
-    none_found, now,
-    record::{Broken, Redelivered, event},
+    none_found,
+    record::{event, redelivered},
     store::{Entry, Found, Listed, Removal, Store},
     summary::{EndedBy, Left, Summary, Why},
     target::{Functions, Target},
 };
 use crate::{
-    arguments::{at_least_one, programs},
+    arguments::at_least_one,
     entry::Head,
-    text::counted,
+    text::{self, counted},
     visible::{Visible, write_json},
 };
 
@@ -71,22 +72,8 @@ pub struct Redrive {
     /// Print what came of it as one line of JSON.
     #[arg(long)]
     json: bool,
-    /// With a local DynamoDB, invoke the functions at this Lambda Invoke API instead of running their binaries.
-    #[arg(long, value_name = "URL", requires = "dynamodb_endpoint", conflicts_with_all = ["build_dir", "release"], help_heading = "Functions")]
-    invoke_address: Option<String>,
-    /// With a local DynamoDB, run what `sam build` left in this directory, usually `.aws-sam/build`, instead of
-    /// building.
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "dynamodb_endpoint",
-        conflicts_with = "release",
-        help_heading = "Functions"
-    )]
-    build_dir: Option<PathBuf>,
-    /// With a local DynamoDB, build the functions as they are deployed.
-    #[arg(long, requires = "dynamodb_endpoint", help_heading = "Functions")]
-    release: bool,
+    #[command(flatten)]
+    functions: Functions,
 }
 
 /// How fast it goes.
@@ -103,7 +90,7 @@ pub struct Pace {
 impl Redrive {
     pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
         let (declared, store) = self.place.open(template).await?;
-        let now = now();
+        let now = text::now().cast_signed();
         let filter = self.chosen.filter();
         let found = store.find(&filter, now).await?;
         if found.entries.is_empty() && filter.is_empty() {
@@ -116,16 +103,11 @@ impl Redrive {
         if self.dry_run {
             return dry_run(&store, found, self.json, now);
         }
-        let functions = match (self.place.dynamodb_endpoint, self.invoke_address) {
-            (None, _) => Functions::Deployed,
-            (Some(_), Some(address)) => Functions::Address(address),
-            (Some(endpoint), None) => {
-                Functions::Here { programs: programs(self.release, self.build_dir), endpoint }
-            }
-        };
         let sinks: BTreeSet<_> =
             found.entries.iter().map(|entry| entry.head.sink.clone()).collect();
-        let targets = functions.targets(template, &declared.functions, &sinks).await?;
+        let endpoint = self.place.dynamodb_endpoint.as_deref();
+        let targets =
+            self.functions.targets(endpoint, template, declared.functions, &sinks).await?;
         // It shows nothing unless standard error is a terminal.
         let progress = ProgressBar::new(found.entries.len() as u64);
         let style = ProgressStyle::with_template("{bar:30} {pos} of {len} records, {eta} left");
@@ -151,10 +133,7 @@ impl Redrive {
 /// Says what would be delivered, without asking any function.
 fn dry_run(store: &Store, found: Found, json: bool, now: i64) -> anyhow::Result<ExitCode> {
     let mut by_sink = BTreeMap::<_, usize>::new();
-    let sent = found.entries.iter().filter(|entry| {
-        entry.is_whole && entry.head.expires_at.is_none_or(|seconds| seconds > now / 1000)
-    });
-    for entry in sent {
+    for entry in found.entries.iter().filter(|it| it.is_whole && !it.head.has_expired(now)) {
         *by_sink.entry(entry.head.sink.clone()).or_default() += 1;
     }
     let listing = Listing::new(&store.table, found, DRY_RUN_LIMIT, now);
@@ -177,16 +156,16 @@ fn dry_run(store: &Store, found: Found, json: bool, now: i64) -> anyhow::Result<
 
 /// What the function, if there is one, could not do with an entry, whatever its record holds.
 pub fn obstacle(entry: &Listed, target: Option<&Target>, now: i64) -> Option<Why> {
-    let Head { topic, epoch, expires_at, .. } = &entry.head;
+    let Head { topic, epoch, reason, .. } = &entry.head;
     let Some(target) = target else { return Some(Why::NoFunction) };
     if target.topic != *topic {
         Some(Why::OtherTopic)
     } else if target.epoch < *epoch {
         // It would reject the record, and put it into the quarantine under its own epoch.
         Some(Why::LowerEpoch)
-    } else if entry.head.reason == INVALID_EPOCH {
+    } else if reason == INVALID_EPOCH {
         Some(Why::OddEpoch)
-    } else if expires_at.is_some_and(|expires_at| expires_at <= now / 1000) {
+    } else if entry.head.has_expired(now) {
         Some(Why::Expired)
     } else {
         (!entry.is_whole).then_some(Why::Incomplete)
@@ -214,31 +193,28 @@ pub async fn run(
     }
     tokio::pin!(stop);
     let mut pause = Duration::ZERO;
-    for (sink, mut heads) in by_sink {
+    'sinks: for (sink, mut heads) in by_sink {
         while !heads.is_empty() {
-            if run.summary.ended_by.is_none() {
-                tokio::select! {
-                    biased;
-                    () = &mut stop => run.summary.ended_by = Some(EndedBy::Stop),
-                    () = sleep(pause) => {}
-                }
+            tokio::select! {
+                biased;
+                () = &mut stop => run.summary.ended_by = Some(EndedBy::Stop),
+                () = sleep(pause) => {}
             }
             if run.summary.ended_by.is_some() {
-                run.summary.remaining += heads.len();
-                break;
+                break 'sinks;
             }
             let start = Instant::now();
-            let sent = match run.batch(&targets[&sink], &mut heads).await {
-                Ok(sent) => sent,
-                Err(fault) => {
-                    run.summary.remaining += fault.remaining;
-                    run.summary.ended_by = Some(EndedBy::Fault(fault.cause));
-                    0
+            match run.batch(&targets[&sink], &mut heads).await {
+                Ok(sent) => pause = pace.pause(sent, start.elapsed()),
+                Err(error) => {
+                    run.summary.ended_by = Some(EndedBy::Fault(format!("{error:#}")));
+                    break 'sinks;
                 }
-            };
-            pause = pace.pause(sent, start.elapsed());
+            }
         }
     }
+    let Summary { entries, accepted, were_gone, left, .. } = &run.summary;
+    run.summary.remaining = entries - accepted - were_gone - left.len();
     run.summary
 }
 
@@ -246,7 +222,7 @@ impl Pace {
     /// How long to wait after so many records that took so long.
     fn pause(self, records: usize, elapsed: Duration) -> Duration {
         let records = u32::try_from(records).unwrap_or(u32::MAX);
-        let time = Duration::from_secs(1).saturating_mul(records) / self.rate.max(1);
+        let time = Duration::from_secs(1).saturating_mul(records) / self.rate;
         time.saturating_sub(elapsed)
     }
 }
@@ -258,102 +234,79 @@ struct Run<'a> {
     summary: Summary,
 }
 
-/// What keeps all records from being delivered.
-struct Fault {
-    cause: String,
-    /// How many records it kept from being decided on.
-    remaining: usize,
-}
-
 impl Run<'_> {
     /// Delivers the next entries, and returns how many it were.
-    async fn batch(&mut self, target: &Target, heads: &mut VecDeque<Head>) -> Result<usize, Fault> {
-        let batch = self.gather(target, heads).await?;
+    async fn batch(
+        &mut self,
+        target: &Target,
+        heads: &mut VecDeque<Head>,
+    ) -> anyhow::Result<usize> {
+        let batch = self.gather(heads).await?;
         if batch.is_empty() {
             return Ok(0);
         }
-        let sent: Vec<_> = batch.iter().map(|(entry, it)| (&entry.head, it)).collect();
-        let records = counted(batch.len(), "record");
-        let reply = target.invoker.invoke(event(&target.topic, &sent)).await;
-        let fault = |what: String| Fault {
-            cause: format!("`{}`, invoked with {records}, {what}", target.function),
-            remaining: batch.len(),
-        };
-        let body = match reply.outcome {
-            Outcome::Answered(body) => body,
-            Outcome::FunctionError(error) => return Err(fault(format!("failed: {error}"))),
-            Outcome::TimedOut => return Err(fault("did not answer in time".to_owned())),
-            Outcome::EnvironmentGone(end) => {
-                return Err(fault(format!("ended before it answered: {end}")));
-            }
-            Outcome::NotReached(reason) => {
-                return Err(fault(format!("could not be reached: {reason}")));
-            }
-        };
+        let records: Vec<_> = batch.iter().map(|(entry, record)| (&entry.head, record)).collect();
+        let reply = target.invoker.invoke(event(&records)).await;
         let sent: BTreeSet<_> =
-            batch.iter().map(|(entry, _)| (entry.head.partition, entry.head.offset)).collect();
-        let failed = match response::read(&body, &target.topic, &sent) {
-            Response::Success => BTreeSet::new(),
-            Response::Failures(failed) => failed,
-            Response::Invalid => {
-                let what = "gave an answer of another form than Lambda expects";
-                return Err(fault(what.to_owned()));
-            }
+            records.iter().map(|(head, _)| (head.partition, head.offset)).collect();
+        let failed = match reply.outcome {
+            Outcome::Answered(body) => match response::read(&body, &target.topic, &sent) {
+                Response::Success => Ok(BTreeSet::new()),
+                Response::Failures(failed) => Ok(failed),
+                Response::Invalid => {
+                    Err("gave an answer of another form than Lambda expects".to_owned())
+                }
+            },
+            Outcome::FunctionError(error) => Err(format!("failed: {error}")),
+            Outcome::TimedOut => Err("did not answer in time".to_owned()),
+            Outcome::EnvironmentGone(end) => Err(format!("ended before it answered: {end}")),
+            Outcome::NotReached(reason) => Err(format!("could not be reached: {reason}")),
         };
+        let failed = failed.map_err(|what| {
+            let records = counted(batch.len(), "record");
+            anyhow!("`{}`, invoked with {records}, {what}", target.function)
+        })?;
         let log = Log::read(&reply.log);
         for (outcome, count) in &log.outcomes {
             *self.summary.outcomes.entry(outcome).or_default() += count;
         }
-        for (position, (entry, _)) in batch.iter().enumerate() {
+        for (entry, _) in &batch {
             let has_failed = failed.contains(&(entry.head.partition, entry.head.offset));
-            self.settle(entry, has_failed, &log).await.map_err(|error| Fault {
-                cause: format!(
-                    "{error:#}; what the function accepted and still stands changes nothing when it is redriven again"
-                ),
-                remaining: batch.len() - position,
+            self.settle(entry, has_failed, &log).await.map_err(|error| {
+                anyhow!("{error:#}; what the function accepted and still stands changes nothing when it is redriven again")
             })?;
         }
         Ok(batch.len())
     }
 
     /// Reads the next entries, as many as fit an event.
-    async fn gather(
-        &mut self,
-        target: &Target,
-        heads: &mut VecDeque<Head>,
-    ) -> Result<Vec<(Entry, Redelivered)>, Fault> {
-        let mut batch: Vec<(Entry, Redelivered)> = Vec::new();
+    async fn gather(&mut self, heads: &mut VecDeque<Head>) -> anyhow::Result<Vec<(Entry, String)>> {
+        let mut batch = Vec::new();
         let mut bytes = 0;
-        while batch.len() < self.pace.batch_size.max(1) {
-            let Some(head) = heads.front() else { break };
-            let read = self.store.read(&head.key).await;
-            let read = read
-                .map_err(|error| Fault { cause: format!("{error:#}"), remaining: batch.len() })?;
-            let Some(entry) = read else {
+        while batch.len() < self.pace.batch_size
+            && let Some(head) = heads.front()
+        {
+            let Some(entry) = self.store.read(&head.key).await? else {
                 self.summary.were_gone += 1;
                 self.progress.inc(1);
                 heads.pop_front();
                 continue;
             };
-            let broken = match Redelivered::new(&entry) {
+            match redelivered(&entry) {
                 Ok(record) => {
                     // Several records together take less than each in an event of its own.
-                    let alone = event(&target.topic, &[(&entry.head, &record)]).len();
+                    let alone = event(&[(&entry.head, &record)]).len();
                     if bytes + alone <= MAX_EVENT_BYTES {
                         bytes += alone;
                         batch.push((entry, record));
-                        heads.pop_front();
-                        continue;
-                    }
-                    if !batch.is_empty() {
+                    } else if batch.is_empty() {
+                        self.leave(&entry.head, Why::TooLarge, None);
+                    } else {
                         break;
                     }
-                    Why::TooLarge
                 }
-                Err(Broken::Incomplete) => Why::Incomplete,
-                Err(Broken::Unreadable) => Why::Unreadable,
-            };
-            self.leave(&entry.head, broken, None);
+                Err(why) => self.leave(&entry.head, why, None),
+            }
             heads.pop_front();
         }
         Ok(batch)
@@ -361,30 +314,25 @@ impl Run<'_> {
 
     /// Removes an entry whose record was accepted.
     async fn settle(&mut self, entry: &Entry, has_failed: bool, log: &Log) -> anyhow::Result<()> {
-        let Head { topic, partition, offset, .. } = &entry.head;
-        let remark = log.remark(topic, *partition, *offset);
-        let message = remark.map(|it| it.words.clone());
+        let remark = log.remark(&entry.head);
         let why = if has_failed {
-            Some(Why::Failed)
+            Why::Failed
         } else if remark.is_some_and(|it| it.is_regression) {
-            Some(Why::NotApplied)
+            Why::NotApplied
         } else {
-            match self.store.remove(entry).await? {
-                Removal::Removed => {
-                    self.summary.accepted += 1;
-                    None
-                }
-                Removal::WasGone => {
-                    self.summary.were_gone += 1;
-                    None
-                }
-                Removal::RejectedAgain => Some(Why::RejectedAgain),
+            let gone = match self.store.remove(entry).await? {
+                Removal::Removed => Some(&mut self.summary.accepted),
+                Removal::WasGone => Some(&mut self.summary.were_gone),
+                Removal::RejectedAgain => None,
+            };
+            if let Some(count) = gone {
+                *count += 1;
+                self.progress.inc(1);
+                return Ok(());
             }
+            Why::RejectedAgain
         };
-        match why {
-            Some(why) => self.leave(&entry.head, why, message),
-            None => self.progress.inc(1),
-        }
+        self.leave(&entry.head, why, remark.map(|it| it.words.clone()));
         Ok(())
     }
 
