@@ -2,31 +2,25 @@
 
 mod metrics;
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, ensure};
-use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
+use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials as _;
-use dynamo_sink::settings::{EPOCH, QUARANTINE_TABLE_NAME};
+use dynamo_sink::settings::EPOCH;
 use local::{
     samconfig,
     template::{Function, Template},
 };
 
 use super::{
-    AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, Status, StatusArguments,
-    quarantine,
+    Activity, AlarmStatus, FunctionStatus, MappingStatus, Status, StatusArguments, quarantine,
 };
-use crate::{aws_error::explained, text};
-
-/// How long an answer may take, all attempts together: who waits is in a hurry.
-const ANSWER_TIME: Duration = Duration::from_secs(20);
+use crate::{aws_error::explained, tables, text};
 
 /// The settings of the environment, with a region and credentials in them.
 pub async fn config() -> anyhow::Result<SdkConfig> {
-    let timeouts = TimeoutConfig::builder().operation_timeout(ANSWER_TIME).build();
-    let config =
-        aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+    let config = tables::config(None).load().await;
     ensure!(
         config.region().is_some(),
         "no region is set: set `AWS_REGION` to that of the stage, as in `samconfig.toml`"
@@ -58,33 +52,24 @@ pub async fn read(
         for function in &template.functions {
             let (mappings, epoch) =
                 tokio::join!(mappings(&lambda, function), epoch(&lambda, function));
-            functions.push((mappings, epoch));
+            functions.push(FunctionStatus {
+                binary: function.binary.clone(),
+                name: function.name.clone(),
+                epoch,
+                mappings,
+                activity: Ok(Activity::default()),
+            });
         }
         functions
     };
-    let activities = metrics::activities(&cloudwatch, &template, minutes, time);
-    let depth = async {
-        match quarantine_table(&template) {
-            Some(table) => quarantine::depth(&dynamodb, table).await,
-            None => Err("the template names no table for it".to_owned()),
-        }
-    };
-    let (functions, activities, depth, alarms) =
-        tokio::join!(functions, activities, depth, alarms(&cloudwatch, &template));
-
-    let mut statuses = Vec::new();
-    let mut activities = activities.map(Vec::into_iter);
-    for (function, (mappings, epoch)) in template.functions.iter().zip(functions) {
-        statuses.push(FunctionStatus {
-            binary: function.binary.clone(),
-            name: function.name.clone(),
-            epoch: epoch.into(),
-            mappings: mappings.into(),
-            activity: match &mut activities {
-                Ok(activities) => Part::Read(activities.next().unwrap_or_default()),
-                Err(reason) => Part::unread(reason.as_str()),
-            },
-        });
+    let (mut functions, activities, quarantine, alarms) = tokio::join!(
+        functions,
+        metrics::activities(&cloudwatch, &template, minutes, time),
+        quarantine::depth(&dynamodb, &template),
+        alarms(&cloudwatch, &template)
+    );
+    for (position, function) in functions.iter_mut().enumerate() {
+        function.activity = activities.clone().map(|mut it| it.swap_remove(position));
     }
     let region = config.region().map_or_else(String::new, ToString::to_string);
     Ok(Status {
@@ -93,16 +78,10 @@ pub async fn read(
         place: format!("AWS {region}"),
         time,
         minutes,
-        functions: statuses,
-        quarantine: depth.into(),
-        alarms: Some(alarms.into()),
+        functions,
+        quarantine,
+        alarms: alarms.map(Some),
     })
-}
-
-/// The table that all functions put rejected records into.
-pub(super) fn quarantine_table(template: &Template) -> Option<&str> {
-    let mut tables = template.functions.iter().map(|it| it.variables.get(QUARANTINE_TABLE_NAME));
-    tables.find_map(|table| table.map(String::as_str))
 }
 
 async fn mappings(
@@ -158,20 +137,13 @@ async fn alarms(
         let page = page.map_err(|error| explained(&error, "cloudwatch:DescribeAlarms", prefix))?;
         for alarm in page.metric_alarms.unwrap_or_default() {
             let name = alarm.alarm_name.unwrap_or_default();
-            let raised = match alarm.state_value.map(|it| it.as_str().to_owned()).as_deref() {
-                Some("OK") => AlarmState::Ok,
-                Some("ALARM") => AlarmState::Alarm,
-                _ => AlarmState::InsufficientData,
+            let status = AlarmStatus {
+                name: name.clone(),
+                state: alarm.state_value.map_or_else(String::new, |it| it.as_str().to_owned()),
+                description: alarm.alarm_description.unwrap_or_default(),
+                reason: alarm.state_reason.unwrap_or_default(),
             };
-            by_name.insert(
-                name.clone(),
-                AlarmStatus {
-                    name,
-                    state: raised,
-                    description: alarm.alarm_description.unwrap_or_default(),
-                    reason: alarm.state_reason.unwrap_or_default(),
-                },
-            );
+            by_name.insert(name, status);
         }
     }
     // Without monitoring there are none by design.

@@ -13,8 +13,7 @@ use local::{chain::chain, template::Template};
 use tokio::time::timeout;
 
 use super::{
-    Activity, Document, FunctionDocument, FunctionStatus, Part, Status, StatusArguments, aws,
-    quarantine,
+    Activity, Document, FunctionDocument, FunctionStatus, Status, StatusArguments, quarantine,
 };
 use crate::tables;
 
@@ -37,15 +36,10 @@ pub(super) async fn read(
     parameters
         .extend(document.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let template = Template::read(template, &parameters)?;
-    let depth = match aws::quarantine_table(&template) {
-        Some(table) => {
-            let client = tables::client(Some(dynamodb_endpoint)).await;
-            quarantine::depth(&client, table).await.map_err(|reason| {
-                format!("{reason} (asked at `{dynamodb_endpoint}`, as `--dynamodb-endpoint` says)")
-            })
-        }
-        None => Err("the template names no table for it".to_owned()),
-    };
+    let client = tables::client(Some(dynamodb_endpoint)).await;
+    let depth = quarantine::depth(&client, &template).await.map_err(|reason| {
+        format!("{reason} (asked at `{dynamodb_endpoint}`, as `--dynamodb-endpoint` says)")
+    });
     let functions = document.functions.iter();
     Ok(Status {
         stage: document.stage.clone(),
@@ -54,8 +48,8 @@ pub(super) async fn read(
         time: document.time,
         minutes: *minutes,
         functions: functions.map(|it| status(it, document.time / 60_000, *minutes)).collect(),
-        quarantine: depth.into(),
-        alarms: None,
+        quarantine: depth,
+        alarms: Ok(None),
     })
 }
 
@@ -72,9 +66,9 @@ fn status(function: &FunctionDocument, now: u64, minutes: u64) -> FunctionStatus
     FunctionStatus {
         binary: function.binary.clone(),
         name: function.name.clone(),
-        epoch: Part::Read(function.epoch.clone()),
-        mappings: Part::Read(vec![function.mapping.clone()]),
-        activity: Part::Read(activity),
+        epoch: Ok(function.epoch.clone()),
+        mappings: Ok(vec![function.mapping.clone()]),
+        activity: Ok(activity),
     }
 }
 

@@ -3,9 +3,7 @@
 
 use serde::Serialize;
 
-use super::{
-    Activity, AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, QuarantineDepth, Status,
-};
+use super::{Activity, AlarmStatus, FunctionStatus, MappingStatus, QuarantineDepth, Status};
 use crate::text::counted;
 
 /// Something that someone must act on.
@@ -33,21 +31,21 @@ impl Status {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for function in &self.functions {
-            if let Part::Read(mappings) = &function.mappings {
+            if let Ok(mappings) = &function.mappings {
                 if mappings.is_empty() {
                     problems.push(no_mapping(function));
                 }
                 problems.extend(mappings.iter().flat_map(|it| of_mapping(function, it)));
             }
-            if let (None, Part::Read(activity)) = (&self.alarms, &function.activity) {
+            if let (Ok(None), Ok(activity)) = (&self.alarms, &function.activity) {
                 problems.extend(of_counts(&function.binary, activity, self.minutes));
             }
         }
-        if let Part::Read(depth) = &self.quarantine {
+        if let Ok(depth) = &self.quarantine {
             problems.extend(of_quarantine(depth));
         }
-        if let Some(Part::Read(alarms)) = &self.alarms {
-            let raised = alarms.iter().filter(|it| it.state == AlarmState::Alarm);
+        if let Ok(Some(alarms)) = &self.alarms {
+            let raised = alarms.iter().filter(|it| it.state == "ALARM");
             problems.extend(raised.map(|alarm| of_alarm(&self.name_prefix, alarm)));
         }
         problems
@@ -55,14 +53,12 @@ impl Status {
 
     /// Whether something could not be read.
     pub fn is_incomplete(&self) -> bool {
-        let of_function = |function: &FunctionStatus| {
-            [function.epoch.reason(), function.mappings.reason(), function.activity.reason()]
+        self.quarantine.is_err()
+            || self.alarms.is_err()
+            || self
+                .functions
                 .iter()
-                .any(Option::is_some)
-        };
-        self.quarantine.reason().is_some()
-            || self.alarms.as_ref().is_some_and(|it| it.reason().is_some())
-            || self.functions.iter().any(of_function)
+                .any(|it| it.epoch.is_err() || it.mappings.is_err() || it.activity.is_err())
     }
 
     /// What all of it comes to.
@@ -204,19 +200,19 @@ mod tests {
             functions: vec![FunctionStatus {
                 binary: "sinkAppianData".to_owned(),
                 name: "a-prefix-val-sinkAppianData".to_owned(),
-                epoch: Part::Read("0".to_owned()),
-                mappings: Part::Read(vec![mapping]),
-                activity: Part::Read(Activity::default()),
+                epoch: Ok("0".to_owned()),
+                mappings: Ok(vec![mapping]),
+                activity: Ok(Activity::default()),
             }],
-            quarantine: Part::Read(QuarantineDepth::default()),
-            alarms: Some(Part::Read(Vec::new())),
+            quarantine: Ok(QuarantineDepth::default()),
+            alarms: Ok(Some(Vec::new())),
         }
     }
 
-    fn alarm(name: &str, state: AlarmState) -> AlarmStatus {
+    fn alarm(name: &str, state: &str) -> AlarmStatus {
         AlarmStatus {
             name: format!("a-prefix-val-{name}"),
-            state,
+            state: state.to_owned(),
             description: "It is slow.".to_owned(),
             reason: "1 > 0".to_owned(),
         }
@@ -234,7 +230,7 @@ mod tests {
     fn check_mapping(change: impl FnOnce(&mut MappingStatus), problems: &[&str]) {
         let verdict = if problems.is_empty() { Verdict::Well } else { Verdict::Wrong };
         let change = |status: &mut Status| {
-            if let Part::Read(mappings) = &mut status.functions[0].mappings {
+            if let Ok(mappings) = &mut status.functions[0].mappings {
                 change(&mut mappings[0]);
             }
         };
@@ -259,7 +255,7 @@ mod tests {
             &["sinkAppianData: the mapping is Disabled (USER_INITIATED)"],
         );
         check(
-            |it| it.functions[0].mappings = Part::Read(Vec::new()),
+            |it| it.functions[0].mappings = Ok(Vec::new()),
             Verdict::Wrong,
             &["sinkAppianData has no event source mapping"],
         );
@@ -271,33 +267,33 @@ mod tests {
             by_function: BTreeMap::from([("sinkAppianData".to_owned(), records)]),
             is_incomplete: false,
         };
-        check(|it| it.quarantine = Part::Read(depth(0)), Verdict::Well, &[]);
+        check(|it| it.quarantine = Ok(depth(0)), Verdict::Well, &[]);
         check(
-            |it| it.quarantine = Part::Read(depth(1)),
+            |it| it.quarantine = Ok(depth(1)),
             Verdict::Wrong,
             &["1 record waits in the quarantine"],
         );
         check(
-            |it| it.quarantine = Part::Read(depth(2)),
+            |it| it.quarantine = Ok(depth(2)),
             Verdict::Wrong,
             &["2 records wait in the quarantine"],
         );
         let alarms = || {
             let names = [
-                ("sinkAppianData-errors", AlarmState::Ok),
-                ("sinkAppianData-lag", AlarmState::Alarm),
-                ("sinkAppianData-silent", AlarmState::InsufficientData),
-                ("failures-bucket", AlarmState::Alarm),
+                ("sinkAppianData-errors", "OK"),
+                ("sinkAppianData-lag", "ALARM"),
+                ("sinkAppianData-silent", "INSUFFICIENT_DATA"),
+                ("failures-bucket", "ALARM"),
             ];
             names.map(|(name, state)| alarm(name, state)).to_vec()
         };
         check(
-            |it| it.alarms = Some(Part::Read(alarms())),
+            |it| it.alarms = Ok(Some(alarms())),
             Verdict::Wrong,
             &["alarm sinkAppianData-lag: 1 > 0", "alarm failures-bucket: 1 > 0"],
         );
         let mut status = status();
-        status.alarms = Some(Part::Read(alarms()));
+        status.alarms = Ok(Some(alarms()));
         let advice: Vec<_> = status.problems().into_iter().map(|it| it.advice).collect();
         assert_eq!(
             advice,
@@ -314,8 +310,8 @@ mod tests {
         fn check_counts(has_alarms: bool, activity: Activity, problems: &[&str]) {
             let verdict = if problems.is_empty() { Verdict::Well } else { Verdict::Wrong };
             let change = |status: &mut Status| {
-                status.alarms = has_alarms.then(|| Part::Read(Vec::new()));
-                status.functions[0].activity = Part::Read(activity);
+                status.alarms = Ok(has_alarms.then(Vec::new));
+                status.functions[0].activity = Ok(activity);
             };
             check(change, verdict, problems);
         }
@@ -345,15 +341,15 @@ mod tests {
 
     #[test]
     fn what_is_wrong_counts_more_than_what_is_not_known() {
-        check(|it| it.alarms = Some(Part::unread("no")), Verdict::Unknown, &[]);
-        check(|it| it.quarantine = Part::unread("no"), Verdict::Unknown, &[]);
-        check(|it| it.functions[0].epoch = Part::unread("no"), Verdict::Unknown, &[]);
-        check(|it| it.functions[0].mappings = Part::unread("no"), Verdict::Unknown, &[]);
-        check(|it| it.functions[0].activity = Part::unread("no"), Verdict::Unknown, &[]);
+        check(|it| it.alarms = Err("no".to_owned()), Verdict::Unknown, &[]);
+        check(|it| it.quarantine = Err("no".to_owned()), Verdict::Unknown, &[]);
+        check(|it| it.functions[0].epoch = Err("no".to_owned()), Verdict::Unknown, &[]);
+        check(|it| it.functions[0].mappings = Err("no".to_owned()), Verdict::Unknown, &[]);
+        check(|it| it.functions[0].activity = Err("no".to_owned()), Verdict::Unknown, &[]);
         check(
             |it| {
-                it.quarantine = Part::unread("no");
-                it.alarms = Some(Part::Read(vec![alarm("failures-bucket", AlarmState::Alarm)]));
+                it.quarantine = Err("no".to_owned());
+                it.alarms = Ok(Some(vec![alarm("failures-bucket", "ALARM")]));
             },
             Verdict::Wrong,
             &["alarm failures-bucket: 1 > 0"],

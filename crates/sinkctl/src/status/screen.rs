@@ -1,13 +1,15 @@
 //! A status as one screen of 80 columns.
 
-use std::io::{self, Write};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
 
 use anstyle::AnsiColor;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    Activity, AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, QuarantineDepth,
-    Status,
+    Activity, AlarmStatus, FunctionStatus, MappingStatus, QuarantineDepth, Status,
     judge::{Problem, Verdict, waiting},
     record_counts,
 };
@@ -23,12 +25,12 @@ const WIDTH: usize = 80;
 const DETAILED_PROBLEMS: usize = 2;
 
 impl Status {
-    /// Writes it as one line of JSON, with what is wrong.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// It as JSON, with what is wrong.
+    pub fn with_problems(&self) -> serde_json::Result<Value> {
         let mut json = serde_json::to_value(self)?;
         json["problems"] = json!(self.problems());
         json["isIncomplete"] = self.is_incomplete().into();
-        writeln!(out, "{json}")
+        Ok(json)
     }
 
     /// Writes it for people.
@@ -40,9 +42,9 @@ impl Status {
         }
         writeln!(out)?;
         out.write_all(row("quarantine", &self.quarantine, quarantine).as_bytes())?;
-        let alarms = |alarms: &Vec<AlarmStatus>| alarm_counts(&self.name_prefix, alarms);
-        if let Some(part) = &self.alarms {
-            out.write_all(row("alarms", part, alarms).as_bytes())?;
+        if let Some(alarms) = self.alarms.as_ref().map(Option::as_ref).transpose() {
+            let counts = |alarms: &&Vec<AlarmStatus>| alarm_counts(&self.name_prefix, alarms);
+            out.write_all(row("alarms", &alarms, counts).as_bytes())?;
         }
         writeln!(out)?;
         out.write_all(end(&self.problems(), self.verdict()).as_bytes())
@@ -64,15 +66,10 @@ fn head(status: &Status) -> String {
 fn of_function(function: &FunctionStatus, minutes: u64) -> String {
     let mut text = format!("{}\n", Visible(&function.binary));
     match &function.mappings {
-        Part::Read(mappings) if mappings.is_empty() => text += &line("mapping", "none"),
-        Part::Read(mappings) => {
-            for it in mappings {
-                text += &line("mapping", &mapping(it));
-            }
+        Ok(mappings) if !mappings.is_empty() => {
+            text.extend(mappings.iter().map(|it| line("mapping", &mapping(it))));
         }
-        unread @ Part::Unread { .. } => {
-            text += &row("mapping", unread, |_| String::new());
-        }
+        none => text += &row("mapping", none, |_| "none".to_owned()),
     }
     text += &row("lag", &function.activity, lag);
     text += &row("calls", &function.activity, |it| calls(it, minutes));
@@ -81,11 +78,11 @@ fn of_function(function: &FunctionStatus, minutes: u64) -> String {
 }
 
 /// A row, or why there is none.
-fn row<T>(name: &str, part: &Part<T>, text: impl FnOnce(&T) -> String) -> String {
+fn row<T, E: Display>(name: &str, part: &Result<T, E>, text: impl FnOnce(&T) -> String) -> String {
     match part {
-        Part::Read(value) => line(name, &text(value)),
-        Part::Unread { unread } => {
-            let text = line(name, &format!("not read: {unread}"));
+        Ok(value) => line(name, &text(value)),
+        Err(why) => {
+            let text = line(name, &format!("not read: {why}"));
             styled(text.trim_end(), AnsiColor::Yellow.on_default()) + "\n"
         }
     }
@@ -243,13 +240,13 @@ fn alarm_counts(name_prefix: &str, alarms: &[AlarmStatus]) -> String {
         let of_state = alarms.iter().filter(move |it| it.state == state);
         of_state.map(|it| it.short_name(name_prefix)).collect::<Vec<_>>()
     };
-    let well = names(AlarmState::Ok).len();
+    let well = names("OK").len();
     let mut text = format!("{well} of {} quiet", alarms.len());
-    let raised = names(AlarmState::Alarm);
+    let raised = names("ALARM");
     if !raised.is_empty() {
         text = format!("{text}; raised: {}", raised.join(", "));
     }
-    let unknown = names(AlarmState::InsufficientData);
+    let unknown = names("INSUFFICIENT_DATA");
     if !unknown.is_empty() {
         text = format!("{text}; without enough data: {}", unknown.join(", "));
     }
