@@ -34,7 +34,7 @@ use crate::{
 use expected::Expected;
 use fingerprint::Members;
 use judge::{Case, Judgement};
-use quarantine::{Entries, Expiry};
+use quarantine::{Entries, may_have_expired};
 use report::{Coordinates, Finding, Kind, Report};
 use topic::{KafkaTopic, Topic};
 
@@ -50,9 +50,6 @@ Examples:
 
 Exit status: 0 without a difference, 1 with differences, 2 when it could not be done.
 The topic is read from its beginning without a consumer group, and nothing is written anywhere.";
-
-/// The exit status of an audit that found differences.
-const DIFFERENCES: u8 = 1;
 
 #[derive(Args, Clone, Debug)]
 pub struct Audit {
@@ -86,7 +83,7 @@ pub async fn run(audit: &Audit, template: &Path) -> anyhow::Result<ExitCode> {
     } else {
         report.write_table(&mut io::stdout())?;
     }
-    Ok(if report.differences == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENCES) })
+    Ok(ExitCode::from(u8::from(report.differences > 0)))
 }
 
 /// The sink that is asked for, with the settings that the template gives it.
@@ -132,7 +129,6 @@ async fn compare<T: Topic>(
     let (order, topic_name, epoch) = (sink.order, &settings.topic, settings.epoch);
     let mut expected = Expected { order, topic: topic_name.clone(), epoch, states: HashMap::new() };
     let store = Store { client: client.clone(), table: settings.quarantine_table.clone() };
-    let expiry = Expiry { now: *now, retention: settings.quarantine_retention };
     for (&partition, &span) in &spans {
         let (topic_name, partition_only) = (Some(topic_name.clone()), Some(partition));
         let filter = Filter { topic: topic_name, partition: partition_only, ..Filter::default() };
@@ -147,7 +143,9 @@ async fn compare<T: Topic>(
                     }
                 }
                 Err(rejection) => {
-                    entries.judge_rejected(record, &rejection, &expiry, &mut report);
+                    let retention = settings.quarantine_retention;
+                    let has_expired = may_have_expired(record.timestamp, retention, *now);
+                    entries.judge_rejected(record, &rejection, has_expired, &mut report);
                 }
             }
         };
@@ -215,7 +213,7 @@ async fn compare_table<T: Topic>(
 
 /// Adds what was found for no key.
 fn add_missing<T>(compared: &Compared<T>, expected: &Expected, report: &mut Report) {
-    let expiry = Expiry { now: compared.now, retention: compared.settings.tombstone_retention };
+    let retention = compared.settings.tombstone_retention;
     for (key, state) in &expected.states {
         let kind = match (state.is_delete(), state.item_was_found, state.tombstone_was_found) {
             (false, false, _) => Kind::Missing,
@@ -225,7 +223,7 @@ fn add_missing<T>(compared: &Compared<T>, expected: &Expected, report: &mut Repo
         let case = Case { expected, state: Some(state), found: None };
         let finding = case.finding(kind, None);
         let stored_at = finding.expected.as_ref().map_or(i64::MAX, |expected| expected.timestamp);
-        if kind == Kind::TombstoneMissing && expiry.may_have_passed(stored_at) {
+        if kind == Kind::TombstoneMissing && may_have_expired(stored_at, retention, compared.now) {
             report.notes.may_have_expired += 1;
             continue;
         }

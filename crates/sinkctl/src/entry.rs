@@ -110,34 +110,33 @@ impl Item {
 }
 
 #[cfg(test)]
-impl Head {
-    /// The head of an ordinary entry.
-    pub(crate) fn example() -> Self {
-        Self {
-            key: Key {
-                partition: "a-b-3".to_owned(),
-                sort: "0000000001-00000000000000000007-00000000000000000000".to_owned(),
-            },
-            topic: "a-b".to_owned(),
-            partition: 3,
-            offset: 7,
-            timestamp: -1,
-            epoch: 1,
-            sink: "sinkSeatoolData".to_owned(),
-            reason: "INVALID_JSON".to_owned(),
-            message: "no JSON".to_owned(),
-            first_seen: 1000,
-            attempts: 2,
-            expires_at: Some(90),
-            parts: 0,
-            hash: None,
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Head {
+        /// The head of an ordinary entry.
+        pub(crate) fn example() -> Self {
+            Self {
+                key: Key {
+                    partition: "a-b-3".to_owned(),
+                    sort: "0000000001-00000000000000000007-00000000000000000000".to_owned(),
+                },
+                topic: "a-b".to_owned(),
+                partition: 3,
+                offset: 7,
+                timestamp: -1,
+                epoch: 1,
+                sink: "sinkSeatoolData".to_owned(),
+                reason: "INVALID_JSON".to_owned(),
+                message: "no JSON".to_owned(),
+                first_seen: 1000,
+                attempts: 2,
+                expires_at: Some(90),
+                parts: 0,
+                hash: None,
+            }
+        }
+    }
 
     fn attributes(texts: &[(&str, &str)], numbers: &[(&str, &str)]) -> Attributes {
         let texts = texts.iter().map(|&(name, it)| (name, AttributeValue::S(it.to_owned())));

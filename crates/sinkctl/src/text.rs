@@ -22,6 +22,12 @@ pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -
     format!("{count} {stem}{ending}")
 }
 
+/// What was counted and how often, without what was not, such as `2 written, 1 stale`.
+pub fn counts<N: Display>(counts: impl IntoIterator<Item = (N, u64)>) -> String {
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+}
+
 /// How long ago something was, or how long it took, in one unit.
 pub fn age(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;

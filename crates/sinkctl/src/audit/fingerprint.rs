@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use dynamo_sink::{item::Item, stored::Attributes};
+use dynamo_sink::{
+    item::{Item, Outline, encode},
+    stored::Attributes,
+};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -73,38 +76,15 @@ fn spell(value: &mut Value) {
     }
 }
 
-/// One text for each number: its sign, its significant digits, and the power of ten of the last one. What is no number
-/// stays as it is.
+/// One text for each number: a member as the sinks write it. What is no number stays as it is.
 fn canonical_number(text: &str) -> String {
-    number_parts(text).unwrap_or_else(|| text.to_owned())
-}
-
-fn number_parts(text: &str) -> Option<String> {
-    let (sign, magnitude) = match text.strip_prefix('-') {
-        Some(magnitude) => ("-", magnitude),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (mantissa, exponent) = magnitude.split_once(['e', 'E']).unwrap_or((magnitude, "0"));
-    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let written = [integer, fraction].concat();
-    if written.is_empty() || !written.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let from_first = written.trim_start_matches('0');
-    let digits = from_first.trim_end_matches('0');
-    if digits.is_empty() {
-        return Some("0".to_owned());
-    }
-    let zeros = i64::try_from(from_first.len() - digits.len()).ok()?;
-    let behind_point = i64::try_from(fraction.len()).ok()?;
-    let exponent = exponent.parse::<i64>().ok()?.checked_add(zeros)?.checked_sub(behind_point)?;
-    Some(format!("{sign}{digits}e{exponent}"))
+    let member = encode(format!("{{\"\":{text}}}").as_bytes(), &Outline::default());
+    member.map_or_else(|_| text.to_owned(), |it| it.item.json().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
-    use dynamo_sink::item::{Outline, encode};
 
     use super::*;
 
@@ -127,7 +107,7 @@ mod tests {
             assert_eq!(canonical_number(one) == canonical_number(other), is_equal);
         }
 
-        for other in ["1.0", "1", "+1", "01", "1e0", "10E-1", "0.1e1", "100e-2"] {
+        for other in ["1.0", "1", "1e0", "10E-1", "0.1e1", "100e-2"] {
             check("1", other, true);
         }
         check("0", "-0.00e7", true);

@@ -36,27 +36,26 @@ impl Entries {
         &self,
         record: &Record<'_>,
         rejection: &Rejection,
-        expiry: &Expiry,
+        may_have_expired: bool,
         report: &mut Report,
     ) {
         report.rejected += 1;
         let found = self.entry(record);
         let is_whole = found.is_none_or(|entry| entry.is_whole);
-        let found_reason = match found.map(|entry| entry.head.reason.as_str()) {
-            Some(reason) if reason == rejection.code && is_whole => {
+        match found {
+            Some(entry) if entry.head.reason == rejection.code && is_whole => {
                 report.quarantined += 1;
                 return;
             }
-            None if expiry.may_have_passed(record.timestamp) => {
+            None if may_have_expired => {
                 report.notes.may_have_expired += 1;
                 return;
             }
-            found => found.map(str::to_owned),
-        };
-        let kind =
-            if is_whole && found.is_some() { Kind::OtherReason } else { Kind::NotQuarantined };
+            _ => {}
+        }
+        let is_another = is_whole && found.is_some();
         report.add(Finding {
-            kind,
+            kind: if is_another { Kind::OtherReason } else { Kind::NotQuarantined },
             why: (!is_whole).then_some(Why::Parts),
             expected: Some(Coordinates {
                 topic: record.topic.to_string(),
@@ -66,7 +65,7 @@ impl Entries {
                 epoch: self.epoch,
             }),
             expected_reason: Some(rejection.code.to_owned()),
-            found_reason,
+            found_reason: found.map(|entry| entry.head.reason.clone()),
             ..Finding::default()
         });
     }
@@ -89,23 +88,12 @@ impl Entries {
     }
 }
 
-/// When what was stored for a record may have expired.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Expiry {
-    /// Milliseconds since 1970.
-    pub(super) now: i64,
-    /// None is for ever.
-    pub(super) retention: Option<Duration>,
-}
-
-impl Expiry {
-    /// Whether what was stored when a record came may be gone by now. When it came is not known, but hardly before its
-    /// own timestamp.
-    pub(super) fn may_have_passed(&self, timestamp: i64) -> bool {
-        let Some(retention) = self.retention else { return false };
-        let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-        timestamp.saturating_add(retention) < self.now
-    }
+/// Whether what was stored for so long when a record came, or for ever, may be gone by now. When it came is not known,
+/// but hardly before its own timestamp.
+pub(super) fn may_have_expired(timestamp: i64, retention: Option<Duration>, now: i64) -> bool {
+    let Some(retention) = retention else { return false };
+    let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    timestamp.saturating_add(retention) < now
 }
 
 #[cfg(test)]
@@ -150,10 +138,16 @@ mod tests {
     fn a_rejected_record_has_an_entry_for_the_same_reason() {
         #[track_caller]
         fn check(items: &[Item], timestamp: i64, expected: Option<(Kind, Option<&str>)>) {
-            let expiry = Expiry { now: 100 * DAY, retention: Some(Duration::from_hours(24)) };
+            let has_expired =
+                may_have_expired(timestamp, Some(Duration::from_hours(24)), 100 * DAY);
             let mut report = Report::default();
             let rejection = Rejection::new("BAD", "bad");
-            entries(items).judge_rejected(&record(7, timestamp), &rejection, &expiry, &mut report);
+            entries(items).judge_rejected(
+                &record(7, timestamp),
+                &rejection,
+                has_expired,
+                &mut report,
+            );
 
             assert_eq!(report.rejected, 1);
             let found = report.findings.values().flatten().next();

@@ -53,38 +53,6 @@ impl KafkaTopic {
         let servers = source.bootstrap_servers.clone();
         Ok(Self { consumer, topic: topic.to_owned(), servers })
     }
-
-    fn assign(&self, partition: i32, offset: i64) -> anyhow::Result<()> {
-        let mut list = TopicPartitionList::new();
-        let added = list.add_partition_offset(&self.topic, partition, Offset::Offset(offset));
-        let assigned = added.and_then(|()| self.consumer.assign(&list));
-        assigned.with_context(|| cannot_read(partition, offset))
-    }
-
-    /// The next record from `offset` on; none at the partition's end.
-    async fn next(
-        &self,
-        partition: i32,
-        offset: i64,
-    ) -> anyhow::Result<Option<BorrowedMessage<'_>>> {
-        loop {
-            let received = tokio::time::timeout(PATIENCE, self.consumer.recv()).await;
-            let received = received.with_context(|| {
-                let seconds = PATIENCE.as_secs();
-                format!("nothing came of partition {partition} at offset {offset} for {seconds} s")
-            })?;
-            match received {
-                // What was fetched for an earlier assignment may still come.
-                Ok(message) if message.partition() != partition || message.offset() < offset => {}
-                Ok(message) => return Ok(Some(message)),
-                Err(KafkaError::PartitionEOF(ended)) if ended == partition => return Ok(None),
-                Err(KafkaError::PartitionEOF(_)) => {}
-                // The client goes on by itself where a broker is away for a while.
-                Err(error) if is_passing(&error) => {}
-                Err(error) => return Err(error).with_context(|| cannot_read(partition, offset)),
-            }
-        }
-    }
 }
 
 impl Topic for KafkaTopic {
@@ -111,16 +79,33 @@ impl Topic for KafkaTopic {
         take: &mut dyn FnMut(&Record<'_>),
     ) -> anyhow::Result<()> {
         let mut offset = span.first;
-        if offset < span.end {
-            self.assign(partition, offset)?;
+        if offset >= span.end {
+            return Ok(());
         }
+        let mut list = TopicPartitionList::new();
+        let added = list.add_partition_offset(&self.topic, partition, Offset::Offset(offset));
+        let assigned = added.and_then(|()| self.consumer.assign(&list));
+        assigned.with_context(|| cannot_read(partition, offset))?;
         while offset < span.end {
-            let Some(message) = self.next(partition, offset).await? else { break };
-            if message.offset() >= span.end {
-                break;
+            let received = tokio::time::timeout(PATIENCE, self.consumer.recv()).await;
+            let received = received.with_context(|| {
+                let seconds = PATIENCE.as_secs();
+                format!("nothing came of partition {partition} at offset {offset} for {seconds} s")
+            })?;
+            match received {
+                // What was fetched for an earlier assignment may still come.
+                Ok(message) if message.partition() != partition || message.offset() < offset => {}
+                Ok(message) if message.offset() >= span.end => break,
+                Ok(message) => {
+                    take(&record(&message));
+                    offset = message.offset() + 1;
+                }
+                Err(KafkaError::PartitionEOF(ended)) if ended == partition => break,
+                Err(KafkaError::PartitionEOF(_)) => {}
+                // The client goes on by itself where a broker is away for a while.
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(error).with_context(|| cannot_read(partition, offset)),
             }
-            take(&record(&message));
-            offset = message.offset() + 1;
         }
         Ok(())
     }

@@ -192,27 +192,24 @@ pub async fn run(
         }
     }
     tokio::pin!(stop);
-    let mut pause = Duration::ZERO;
-    'sinks: for (sink, mut heads) in by_sink {
-        while !heads.is_empty() {
-            tokio::select! {
-                biased;
-                () = &mut stop => run.summary.ended_by = Some(EndedBy::Stop),
-                () = sleep(pause) => {}
-            }
-            if run.summary.ended_by.is_some() {
-                break 'sinks;
-            }
-            let start = Instant::now();
-            match run.batch(&targets[&sink], &mut heads).await {
-                Ok(sent) => pause = pace.pause(sent, start.elapsed()),
-                Err(error) => {
-                    run.summary.ended_by = Some(EndedBy::Fault(format!("{error:#}")));
-                    break 'sinks;
+    let delivered = async {
+        let mut pause = Duration::ZERO;
+        for (sink, mut heads) in by_sink {
+            while !heads.is_empty() {
+                tokio::select! {
+                    biased;
+                    () = &mut stop => return Err(EndedBy::Stop),
+                    () = sleep(pause) => {}
                 }
+                let start = Instant::now();
+                let sent = run.batch(&targets[&sink], &mut heads).await;
+                let sent = sent.map_err(|error| EndedBy::Fault(format!("{error:#}")))?;
+                pause = pace.pause(sent, start.elapsed());
             }
         }
-    }
+        Ok(())
+    };
+    run.summary.ended_by = delivered.await.err();
     let Summary { entries, accepted, were_gone, left, .. } = &run.summary;
     run.summary.remaining = entries - accepted - were_gone - left.len();
     run.summary

@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    text::{counted, write_rest},
+    text::{counted, counts, write_rest},
     visible::Visible,
 };
 
@@ -122,10 +122,9 @@ impl Summary {
             self.accepted,
             counted(self.entries, "record")
         )?;
-        let outcomes: Vec<_> =
-            self.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+        let outcomes = counts(self.outcomes.clone());
         if !outcomes.is_empty() {
-            write!(out, " (by the functions' logs {})", outcomes.join(", "))?;
+            write!(out, " (by the functions' logs {outcomes})")?;
         }
         writeln!(out)?;
         if self.were_gone > 0 {

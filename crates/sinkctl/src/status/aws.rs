@@ -2,7 +2,7 @@
 
 mod metrics;
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use aws_config::SdkConfig;
@@ -131,30 +131,29 @@ async fn alarms(
     template: &Template,
 ) -> Result<Vec<AlarmStatus>, String> {
     let prefix = template.name_prefix();
-    let mut by_name = BTreeMap::new();
+    let mut found = Vec::new();
     let mut pages = client.describe_alarms().alarm_name_prefix(prefix).into_paginator().send();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| explained(&error, "cloudwatch:DescribeAlarms", prefix))?;
         for alarm in page.metric_alarms.unwrap_or_default() {
-            let name = alarm.alarm_name.unwrap_or_default();
-            let status = AlarmStatus {
-                name: name.clone(),
+            found.push(AlarmStatus {
+                name: alarm.alarm_name.unwrap_or_default(),
                 state: alarm.state_value.map_or_else(String::new, |it| it.as_str().to_owned()),
                 description: alarm.alarm_description.unwrap_or_default(),
                 reason: alarm.state_reason.unwrap_or_default(),
-            };
-            by_name.insert(name, status);
+            });
         }
     }
     // Without monitoring there are none by design.
-    if by_name.is_empty() && !template.alarms.is_empty() {
+    if found.is_empty() && !template.alarms.is_empty() {
         return Err(format!(
             "there are no alarms `{prefix}…` in this account and region: is the stage deployed there, with this Prefix?"
         ));
     }
     // Those of the template first, in its order; the deployed ones may be of another version.
-    let mut alarms: Vec<_> =
-        template.alarms.iter().filter_map(|name| by_name.remove(name)).collect();
-    alarms.extend(by_name.into_values());
-    Ok(alarms)
+    found.sort_by_key(|alarm| {
+        let position = template.alarms.iter().position(|name| *name == alarm.name);
+        (position.unwrap_or(usize::MAX), alarm.name.clone())
+    });
+    Ok(found)
 }

@@ -14,7 +14,7 @@ use super::{
     record_counts,
 };
 use crate::{
-    text::{age, counted, styled, time_of_day},
+    text::{age, counted, counts, styled, time_of_day},
     visible::Visible,
 };
 
@@ -197,17 +197,10 @@ fn percent(part: u64, whole: u64) -> String {
 }
 
 fn records(activity: &Activity) -> String {
-    let received = activity.records.get("received").copied().unwrap_or_default();
-    let others: Vec<_> = record_counts()
-        .skip(1)
-        .filter_map(|name| Some((name, activity.records.get(name)?)))
-        .filter(|(_, number)| **number > 0)
-        .map(|(name, number)| format!("{number} {name}"))
-        .collect();
-    if others.is_empty() {
-        return format!("{received} received");
-    }
-    format!("{received} received: {}", others.join(", "))
+    let number = |name| activity.records.get(name).copied().unwrap_or_default();
+    let others = counts(record_counts().skip(1).map(|name| (name, number(name))));
+    let colon = if others.is_empty() { "" } else { ": " };
+    format!("{} received{colon}{others}", number("received"))
 }
 
 fn quarantine(depth: &QuarantineDepth) -> String {
@@ -215,15 +208,11 @@ fn quarantine(depth: &QuarantineDepth) -> String {
     if records == 0 && !depth.is_incomplete {
         return "empty".to_owned();
     }
-    let functions: Vec<_> = depth
-        .by_function
-        .iter()
-        .filter(|(_, number)| **number > 0)
-        .map(|(function, number)| format!("{number} of {function}"))
-        .collect();
+    let functions =
+        counts(depth.by_function.iter().map(|(it, count)| (format!("of {it}"), *count)));
     let mut text = waiting(records);
     if !functions.is_empty() {
-        text = format!("{text}: {}", functions.join(", "));
+        text = format!("{text}: {functions}");
     }
     if depth.is_incomplete {
         text += "; the table holds more than was read";

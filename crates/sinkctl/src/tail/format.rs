@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     status::record_counts,
-    text::{age, counted, styled, time_of_day},
+    text::{age, counted, counts, styled, time_of_day},
     visible::Visible,
 };
 
@@ -17,7 +17,7 @@ const PLACED: [&str; 9] =
 ///
 /// What is no JSON object is shown as it is, but for what a terminal would obey.
 pub fn line(raw: &str) -> Option<String> {
-    let Some((prefix, members)) = object(raw) else { return plain(raw) };
+    let Some((prefix, members)) = object(raw) else { return Some(Visible(raw).to_string()) };
     let line = Line { prefix, members: &members };
     if members.contains_key("_aws") {
         Some(batch(&line))
@@ -36,9 +36,11 @@ fn batch(line: &Line<'_>) -> String {
         .get("_aws")
         .and_then(|it| it.get("Timestamp")?.as_u64())
         .map_or_else(|| "--:--:--".to_owned(), time_of_day);
-    let mut counts = vec![format!("{} received", line.number("received"))];
-    let others = record_counts().skip(1).map(|name| (name, line.number(name)));
-    counts.extend(others.filter(|(_, it)| *it > 0).map(|(name, it)| format!("{it} {name}")));
+    let mut outcomes = format!("{} received", line.number("received"));
+    let others = counts(record_counts().skip(1).map(|name| (name, line.number(name))));
+    if !others.is_empty() {
+        outcomes = format!("{outcomes}, {others}");
+    }
     let mut costs = vec![format!("{} ms", line.number("batchDuration"))];
     let looked = line.number("looked");
     if looked > 0 {
@@ -54,7 +56,7 @@ fn batch(line: &Line<'_>) -> String {
     if oldest >= 1000 {
         costs.push(format!("oldest {}", age(oldest)));
     }
-    let text = format!("{time} {}batch   {}; {}", line.name(), counts.join(", "), costs.join(", "));
+    let text = format!("{time} {}batch   {}; {}", line.name(), outcomes, costs.join(", "));
     let style = if line.number("failed") > 0 {
         RED
     } else if line.number("quarantined") + line.number("regression") > 0 {
@@ -122,26 +124,6 @@ fn platform(line: &Line<'_>, kind: &str) -> Option<String> {
     }
     let style = if status == "success" { DIM } else { RED };
     Some(in_style(&text, style))
-}
-
-/// What is no JSON; Lambda's text format among it.
-fn plain(raw: &str) -> Option<String> {
-    if ["START RequestId: ", "END RequestId: ", "INIT_START "].iter().any(|it| raw.starts_with(it))
-    {
-        return None;
-    }
-    let Some(report) = raw.strip_prefix("REPORT RequestId: ") else {
-        return Some(Visible(raw).to_string());
-    };
-    let field = |name: &str| report.split('\t').find_map(|it| it.trim().strip_prefix(name));
-    let mut text = format!("REPORT  {}", field("Duration: ").unwrap_or("?"));
-    if let (Some(used), Some(of)) = (field("Max Memory Used: "), field("Memory Size: ")) {
-        text = format!("{text}, {} of {of}", used.trim_end_matches(" MB"));
-    }
-    if let Some(start) = field("Init Duration: ") {
-        text = format!("{text}, cold start {start}");
-    }
-    Some(in_style(&text, DIM))
 }
 
 fn in_style(text: &str, style: Style) -> String {
@@ -298,13 +280,6 @@ mod tests {
         check(
             r#"{"time":"2026-11-21T22:13:20.5Z","type":"platform.runtimeDone","record":{"status":"timeout"}}"#,
             Some("22:13:20 runtimeDone timeout"),
-        );
-        check("START RequestId: r Version: $LATEST", None);
-        check("END RequestId: r", None);
-        check("INIT_START Runtime Version: provided:al2023", None);
-        check(
-            "REPORT RequestId: r\tDuration: 46.25 ms\tBilled Duration: 217 ms\tMemory Size: 256 MB\tMax Memory Used: 64 MB\tInit Duration: 170.40 ms\t",
-            Some("REPORT  46.25 ms, 64 of 256 MB, cold start 170.40 ms"),
         );
     }
 

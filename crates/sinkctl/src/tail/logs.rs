@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::Write as _,
     path::Path,
     time::Duration,
 };
@@ -19,7 +20,7 @@ const POLL_TIME: Duration = Duration::from_secs(2);
 /// How far back it is asked for what came late, in milliseconds.
 const LATE: i64 = 30_000;
 
-/// Writes the lines of a function's log as they come, until nobody reads them any more.
+/// Writes the lines of a function's log as they come.
 pub(super) async fn follow(
     arguments: &TailArguments,
     stage: &str,
@@ -51,12 +52,11 @@ pub(super) async fn follow(
             events.extend(page.events.unwrap_or_default());
         }
         for message in seen.unseen(events) {
-            if let Some(line) = format::line(message.trim_end())
-                && !super::write(&line, out)?
-            {
-                return Ok(());
+            if let Some(line) = format::line(message.trim_end()) {
+                writeln!(out, "{line}")?;
             }
         }
+        out.flush()?;
         if arguments.no_follow {
             return Ok(());
         }
