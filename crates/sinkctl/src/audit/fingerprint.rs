@@ -78,7 +78,7 @@ fn spell(value: &mut Value) {
 
 /// One text for each number: a member as the sinks write it. What is no number stays as it is.
 fn canonical_number(text: &str) -> String {
-    let member = encode(format!("{{\"\":{text}}}").as_bytes(), &Outline::default());
+    let member = encode(format!("{{\"n\":{text}}}").as_bytes(), &Outline::default());
     member.map_or_else(|_| text.to_owned(), |it| it.item.json().to_owned())
 }
 
