@@ -11,7 +11,6 @@ pub const HEAD_ATTRIBUTES: &str = "PK SK topic partition offset timestamp epoch 
 /// The attribute of heads and parts that holds the record's text, or a part of it.
 pub const RECORD: &str = "record";
 
-/// An item of the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// An entry's head, without which nothing of it counts.
@@ -40,7 +39,6 @@ pub struct Head {
     pub message: String,
     /// When it was rejected first, in milliseconds since 1970.
     pub first_seen: i64,
-    /// How often it was rejected.
     pub attempts: u64,
     /// From when on it may be gone, in seconds since 1970; `None` is never.
     pub expires_at: Option<i64>,
@@ -52,7 +50,6 @@ pub struct Head {
     pub hash: Option<String>,
 }
 
-/// A part of a record's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// The key of the head that it belongs to.
@@ -63,7 +60,6 @@ pub struct Part {
     pub number: u64,
 }
 
-/// The key of a head.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// The partition key: topic and partition.

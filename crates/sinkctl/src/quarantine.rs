@@ -46,9 +46,7 @@ Examples:
 Exit status: 0 when it is done, 1 when records came back or were left, or there is none as the options say, 2 when it
 could not be done.";
 
-/// The exit status when something was left.
 const LEFT: u8 = 1;
-/// The exit status when it could not be done.
 const NOT_DONE: u8 = 2;
 
 /// How many records are listed that are about to be delivered or dropped.
@@ -91,7 +89,6 @@ pub async fn run(quarantine: Quarantine, template: &Path) -> anyhow::Result<Exit
     }
 }
 
-/// Where the quarantine is.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Where")]
 pub struct Place {

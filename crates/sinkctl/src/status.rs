@@ -58,7 +58,6 @@ pub struct StatusArguments {
     json: bool,
 }
 
-/// Asks for all of it, and writes it.
 pub async fn run(arguments: &StatusArguments, template: &Path) -> anyhow::Result<ExitCode> {
     let status = match (&arguments.esm, &arguments.stage) {
         (Some(address), _) => esm::read(address, arguments, template).await?,
@@ -101,7 +100,6 @@ pub struct Status {
     pub minutes: u64,
     /// The functions with their mappings, in the template's order.
     pub functions: Vec<FunctionStatus>,
-    /// The rejected records that wait.
     #[serde(serialize_with = "read_or_why")]
     pub quarantine: Result<QuarantineDepth, String>,
     /// The alarms; `None` where nothing has any, which is a local mapping.
@@ -120,35 +118,28 @@ fn read_or_why<T: Serialize, S: Serializer>(
     }
 }
 
-/// What is known of a function.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionStatus {
-    /// The name of its binary.
     pub binary: String,
     /// Its name in Lambda.
     pub name: String,
     /// The epoch that it writes, as it stands in its settings.
     #[serde(serialize_with = "read_or_why")]
     pub epoch: Result<String, String>,
-    /// The mappings that invoke it.
     #[serde(serialize_with = "read_or_why")]
     pub mappings: Result<Vec<MappingStatus>, String>,
     #[serde(serialize_with = "read_or_why")]
     pub activity: Result<Activity, String>,
 }
 
-/// What is known of an event source mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MappingStatus {
     /// Its UUID; of a local one the name in the template.
     pub id: String,
-    /// `Enabled`, say.
     pub state: String,
-    /// Why it is in that state.
     pub state_transition_reason: Option<String>,
-    /// What came of the last batch.
     pub last_processing_result: Option<String>,
 }
 
@@ -161,13 +152,11 @@ pub struct Activity {
     /// The same by partition, where that is known.
     pub lag_by_partition: BTreeMap<i32, u64>,
     pub invocations: Option<u64>,
-    /// Those that failed.
     pub errors: Option<u64>,
     /// Those that Lambda did not let run.
     pub throttles: Option<u64>,
     /// The records by what became of them, under the names of [`record_counts`].
     pub records: BTreeMap<String, u64>,
-    /// The records that a local mapping gave up.
     pub given_up: Option<u64>,
     /// The age in milliseconds of the oldest record that came.
     pub oldest_record_age: Option<u64>,
@@ -201,15 +190,12 @@ pub struct Document {
     pub parameters: Vec<(String, String)>,
     /// The time now, in milliseconds since 1970.
     pub time: u64,
-    /// The functions whose mappings run.
     pub functions: Vec<FunctionDocument>,
 }
 
-/// A function and its local mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionDocument {
-    /// The name of its binary.
     pub binary: String,
     pub name: String,
     /// The epoch that it was started with.
@@ -221,7 +207,6 @@ pub struct FunctionDocument {
     pub minutes: BTreeMap<u64, Activity>,
 }
 
-/// How many rejected records wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QuarantineDepth {
@@ -231,7 +216,6 @@ pub struct QuarantineDepth {
     pub is_incomplete: bool,
 }
 
-/// What an alarm says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlarmStatus {

@@ -67,7 +67,6 @@ pub async fn run(
     Ok(())
 }
 
-/// Formats all lines that come.
 fn copy(mut lines: impl BufRead, out: &mut dyn Write) -> io::Result<()> {
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {

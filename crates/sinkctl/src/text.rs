@@ -103,7 +103,6 @@ pub(crate) fn write_rows(
     Ok(())
 }
 
-/// The headings of columns of numbers.
 const NUMBERS: [&str; 6] = ["records", "oldest", "offset", "epoch", "age", "attempts"];
 
 /// Says how many were not shown, if any, and how to see them.

@@ -20,7 +20,6 @@ pub(super) struct Expected {
     pub(super) states: HashMap<Box<str>, State>,
 }
 
-/// The last state of a key, and what was found of it in the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct State {
     source_time: i64,

@@ -47,7 +47,6 @@ impl Members {
         fingerprint
     }
 
-    /// The names of the members in which two items differ, sorted.
     pub(super) fn differing(&self, other: &Self) -> Vec<String> {
         let names: BTreeSet<_> = self.0.keys().chain(other.0.keys()).collect();
         let differs = |name: &&String| self.0.get(*name) != other.0.get(*name);

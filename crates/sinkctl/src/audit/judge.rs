@@ -13,7 +13,6 @@ use super::{
 };
 use crate::kafka::Spans;
 
-/// What was found of an item or a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
     Right,
@@ -149,7 +148,6 @@ impl Case<'_> {
         }
     }
 
-    /// What to report of it.
     pub(super) fn finding(self, kind: Kind, why: Option<Why>) -> Finding {
         let coordinates = |stamp: &Stamp| Coordinates {
             topic: stamp.topic.clone(),

@@ -31,7 +31,6 @@ impl Entries {
         self.by_record.get(&(record.offset, record.timestamp))
     }
 
-    /// Compares a record that the mapping rejects.
     pub(super) fn judge_rejected(
         &self,
         record: &Record<'_>,

@@ -16,32 +16,24 @@ const SHOWN: usize = 10;
 /// that is right. All are counted.
 const LISTED: usize = 10_000;
 
-/// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// The function whose table it is.
     pub function: String,
     pub topic: String,
-    /// The epoch that was audited.
     pub epoch: u64,
     pub partitions: usize,
-    /// The records that were read.
     pub records: u64,
-    /// The keys that have records.
     pub keys: usize,
     /// Of these, the keys whose last record is a delete.
     pub deleted_keys: usize,
     /// Of these, the keys with records on several partitions, which are ordered by Kafka's timestamps.
     pub moved_keys: usize,
     pub items: u64,
-    /// The records that the mapping rejects.
     pub rejected: u64,
     /// Of these, the ones that the quarantine holds for the same reason; and those that only DynamoDB refused.
     pub quarantined: u64,
-    /// How many differences there are.
     pub differences: usize,
-    /// How many there are of each kind.
     pub counts: BTreeMap<Kind, usize>,
     /// The differences by their kind, the first 10,000 of each.
     #[serde(flatten)]
@@ -54,30 +46,21 @@ pub struct Report {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notes {
-    /// How many quarantined records the mapping accepts by now.
     pub redrivable: u64,
-    /// The first 10,000 of them.
     pub redrivable_records: Vec<QuarantinedRecord>,
-    /// States that are right and were written before the epoch was raised.
     pub of_earlier_epochs: u64,
-    /// Items whose records the topic no longer holds.
     pub before_topic: u64,
-    /// Items whose records came after the audit began.
     pub during_audit: u64,
-    /// Tombstones and quarantine entries that are not there, and may have expired as they should.
     pub may_have_expired: u64,
 }
 
-/// A record with an entry in the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QuarantinedRecord {
     pub partition: i32,
     pub offset: i64,
-    /// Why it was rejected.
     pub reason: String,
 }
 
-/// The kinds of differences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
@@ -116,21 +99,15 @@ const KINDS: [(Kind, &str); 8] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Why {
-    /// The item has no `_sink`: an earlier writer left it.
     EarlierWriter,
     /// The item's `_sink`, or the tombstone, cannot be read.
     Foreign,
-    /// The topic has no such record of this key.
     NoRecord,
-    /// The key's last record deletes it.
     Deleted,
-    /// An older tombstone stands.
     Older,
-    /// It has a higher epoch than the audited one.
     Epoch,
     /// Its offset is not lower, but its timestamp is older: the topic was created again without a new epoch.
     Regression,
-    /// The entry stands, but not all of the parts that hold its record.
     Parts,
 }
 
@@ -149,14 +126,12 @@ impl Why {
     }
 }
 
-/// One difference.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// Its kind, which the JSON says outside.
     #[serde(skip)]
     pub kind: Kind,
-    /// What distinguishes it from others of the kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<Why>,
     /// The record whose state should stand there, or which should be in the quarantine.
@@ -165,13 +140,10 @@ pub struct Finding {
     /// The record whose state stands there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<Coordinates>,
-    /// The reason for which the record is rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_reason: Option<String>,
-    /// The reason for which it was quarantined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found_reason: Option<String>,
-    /// How many attributes differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub differing_attributes: Option<usize>,
     /// Their names, if keys may be shown.
@@ -182,7 +154,6 @@ pub struct Finding {
     pub key: Option<String>,
 }
 
-/// Where a record lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Coordinates {
@@ -196,7 +167,6 @@ pub struct Coordinates {
 }
 
 impl Report {
-    /// Adds a difference.
     pub(super) fn add(&mut self, finding: Finding) {
         self.differences += 1;
         *self.counts.entry(finding.kind).or_default() += 1;
@@ -214,7 +184,6 @@ impl Report {
         }
     }
 
-    /// How many differences there are of a kind.
     pub fn count(&self, kind: Kind) -> usize {
         self.counts.get(&kind).copied().unwrap_or_default()
     }
@@ -232,7 +201,6 @@ impl Report {
         }
     }
 
-    /// Writes a table for people.
     pub fn write_table(&self, out: &mut dyn Write) -> io::Result<()> {
         let Self { function, topic, epoch, .. } = self;
         writeln!(out, "{function}: {topic} in epoch {epoch}")?;

@@ -98,7 +98,6 @@ impl Drop {
     }
 }
 
-/// What became of entries that were to be dropped.
 #[derive(Default)]
 struct Dropped {
     /// How many are gone, with a copy in the file.

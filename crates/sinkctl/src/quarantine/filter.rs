@@ -47,7 +47,6 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// What they have in common.
     pub fn filter(self) -> Filter {
         match (self.topic_partition, self.record_offset) {
             (Some((topic, partition)), Some(offset)) => Filter {
@@ -62,7 +61,6 @@ impl Selection {
 }
 
 impl Filter {
-    /// Whether it lets every entry through.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

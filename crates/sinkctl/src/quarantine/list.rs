@@ -61,7 +61,6 @@ impl List {
     }
 }
 
-/// What a list shows.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listing {
@@ -76,9 +75,7 @@ pub struct Listing {
     by_age: Vec<AgeGroup>,
     /// The first of the records.
     entries: Vec<Listed>,
-    /// Parts without a head, which count for nothing.
     leftovers: usize,
-    /// Items that no sink wrote.
     foreign: usize,
 }
 

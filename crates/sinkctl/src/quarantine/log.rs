@@ -43,7 +43,6 @@ impl Log {
         log
     }
 
-    /// What was wrong with a record, if the log says so.
     pub fn remark(&self, head: &Head) -> Option<&Remark> {
         self.remarks.get(&(head.topic.clone(), head.partition, head.offset))
     }

@@ -130,7 +130,6 @@ impl Redrive {
     }
 }
 
-/// Says what would be delivered, without asking any function.
 fn dry_run(store: &Store, found: Found, json: bool, now: i64) -> anyhow::Result<ExitCode> {
     let mut by_sink = BTreeMap::<_, usize>::new();
     for entry in found.entries.iter().filter(|it| it.is_whole && !it.head.has_expired(now)) {

@@ -82,7 +82,6 @@ impl Show {
     }
 }
 
-/// What is shown of an entry.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
@@ -95,7 +94,6 @@ pub struct Shown {
     /// What the record says, or why it cannot be decoded.
     #[serde(flatten)]
     content: Content,
-    /// The record's JSON text.
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Box<RawValue>>,
 }

@@ -16,13 +16,11 @@ use crate::{
     tables::cannot_be,
 };
 
-/// A stage's quarantine.
 pub struct Store {
     pub client: Client,
     pub table: String,
 }
 
-/// What stands in the quarantine.
 #[derive(Clone, Default)]
 pub struct Found {
     /// The entries that were asked for, by topic, partition, epoch and offset.
@@ -39,7 +37,6 @@ pub struct Found {
 pub struct Listed {
     #[serde(flatten)]
     pub head: Head,
-    /// Whether all parts of its record stand.
     pub is_whole: bool,
 }
 
@@ -52,7 +49,6 @@ pub struct Entry {
     pub items: Vec<Attributes>,
 }
 
-/// What became of an entry that was to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
     Removed,
@@ -152,7 +148,6 @@ fn sort_key(item: &Attributes) -> Option<&String> {
     item.get("SK")?.as_s().ok()
 }
 
-/// What was found so far.
 #[derive(Default)]
 pub struct Gathered {
     heads: Vec<Head>,
@@ -193,7 +188,6 @@ fn order(head: &Head) -> (&str, i32, u64, i64, i64) {
     (&head.topic, head.partition, head.epoch, head.offset, head.timestamp)
 }
 
-/// Puts an entry together from its items.
 fn assemble(mut items: Vec<Attributes>) -> Option<Entry> {
     let (position, head) = items.iter().enumerate().find_map(|(position, item)| {
         let Some(Item::Head(head)) = Item::read(item) else { return None };

@@ -15,13 +15,10 @@ use crate::{
 /// How many entries that stay are shown of each cause.
 const SHOWN: usize = 20;
 
-/// What came of it.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// The entries that were to be delivered again.
     pub entries: usize,
-    /// How many were accepted, and are removed.
     pub accepted: usize,
     /// How the functions' logs say that these ended, as far as the logs are known.
     pub outcomes: BTreeMap<&'static str, u64>,
@@ -31,11 +28,9 @@ pub struct Summary {
     pub left: Vec<Left>,
     /// How many still stand that nothing was decided on.
     pub remaining: usize,
-    /// What ended it before all were tried.
     pub ended_by: Option<EndedBy>,
 }
 
-/// An entry that stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Left {
@@ -50,35 +45,26 @@ pub struct Left {
     pub message: Option<String>,
 }
 
-/// Why an entry stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Why {
-    /// The function rejected its record again.
     RejectedAgain,
     /// The function did not decide on it, or failed to store what it decided.
     Failed,
     /// The function took it for the sign of a topic that was created again.
     NotApplied,
-    /// A part of its record is missing.
     Incomplete,
-    /// It is not what a sink wrote.
     Unreadable,
-    /// It is larger than what Lambda can be invoked with.
     TooLarge,
     /// It should be gone already, and with it may be what would keep its record from overwriting a newer state.
     Expired,
-    /// The template has no function of this name.
     NoFunction,
-    /// The function accepts another topic.
     OtherTopic,
-    /// The function's epoch is lower.
     LowerEpoch,
     /// The record came with an epoch that could not be used, so that its entry's is a guess.
     OddEpoch,
 }
 
-/// What ended it before all were tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EndedBy {
@@ -88,7 +74,6 @@ pub enum EndedBy {
 }
 
 impl Why {
-    /// In words.
     pub fn words(self) -> &'static str {
         match self {
             Self::RejectedAgain => "rejected again",
@@ -109,12 +94,10 @@ impl Why {
 }
 
 impl Summary {
-    /// Whether every entry that was meant is gone.
     pub fn is_complete(&self) -> bool {
         self.left.is_empty() && self.remaining == 0 && self.ended_by.is_none()
     }
 
-    /// Writes it for people.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         write!(
             out,

@@ -6,7 +6,6 @@ use serde::Serialize;
 use super::{Activity, AlarmStatus, FunctionStatus, MappingStatus, QuarantineDepth, Status};
 use crate::text::counted;
 
-/// Something that someone must act on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
@@ -27,7 +26,6 @@ pub enum Verdict {
 }
 
 impl Status {
-    /// What is wrong, as far as it is known.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for function in &self.functions {
@@ -51,7 +49,6 @@ impl Status {
         problems
     }
 
-    /// Whether something could not be read.
     pub fn is_incomplete(&self) -> bool {
         self.quarantine.is_err()
             || self.alarms.is_err()
@@ -61,7 +58,6 @@ impl Status {
                 .any(|it| it.epoch.is_err() || it.mappings.is_err() || it.activity.is_err())
     }
 
-    /// What all of it comes to.
     pub fn verdict(&self) -> Verdict {
         match (self.problems().is_empty(), self.is_incomplete()) {
             (false, _) => Verdict::Wrong,
@@ -173,7 +169,6 @@ impl AlarmStatus {
     }
 }
 
-/// How many records wait.
 pub(super) fn waiting(records: u64) -> String {
     format!("{} wait{}", counted(records, "record"), if records == 1 { "s" } else { "" })
 }

@@ -33,7 +33,6 @@ impl Status {
         Ok(json)
     }
 
-    /// Writes it for people.
     pub fn write_screen(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", head(self))?;
         for function in &self.functions {

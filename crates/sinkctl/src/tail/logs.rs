@@ -72,7 +72,6 @@ struct Seen {
 }
 
 impl Seen {
-    /// The messages that are new, by their time.
     fn unseen(&mut self, mut events: Vec<FilteredLogEvent>) -> Vec<String> {
         events.sort_by_key(|it| it.timestamp);
         let mut messages = Vec::new();
