@@ -215,20 +215,20 @@ async fn compare_table<T: Topic>(
 fn add_missing<T>(compared: &Compared<T>, expected: &Expected, report: &mut Report) {
     let retention = compared.settings.tombstone_retention;
     for (key, state) in &expected.states {
-        let kind = match (state.is_delete(), state.item_was_found, state.tombstone_was_found) {
-            (false, false, _) => Kind::Missing,
-            (true, _, false) => Kind::TombstoneMissing,
-            (false, true, _) | (true, _, true) => continue,
+        let (kind, is_missing) = if state.is_delete() {
+            (Kind::TombstoneMissing, !state.tombstone_was_found)
+        } else {
+            (Kind::Missing, !state.item_was_found)
         };
-        let case = Case { expected, state: Some(state), found: None };
-        let finding = case.finding(kind, None);
-        let stored_at = finding.expected.as_ref().map_or(i64::MAX, |expected| expected.timestamp);
-        if kind == Kind::TombstoneMissing && may_have_expired(stored_at, retention, compared.now) {
+        let is_tombstone = kind == Kind::TombstoneMissing;
+        if is_missing && is_tombstone && may_have_expired(state.timestamp, retention, compared.now)
+        {
             report.notes.may_have_expired += 1;
-            continue;
+        } else if is_missing {
+            let finding = Case { expected, state: Some(state), found: None }.finding(kind, None);
+            let key = compared.show_keys.then(|| key.to_string());
+            report.add(Finding { key, ..finding });
         }
-        let key = compared.show_keys.then(|| key.to_string());
-        report.add(Finding { key, ..finding });
     }
 }
 

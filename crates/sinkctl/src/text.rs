@@ -84,19 +84,17 @@ pub(crate) fn write_rows(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let headings: Vec<_> = headings.iter().map(|&heading| heading.to_owned()).collect();
-    let length = |text: &String| text.chars().count();
     let all = || std::iter::once(&headings).chain(rows);
-    let width = |column: usize| all().map(|row| length(&row[column])).max().unwrap_or_default();
-    let widths: Vec<_> = (0..headings.len()).map(width).collect();
+    let width = |column: usize| all().map(|row| row[column].chars().count()).max();
+    let widths: Vec<_> = (0..headings.len()).map(|it| width(it).unwrap_or_default()).collect();
     for row in all() {
         let mut line = String::new();
-        for ((cell, width), heading) in row.iter().zip(&widths).zip(&headings) {
-            let padding = " ".repeat(width - length(cell));
-            if NUMBERS.contains(&heading.as_str()) {
-                line.extend([padding.as_str(), cell, "  "]);
+        for ((cell, &width), heading) in row.iter().zip(&widths).zip(&headings) {
+            line += &if NUMBERS.contains(&heading.as_str()) {
+                format!("{cell:>width$}  ")
             } else {
-                line.extend([cell, padding.as_str(), "  "]);
-            }
+                format!("{cell:width$}  ")
+            };
         }
         writeln!(out, "{}", line.trim_end())?;
     }

@@ -24,7 +24,7 @@ pub(super) struct Expected {
 pub(super) struct State {
     source_time: i64,
     offset: i64,
-    timestamp: i64,
+    pub(super) timestamp: i64,
     /// Of the item to stand there; none for a delete.
     pub(super) contents: Option<Fingerprint>,
     partition: i32,

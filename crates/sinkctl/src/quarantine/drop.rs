@@ -1,6 +1,7 @@
 //! Removes entries whose records nobody wants, once a copy of them is in a file.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, BufWriter, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
@@ -84,47 +85,44 @@ impl Drop {
             let stage = self.place.stage.as_deref().unwrap_or(LOCAL_STAGE);
             format!("quarantine-{stage}-{now}.jsonl").into()
         });
-        let dropped = run(&store, found.entries, &copy).await?;
+        let removals = run(&store, found.entries, &copy).await?;
+        let count = |removal| removals.get(&removal).copied().unwrap_or_default();
         let mut out = io::stdout();
-        writeln!(out, "{} of {records} dropped; {} has them", dropped.dropped, copy.display())?;
-        if dropped.were_gone > 0 {
-            writeln!(out, "{} already gone", dropped.were_gone)?;
+        let dropped = count(Removal::Removed);
+        writeln!(out, "{dropped} of {records} dropped; {} has them", copy.display())?;
+        let (were_gone, left) = (count(Removal::WasGone), count(Removal::RejectedAgain));
+        if were_gone > 0 {
+            writeln!(out, "{were_gone} already gone")?;
         }
-        if dropped.left > 0 {
-            writeln!(out, "{} left: they were rejected again meanwhile", dropped.left)?;
+        if left > 0 {
+            writeln!(out, "{left} left: they were rejected again meanwhile")?;
             return Ok(ExitCode::from(LEFT));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-#[derive(Default)]
-struct Dropped {
-    /// How many are gone, with a copy in the file.
-    dropped: usize,
-    /// How many stay, since their records were rejected again meanwhile.
-    left: usize,
-    /// How many somebody else removed meanwhile.
-    were_gone: usize,
-}
-
 /// Copies entries to a file that does not exist yet, then removes them.
 ///
 /// A line of the file is an item as it stood in the table, in DynamoDB's JSON; an entry's head comes after its parts,
 /// so that whoever puts the items back in their order never has a head without them.
-async fn run(store: &Store, entries: Vec<Listed>, path: &Path) -> anyhow::Result<Dropped> {
+async fn run(
+    store: &Store,
+    entries: Vec<Listed>,
+    path: &Path,
+) -> anyhow::Result<BTreeMap<Removal, usize>> {
     let of_copy = || {
         let path = path.display();
         format!(
             "cannot write the copy `{path}`, so nothing was dropped: name another file with `--copy`"
         )
     };
-    let mut dropped = Dropped::default();
+    let mut removals = BTreeMap::new();
     let mut copied = Vec::new();
     let mut copy = BufWriter::new(create(path).with_context(of_copy)?);
     for Listed { head, .. } in entries {
         let Some(mut entry) = store.read(&head.key).await? else {
-            dropped.were_gone += 1;
+            *removals.entry(Removal::WasGone).or_default() += 1;
             continue;
         };
         // What was written is forgotten but for what the removal needs.
@@ -139,16 +137,13 @@ async fn run(store: &Store, entries: Vec<Listed>, path: &Path) -> anyhow::Result
     let records = copied.len();
     for entry in copied {
         let removal = store.remove(&entry).await.with_context(|| {
-            let (dropped, path) = (dropped.dropped, path.display());
+            let dropped = removals.get(&Removal::Removed).copied().unwrap_or_default();
+            let path = path.display();
             format!("{dropped} of {records} records were dropped, and `{path}` has a copy of all of them")
         })?;
-        match removal {
-            Removal::Removed => dropped.dropped += 1,
-            Removal::RejectedAgain => dropped.left += 1,
-            Removal::WasGone => dropped.were_gone += 1,
-        }
+        *removals.entry(removal).or_default() += 1;
     }
-    Ok(dropped)
+    Ok(removals)
 }
 
 /// A new file that nobody else may read.

@@ -138,27 +138,23 @@ impl Listing {
     /// Writes it for people, `now` being in milliseconds since 1970.
     pub fn write(&self, now: i64, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{} in {}", counted(self.records, "record"), self.table)?;
-        let Self { incomplete, expired, leftovers, foreign, .. } = self;
-        for (count, note) in [
+        for (count, what) in [
             (
-                incomplete,
-                format!(
-                    "{incomplete} of them incomplete: parts of the record are missing, so they can only be dropped"
-                ),
+                self.incomplete,
+                "incomplete: parts of the record are missing, so they can only be dropped",
             ),
-            (
-                expired,
-                format!("{expired} of them expired: they go at any time, and are not redriven"),
-            ),
-            (
-                leftovers,
-                counted(*leftovers, "part")
-                    + " of records that are gone: left by a removal that was cut off, harmless",
-            ),
-            (foreign, counted(*foreign, "item") + " that no sink wrote"),
+            (self.expired, "expired: they go at any time, and are not redriven"),
         ] {
-            if *count > 0 {
-                writeln!(out, "{note}")?;
+            if count > 0 {
+                writeln!(out, "{count} of them {what}")?;
+            }
+        }
+        let leftover = "of records that are gone: left by a removal that was cut off, harmless";
+        for (count, noun, what) in
+            [(self.leftovers, "part", leftover), (self.foreign, "item", "that no sink wrote")]
+        {
+            if count > 0 {
+                writeln!(out, "{} {what}", counted(count, noun))?;
             }
         }
         if self.records == 0 {

@@ -49,7 +49,7 @@ pub struct Entry {
     pub items: Vec<Attributes>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Removal {
     Removed,
     /// It stays: its record was rejected again since it was read.
@@ -179,13 +179,12 @@ impl Gathered {
                 entries.push(Listed { head, is_whole });
             }
         }
-        entries.sort_by(|one, other| order(&one.head).cmp(&order(&other.head)));
+        entries.sort_by_cached_key(|Listed { head, .. }| {
+            let Head { partition, epoch, offset, timestamp, .. } = *head;
+            (head.topic.clone(), partition, epoch, offset, timestamp)
+        });
         Found { entries, leftovers: parts.values().map(BTreeSet::len).sum(), foreign }
     }
-}
-
-fn order(head: &Head) -> (&str, i32, u64, i64, i64) {
-    (&head.topic, head.partition, head.epoch, head.offset, head.timestamp)
 }
 
 fn assemble(mut items: Vec<Attributes>) -> Option<Entry> {

@@ -3,8 +3,15 @@
 
 use serde::Serialize;
 
-use super::{Activity, AlarmStatus, FunctionStatus, MappingStatus, QuarantineDepth, Status};
+use super::{AlarmStatus, FunctionStatus, MappingStatus, Status};
 use crate::text::counted;
+
+/// The counts that should be zero, and the alarm of a deployed stage whose row in the guide says what to do.
+const COUNTS_OF_TROUBLE: [(&str, &str); 3] = [
+    ("quarantineFailed", "-quarantine-failed"),
+    ("tombstoneFailed", "-tombstone-failed"),
+    ("regression", "-regressions"),
+];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,23 +35,84 @@ pub enum Verdict {
 impl Status {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        for function in &self.functions {
-            if let Ok(mappings) = &function.mappings {
-                if mappings.is_empty() {
-                    problems.push(no_mapping(function));
+        let mut add = |what: String, advice: String| problems.push(Problem { what, advice });
+        for FunctionStatus { binary, mappings, activity, .. } in &self.functions {
+            if mappings.as_ref().is_ok_and(Vec::is_empty) {
+                add(
+                    format!("{binary} has no event source mapping"),
+                    "No record of its topic comes. If `AppianEnabled` or `SeatoolEnabled` is `absent`, deploying it as \
+                     `true` creates the mapping; locally `sinkctl esm` runs it."
+                        .to_owned(),
+                );
+            }
+            for mapping in mappings.iter().flatten() {
+                let MappingStatus { id, state, state_transition_reason, .. } = mapping;
+                // What begins or changes is not wrong yet.
+                if ["Disabled", "Disabling", "Deleting"].contains(&state.as_str()) {
+                    let reason = state_transition_reason.as_deref().unwrap_or("no reason is given");
+                    add(
+                        format!("{binary}: the mapping is {state} ({reason})"),
+                        format!(
+                            "No record comes. If nobody wants that: `aws lambda update-event-source-mapping --enabled \
+                             --uuid {id}`; OPERATIONS.md, \"Troubleshooting\"."
+                        ),
+                    );
                 }
-                problems.extend(mappings.iter().flat_map(|it| of_mapping(function, it)));
+                let result = mapping.last_processing_result.as_deref().unwrap_or_default();
+                if !["", "OK", "No records processed"].contains(&result) {
+                    add(
+                        format!("{binary}: {result}"),
+                        "It is the mapping's last result, and it tries on. The function's log says why it fails: \
+                         `sinkctl tail`, level ERROR; OPERATIONS.md, \"Troubleshooting\"."
+                            .to_owned(),
+                    );
+                }
             }
-            if let (Ok(None), Ok(activity)) = (&self.alarms, &function.activity) {
-                problems.extend(of_counts(&function.binary, activity, self.minutes));
+            let (Ok(None), Ok(activity)) = (&self.alarms, activity) else { continue };
+            for (name, alarm) in COUNTS_OF_TROUBLE {
+                let number = activity.records.get(name).copied().unwrap_or_default();
+                if number > 0 {
+                    add(
+                        format!("{binary}: {number} {name} in {} min", self.minutes),
+                        format!("OPERATIONS.md, \"Troubleshooting\": alarm `{alarm}`."),
+                    );
+                }
+            }
+            if let Some(given_up @ 1..) = activity.given_up {
+                let records = counted(given_up, "record");
+                add(
+                    format!("{binary}: {records} given up in {} min", self.minutes),
+                    "They are in the folder of `--on-failure`; without one they are lost, and the offsets must be set \
+                     back to read them again; OPERATIONS.md, \"Troubleshooting\": alarm `-dropped`."
+                        .to_owned(),
+                );
             }
         }
-        if let Ok(depth) = &self.quarantine {
-            problems.extend(of_quarantine(depth));
+        let records =
+            self.quarantine.as_ref().map_or(0, |depth| depth.by_function.values().sum::<u64>());
+        if records > 0 {
+            add(
+                format!("{} in the quarantine", waiting(records)),
+                "`sinkctl quarantine list` says why. Fix their producer or the mapping, then `sinkctl quarantine \
+                 redrive` delivers them again, before they expire; OPERATIONS.md, \"Troubleshooting\": `-quarantined`."
+                    .to_owned(),
+            );
         }
-        if let Ok(Some(alarms)) = &self.alarms {
-            let raised = alarms.iter().filter(|it| it.state == "ALARM");
-            problems.extend(raised.map(|alarm| of_alarm(&self.name_prefix, alarm)));
+        let alarms = self.alarms.iter().flatten().flatten();
+        for alarm in alarms.filter(|alarm| alarm.state == "ALARM") {
+            let name = alarm.short_name(&self.name_prefix);
+            // The guide's rows are the same for each function.
+            let row = match name.split_once('-') {
+                Some((function, row)) if function.starts_with("sink") => row,
+                _ => name,
+            };
+            add(
+                format!("alarm {name}: {}", alarm.reason),
+                format!(
+                    "{} OPERATIONS.md, \"Troubleshooting\": alarm `-{row}`.",
+                    alarm.description.trim()
+                ),
+            );
         }
         problems
     }
@@ -67,101 +135,6 @@ impl Status {
     }
 }
 
-fn no_mapping(function: &FunctionStatus) -> Problem {
-    Problem {
-        what: format!("{} has no event source mapping", function.binary),
-        advice: "No record of its topic comes. If `AppianEnabled` or `SeatoolEnabled` is `absent`, deploying it as \
-                 `true` creates the mapping; locally `sinkctl esm` runs it."
-            .to_owned(),
-    }
-}
-
-fn of_mapping(function: &FunctionStatus, mapping: &MappingStatus) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let binary = &function.binary;
-    // What begins or changes is not wrong yet.
-    let is_stopped = ["Disabled", "Disabling", "Deleting"].contains(&mapping.state.as_str());
-    if is_stopped {
-        let reason = mapping.state_transition_reason.as_deref().unwrap_or("no reason is given");
-        problems.push(Problem {
-            what: format!("{binary}: the mapping is {} ({reason})", mapping.state),
-            advice: format!(
-                "No record comes. If nobody wants that: `aws lambda update-event-source-mapping --enabled --uuid {}`; \
-                 OPERATIONS.md, \"Troubleshooting\".",
-                mapping.id
-            ),
-        });
-    }
-    if let Some(result) = mapping.last_processing_result.as_deref()
-        && !["", "OK", "No records processed"].contains(&result)
-    {
-        problems.push(Problem {
-            what: format!("{binary}: {result}"),
-            advice: "It is the mapping's last result, and it tries on. The function's log says why it fails: `sinkctl \
-                     tail`, level ERROR; OPERATIONS.md, \"Troubleshooting\"."
-                .to_owned(),
-        });
-    }
-    problems
-}
-
-/// The counts that should be zero, and the alarm of a deployed stage whose row in the guide says what to do.
-const COUNTS_OF_TROUBLE: [(&str, &str); 3] = [
-    ("quarantineFailed", "-quarantine-failed"),
-    ("tombstoneFailed", "-tombstone-failed"),
-    ("regression", "-regressions"),
-];
-
-fn of_counts(binary: &str, activity: &Activity, minutes: u64) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (name, alarm) in COUNTS_OF_TROUBLE {
-        let number = activity.records.get(name).copied().unwrap_or_default();
-        if number > 0 {
-            problems.push(Problem {
-                what: format!("{binary}: {number} {name} in {minutes} min"),
-                advice: format!("OPERATIONS.md, \"Troubleshooting\": alarm `{alarm}`."),
-            });
-        }
-    }
-    let given_up = activity.given_up.unwrap_or_default();
-    if given_up > 0 {
-        let records = counted(given_up, "record");
-        problems.push(Problem {
-            what: format!("{binary}: {records} given up in {minutes} min"),
-            advice: "They are in the folder of `--on-failure`; without one they are lost, and the offsets must be set \
-                     back to read them again; OPERATIONS.md, \"Troubleshooting\": alarm `-dropped`."
-                .to_owned(),
-        });
-    }
-    problems
-}
-
-fn of_quarantine(depth: &QuarantineDepth) -> Option<Problem> {
-    let records: u64 = depth.by_function.values().sum();
-    (records > 0).then(|| Problem {
-        what: format!("{} in the quarantine", waiting(records)),
-        advice: "`sinkctl quarantine list` says why. Fix their producer or the mapping, then `sinkctl quarantine \
-                 redrive` delivers them again, before they expire; OPERATIONS.md, \"Troubleshooting\": `-quarantined`."
-            .to_owned(),
-    })
-}
-
-fn of_alarm(name_prefix: &str, alarm: &AlarmStatus) -> Problem {
-    let name = alarm.short_name(name_prefix);
-    // The guide's rows are the same for each function.
-    let row = match name.split_once('-') {
-        Some((function, row)) if function.starts_with("sink") => row,
-        _ => name,
-    };
-    Problem {
-        what: format!("alarm {name}: {}", alarm.reason),
-        advice: format!(
-            "{} OPERATIONS.md, \"Troubleshooting\": alarm `-{row}`.",
-            alarm.description.trim()
-        ),
-    }
-}
-
 impl AlarmStatus {
     /// The name without what all names of the stage have in front.
     pub fn short_name(&self, name_prefix: &str) -> &str {
@@ -178,6 +151,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::status::{Activity, QuarantineDepth};
 
     fn status() -> Status {
         let mapping = MappingStatus {

@@ -117,26 +117,18 @@ fn line(name: &str, text: &str) -> String {
 /// The text in lines of the screen's width, with so many spaces in front of the first and the others.
 fn wrapped(text: &str, first: usize, others: usize) -> String {
     let text = Visible(text).to_string();
+    let mut words = text.split(' ');
     let mut lines = String::new();
-    let mut line = " ".repeat(first);
-    let mut is_begun = false;
-    for word in text.split(' ') {
-        let length = line.chars().count() + usize::from(is_begun) + word.chars().count();
-        if is_begun && length > WIDTH {
-            lines += line.trim_end();
-            lines.push('\n');
-            line = " ".repeat(others);
-            is_begun = false;
+    let mut line = " ".repeat(first) + words.next().unwrap_or_default();
+    for word in words {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines = lines + line.trim_end() + "\n";
+            line = " ".repeat(others) + word;
+        } else {
+            line = line + " " + word;
         }
-        if is_begun {
-            line.push(' ');
-        }
-        line += word;
-        is_begun = true;
     }
-    lines += line.trim_end();
-    lines.push('\n');
-    lines
+    lines + line.trim_end() + "\n"
 }
 
 fn mapping(mapping: &MappingStatus) -> String {

@@ -31,11 +31,8 @@ pub fn line(raw: &str) -> Option<String> {
 }
 
 fn batch(line: &Line<'_>) -> String {
-    let time = line
-        .members
-        .get("_aws")
-        .and_then(|it| it.get("Timestamp")?.as_u64())
-        .map_or_else(|| "--:--:--".to_owned(), time_of_day);
+    let time = line.members["_aws"]["Timestamp"].as_u64();
+    let time = time.map_or_else(|| "--:--:--".to_owned(), time_of_day);
     let mut outcomes = format!("{} received", line.number("received"));
     let others = counts(record_counts().skip(1).map(|name| (name, line.number(name))));
     if !others.is_empty() {
@@ -99,8 +96,7 @@ fn message(line: &Line<'_>) -> String {
 /// What Lambda says of an invocation, in its JSON format.
 fn platform(line: &Line<'_>, kind: &str) -> Option<String> {
     let record = line.members.get("record")?;
-    let text_of = |name: &str| record.get(name).and_then(Value::as_str);
-    let status = text_of("status").unwrap_or("success");
+    let status = record["status"].as_str().unwrap_or("success");
     if kind != "platform.report" && status == "success" {
         return None;
     }
@@ -108,19 +104,18 @@ fn platform(line: &Line<'_>, kind: &str) -> Option<String> {
     let what = kind.trim_start_matches("platform.");
     let what = if what == "report" { "REPORT" } else { what };
     let mut text = format!("{time} {}{what:<7} {status}", line.name());
-    if let Some(error) = text_of("errorType") {
+    if let Some(error) = record["errorType"].as_str() {
         text = format!("{text} ({error})");
     }
-    let metric = |name: &str| record.get("metrics").and_then(|it| it.get(name)?.as_f64());
-    let milliseconds = |name: &str| metric(name).map(|it| format!("{it:.0} ms"));
-    if let Some(duration) = milliseconds("durationMs") {
-        text = format!("{text}, {duration}");
+    let metric = |name: &str| record["metrics"][name].as_f64();
+    if let Some(duration) = metric("durationMs") {
+        text = format!("{text}, {duration:.0} ms");
     }
     if let (Some(used), Some(of)) = (metric("maxMemoryUsedMB"), metric("memorySizeMB")) {
         text = format!("{text}, {used:.0} of {of:.0} MB");
     }
-    if let Some(start) = milliseconds("initDurationMs") {
-        text = format!("{text}, cold start {start}");
+    if let Some(start) = metric("initDurationMs") {
+        text = format!("{text}, cold start {start:.0} ms");
     }
     let style = if status == "success" { DIM } else { RED };
     Some(in_style(&text, style))
