@@ -88,15 +88,14 @@ pub(crate) fn write_rows(
     let width = |column: usize| all().map(|row| row[column].chars().count()).max();
     let widths: Vec<_> = (0..headings.len()).map(|it| width(it).unwrap_or_default()).collect();
     for row in all() {
-        let mut line = String::new();
-        for ((cell, &width), heading) in row.iter().zip(&widths).zip(&headings) {
-            line += &if NUMBERS.contains(&heading.as_str()) {
-                format!("{cell:>width$}  ")
+        let cells = row.iter().zip(&widths).zip(&headings).map(|((cell, &width), heading)| {
+            if NUMBERS.contains(&heading.as_str()) {
+                format!("{cell:>width$}")
             } else {
-                format!("{cell:width$}  ")
-            };
-        }
-        writeln!(out, "{}", line.trim_end())?;
+                format!("{cell:width$}")
+            }
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
 }

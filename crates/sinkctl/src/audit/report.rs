@@ -301,16 +301,14 @@ mod tests {
     #[test]
     fn a_terminal_is_told_nothing_by_the_data() {
         let text = "\u{1b}[2Jé\u{9b}0m\r\n";
-        let mut finding = Finding::default();
-        finding.found = Some(Coordinates {
-            topic: text.to_owned(),
-            partition: 0,
-            offset: 7,
-            timestamp: 0,
-            epoch: 0,
-        });
-        finding.attributes = Some(vec![text.to_owned()]);
-        finding.key = Some(text.to_owned());
+        let found =
+            Coordinates { topic: text.to_owned(), partition: 0, offset: 7, timestamp: 0, epoch: 0 };
+        let finding = Finding {
+            found: Some(found),
+            attributes: Some(vec![text.to_owned()]),
+            key: Some(text.to_owned()),
+            ..Finding::default()
+        };
         let words = finding.words("topic");
         assert!(!words.contains(char::is_control), "{words:?}");
         assert!(words.contains(r"\u{1b}[2Jé\u{9b}0m\r\n"), "{words}");
