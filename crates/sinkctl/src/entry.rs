@@ -111,7 +111,7 @@ mod tests {
 
     impl Head {
         /// The head of an ordinary entry.
-        pub(crate) fn example() -> Self {
+        pub fn example() -> Self {
             Self {
                 key: Key {
                     partition: "a-b-3".to_owned(),

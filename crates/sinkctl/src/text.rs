@@ -63,7 +63,7 @@ pub fn time_of_day(milliseconds: u64) -> String {
 }
 
 /// Milliseconds since 1970 as a date and a time.
-pub(crate) fn time(milliseconds: i64) -> String {
+pub fn time(milliseconds: i64) -> String {
     use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 
     DateTime::from_millis(milliseconds)
@@ -72,17 +72,13 @@ pub(crate) fn time(milliseconds: i64) -> String {
 }
 
 /// The text in a colour or another way to stand out. Whoever writes it takes that out where it is not wanted.
-pub(crate) fn styled(text: &str, style: impl Into<Style>) -> String {
+pub fn styled(text: &str, style: impl Into<Style>) -> String {
     let style = style.into();
     format!("{style}{text}{style:#}")
 }
 
 /// Writes rows with columns below each other; the columns that are numbers by their headings are set to the right.
-pub(crate) fn write_rows(
-    headings: &[&str],
-    rows: &[Vec<String>],
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub fn write_rows(headings: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
     let headings: Vec<_> = headings.iter().map(|&heading| heading.to_owned()).collect();
     let all = || std::iter::once(&headings).chain(rows);
     let width = |column: usize| all().map(|row| row[column].chars().count()).max();
@@ -103,12 +99,7 @@ pub(crate) fn write_rows(
 const NUMBERS: [&str; 6] = ["records", "oldest", "offset", "epoch", "age", "attempts"];
 
 /// Says how many were not shown, if any, and how to see them.
-pub(crate) fn write_rest(
-    count: usize,
-    shown: usize,
-    how: &str,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub fn write_rest(count: usize, shown: usize, how: &str, out: &mut dyn Write) -> io::Result<()> {
     if count > shown { writeln!(out, "and {} more{how}", count - shown) } else { Ok(()) }
 }
 

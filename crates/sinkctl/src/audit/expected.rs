@@ -13,30 +13,30 @@ use super::fingerprint::{Fingerprint, Members};
 /// What the records so far come to. It grows with the keys, not with the records: a key takes its own bytes and
 /// [`State`], some 150 bytes with what the map and the allocator add.
 #[derive(Debug)]
-pub(super) struct Expected {
-    pub(super) order: Order,
-    pub(super) topic: String,
-    pub(super) epoch: u64,
-    pub(super) states: HashMap<Box<str>, State>,
+pub struct Expected {
+    pub order: Order,
+    pub topic: String,
+    pub epoch: u64,
+    pub states: HashMap<Box<str>, State>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct State {
+pub struct State {
     source_time: i64,
     offset: i64,
-    pub(super) timestamp: i64,
+    pub timestamp: i64,
     /// Of the item to stand there; none for a delete.
-    pub(super) contents: Option<Fingerprint>,
+    pub contents: Option<Fingerprint>,
     partition: i32,
     /// Whether records of the key lie on several partitions, whose order is that of Kafka's timestamps.
-    pub(super) has_moved: bool,
-    pub(super) item_was_found: bool,
-    pub(super) tombstone_was_found: bool,
+    pub has_moved: bool,
+    pub item_was_found: bool,
+    pub tombstone_was_found: bool,
 }
 
 impl Expected {
     /// Takes the next record: of those of one key the newest remains.
-    pub(super) fn fold(&mut self, mutation: Mutation) {
+    pub fn fold(&mut self, mutation: Mutation) {
         let Mutation { key, stamp, source_time, item } = mutation;
         let mut has_moved = false;
         if let Some(&standing) = self.states.get(key.as_str()) {
@@ -65,7 +65,7 @@ impl Expected {
     }
 
     /// The stamp of a state, as an item that was written in `epoch` carries it.
-    pub(super) fn stamp(&self, state: &State, epoch: u64) -> Stamp {
+    pub fn stamp(&self, state: &State, epoch: u64) -> Stamp {
         let State { source_time, partition, offset, timestamp, .. } = *state;
         let coordinates = Coordinates { topic: self.topic.as_str().into(), partition, offset };
         Stamp::new(self.order, epoch, source_time, coordinates, timestamp)
@@ -73,7 +73,7 @@ impl Expected {
 }
 
 impl State {
-    pub(super) fn is_delete(&self) -> bool {
+    pub fn is_delete(&self) -> bool {
         self.contents.is_none()
     }
 }

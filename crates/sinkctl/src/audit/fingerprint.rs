@@ -12,25 +12,25 @@ use sha2::{Digest, Sha256};
 use crate::item_json;
 
 /// What stands for an item's contents: half of a SHA-256, so that a million keys take little memory.
-pub(super) type Fingerprint = [u8; 16];
+pub type Fingerprint = [u8; 16];
 
 /// The attributes that the sink itself gives to an item.
 const OWN_NAMES: [&str; 3] = ["PK", "SK", "_sink"];
 
 /// What a mapping gives an item to hold, in the one spelling of DynamoDB's JSON that equal members have.
 #[derive(Debug)]
-pub(super) struct Members(Map<String, Value>);
+pub struct Members(Map<String, Value>);
 
 impl Members {
     /// Those of an item that stands in a table.
-    pub(super) fn stored(item: &Attributes) -> Self {
+    pub fn stored(item: &Attributes) -> Self {
         let mut members = item_json::members(item);
         members.retain(|name, _| !OWN_NAMES.contains(&name.as_str()));
         Self::spelt(members)
     }
 
     /// Those of a mapped item; none if it cannot be read, which would be a defect of its encoding.
-    pub(super) fn mapped(item: &Item) -> Option<Self> {
+    pub fn mapped(item: &Item) -> Option<Self> {
         serde_json::from_str(&format!("{{{}}}", item.json())).ok().map(Self::spelt)
     }
 
@@ -40,14 +40,14 @@ impl Members {
     }
 
     /// What stands for these members and the shape that the item's `_sink` names.
-    pub(super) fn fingerprint(&self, shape: &str) -> Fingerprint {
+    pub fn fingerprint(&self, shape: &str) -> Fingerprint {
         let digest = Sha256::digest(json!([shape, self.0]).to_string());
         let mut fingerprint = Fingerprint::default();
         fingerprint.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         fingerprint
     }
 
-    pub(super) fn differing(&self, other: &Self) -> Vec<String> {
+    pub fn differing(&self, other: &Self) -> Vec<String> {
         let names: BTreeSet<_> = self.0.keys().chain(other.0.keys()).collect();
         let differs = |name: &&String| self.0.get(*name) != other.0.get(*name);
         names.into_iter().filter(differs).cloned().collect()

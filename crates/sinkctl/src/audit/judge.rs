@@ -14,7 +14,7 @@ use super::{
 use crate::kafka::Spans;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Judgement {
+pub enum Judgement {
     Right,
     /// The right record's state, which was written before the epoch was raised.
     RightOfEarlierEpoch,
@@ -26,7 +26,7 @@ pub(super) enum Judgement {
 }
 
 /// Judges an item, and remembers for its key that one was found.
-pub(super) fn judge_item(expected: &mut Expected, spans: &Spans, item: &Attributes) -> Judgement {
+pub fn judge_item(expected: &mut Expected, spans: &Spans, item: &Attributes) -> Judgement {
     // An item under two different texts is none that a sink writes.
     let key = key(item).filter(|_| item.get("SK") == item.get("PK"));
     let state = key.and_then(|key| expected.states.get_mut(key.as_str())).map(|state| {
@@ -80,7 +80,7 @@ pub(super) fn judge_item(expected: &mut Expected, spans: &Spans, item: &Attribut
 /// Judges a tombstone, and remembers for its key that one stands which is new enough.
 ///
 /// A tombstone of a key that was put again, or of one without records, is of no matter: no rule says how long it stays.
-pub(super) fn judge_tombstone(expected: &mut Expected, tombstone: &Attributes) -> Judgement {
+pub fn judge_tombstone(expected: &mut Expected, tombstone: &Attributes) -> Judgement {
     let state = key(tombstone).and_then(|key| expected.states.get_mut(key.as_str()));
     let Some(state) = state.filter(|state| state.is_delete()) else { return Judgement::Right };
     state.tombstone_was_found = true;
@@ -104,7 +104,7 @@ pub(super) fn judge_tombstone(expected: &mut Expected, tombstone: &Attributes) -
 }
 
 /// Whether the topic's end is beyond a finding's record by now, so that it came while the audit was at work.
-pub(super) fn is_behind(finding: &Finding, spans: &Spans) -> bool {
+pub fn is_behind(finding: &Finding, spans: &Spans) -> bool {
     let found = finding.found.as_ref();
     found.is_some_and(|found| {
         spans.get(&found.partition).is_some_and(|span| found.offset < span.end)
@@ -126,10 +126,10 @@ fn key(item: &Attributes) -> Option<&String> {
 
 /// The state that a key must have, if it must have one, and the one that was found, if one was.
 #[derive(Clone, Copy)]
-pub(super) struct Case<'a> {
-    pub(super) expected: &'a Expected,
-    pub(super) state: Option<&'a State>,
-    pub(super) found: Option<&'a Stamp>,
+pub struct Case<'a> {
+    pub expected: &'a Expected,
+    pub state: Option<&'a State>,
+    pub found: Option<&'a Stamp>,
 }
 
 impl Case<'_> {
@@ -148,7 +148,7 @@ impl Case<'_> {
         }
     }
 
-    pub(super) fn finding(self, kind: Kind, why: Option<Why>) -> Finding {
+    pub fn finding(self, kind: Kind, why: Option<Why>) -> Finding {
         let coordinates = |stamp: &Stamp| Coordinates {
             topic: stamp.topic.clone(),
             partition: stamp.partition,

@@ -13,7 +13,7 @@ const REFUSED_BY_DYNAMODB: &str = "REFUSED_BY_DYNAMODB";
 
 /// A partition's entries. They are all of the memory that grows with records, and only with rejected ones.
 #[derive(Debug)]
-pub(super) struct Entries {
+pub struct Entries {
     epoch: u64,
     /// By offset and timestamp, which distinguish a record from that of a topic of the same name that was deleted.
     by_record: HashMap<(i64, i64), Listed>,
@@ -21,7 +21,7 @@ pub(super) struct Entries {
 
 impl Entries {
     /// Those that count in the audited epoch, of entries that are sorted by theirs: for one record the last.
-    pub(super) fn new(epoch: u64, found: Vec<Listed>) -> Self {
+    pub fn new(epoch: u64, found: Vec<Listed>) -> Self {
         let found = found.into_iter().filter(|it| it.head.epoch <= epoch);
         let by_record = found.map(|it| ((it.head.offset, it.head.timestamp), it)).collect();
         Self { epoch, by_record }
@@ -31,7 +31,7 @@ impl Entries {
         self.by_record.get(&(record.offset, record.timestamp))
     }
 
-    pub(super) fn judge_rejected(
+    pub fn judge_rejected(
         &self,
         record: &Record<'_>,
         rejection: &Rejection,
@@ -71,7 +71,7 @@ impl Entries {
 
     /// Looks at a record that the mapping accepts, and says whether it counts for its key's state: not if DynamoDB
     /// refused it, for then the next older record's state must stand.
-    pub(super) fn judge_accepted(&self, record: &Record<'_>, report: &mut Report) -> bool {
+    pub fn judge_accepted(&self, record: &Record<'_>, report: &mut Report) -> bool {
         let Some(entry) = self.entry(record) else { return true };
         let reason = &entry.head.reason;
         if reason == REFUSED_BY_DYNAMODB {
@@ -89,7 +89,7 @@ impl Entries {
 
 /// Whether what was stored for so long when a record came, or for ever, may be gone by now. When it came is not known,
 /// but hardly before its own timestamp.
-pub(super) fn may_have_expired(timestamp: i64, retention: Option<Duration>, now: i64) -> bool {
+pub fn may_have_expired(timestamp: i64, retention: Option<Duration>, now: i64) -> bool {
     let Some(retention) = retention else { return false };
     let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
     timestamp.saturating_add(retention) < now

@@ -167,7 +167,7 @@ pub struct Coordinates {
 }
 
 impl Report {
-    pub(super) fn add(&mut self, finding: Finding) {
+    pub fn add(&mut self, finding: Finding) {
         self.differences += 1;
         *self.counts.entry(finding.kind).or_default() += 1;
         let listed = self.findings.entry(finding.kind).or_default();
@@ -177,7 +177,7 @@ impl Report {
     }
 
     /// Notes a quarantined record that the mapping accepts.
-    pub(super) fn add_redrivable(&mut self, record: QuarantinedRecord) {
+    pub fn add_redrivable(&mut self, record: QuarantinedRecord) {
         self.notes.redrivable += 1;
         if self.notes.redrivable_records.len() < LISTED {
             self.notes.redrivable_records.push(record);
@@ -190,7 +190,7 @@ impl Report {
 
     /// Sorts the differences, so that two audits of one state say the same, and gives every kind a list, so that a
     /// reader of the JSON need not know which are there.
-    pub(super) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         let place = |coordinates: &Option<Coordinates>| {
             coordinates.as_ref().map(|it| (it.partition, it.offset))
         };

@@ -26,7 +26,7 @@ const PROPERTIES: [(&str, &str); 4] = [
 ];
 
 /// A topic that can be read more than once.
-pub(super) trait Topic {
+pub trait Topic {
     /// The offsets that each partition holds now.
     async fn spans(&self) -> anyhow::Result<Spans>;
 
@@ -40,7 +40,7 @@ pub(super) trait Topic {
 }
 
 /// A topic of a real cluster.
-pub(super) struct KafkaTopic {
+pub struct KafkaTopic {
     consumer: StreamConsumer,
     topic: String,
     servers: String,
@@ -48,7 +48,7 @@ pub(super) struct KafkaTopic {
 
 impl KafkaTopic {
     /// Sets the client up; it connects when it is first asked.
-    pub(super) fn new(topic: &str, source: &Source) -> anyhow::Result<Self> {
+    pub fn new(topic: &str, source: &Source) -> anyhow::Result<Self> {
         let consumer = source.config(&PROPERTIES, &[])?.create().map_err(kafka::no_client)?;
         let servers = source.bootstrap_servers.clone();
         Ok(Self { consumer, topic: topic.to_owned(), servers })

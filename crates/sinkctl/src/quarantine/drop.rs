@@ -25,7 +25,7 @@ use crate::{
     text::{self, counted},
 };
 
-pub(super) const EXAMPLES: &str = "\
+pub const EXAMPLES: &str = "\
 Examples:
   sinkctl quarantine drop aws.ksqldb.seatool.agg.State_Plan-4 1234 --stage master
   sinkctl quarantine drop --reason NULL_VALUE --older-than 30d --copy dropped.jsonl --yes --stage master
@@ -53,7 +53,7 @@ pub struct Drop {
 }
 
 impl Drop {
-    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
         let filter = self.chosen.filter();
         ensure!(
             filter.is_empty() == self.all,

@@ -21,7 +21,7 @@ use crate::{
     visible::{Visible, write_json},
 };
 
-pub(super) const EXAMPLES: &str = "\
+pub const EXAMPLES: &str = "\
 Examples:
   sinkctl quarantine list --stage master
   sinkctl quarantine list --stage master --reason INVALID_JSON --newer-than 2h --limit 100
@@ -44,7 +44,7 @@ pub struct List {
 }
 
 impl List {
-    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
         let (_, store) = self.place.open(template).await?;
         let now = text::now().cast_signed();
         let found = store.find(&self.chosen, now).await?;

@@ -44,7 +44,7 @@ use crate::{
 /// The reason of records that somebody delivered with a wrong epoch; Lambda gives them none.
 const INVALID_EPOCH: &str = "INVALID_EPOCH";
 
-pub(super) const EXAMPLES: &str = "\
+pub const EXAMPLES: &str = "\
 Examples:
   sinkctl quarantine redrive --stage master --dry-run
   sinkctl quarantine redrive --stage master --reason ITEM_TOO_LARGE --rate 5
@@ -88,7 +88,7 @@ pub struct Pace {
 }
 
 impl Redrive {
-    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
         let (declared, store) = self.place.open(template).await?;
         let now = text::now().cast_signed();
         let filter = self.chosen.filter();

@@ -25,7 +25,7 @@ use crate::{
     visible::{Visible, visible_json, write_json},
 };
 
-pub(super) const EXAMPLES: &str = "\
+pub const EXAMPLES: &str = "\
 Examples:
   sinkctl quarantine show aws.ksqldb.seatool.agg.State_Plan-4 1234 --stage master
   sinkctl quarantine show --reason INVALID_JSON --decoded --stage master
@@ -55,7 +55,7 @@ pub struct Show {
 }
 
 impl Show {
-    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
         let (_, store) = self.place.open(template).await?;
         let now = text::now().cast_signed();
         let found = store.find(&self.chosen.filter(), now).await?;

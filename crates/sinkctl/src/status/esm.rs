@@ -21,7 +21,7 @@ use crate::tables;
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// Asks for all of it.
-pub(super) async fn read(
+pub async fn read(
     address: &str,
     StatusArguments { dynamodb_endpoint, minutes, .. }: &StatusArguments,
     template: &Path,

@@ -142,7 +142,7 @@ impl AlarmStatus {
     }
 }
 
-pub(super) fn waiting(records: u64) -> String {
+pub fn waiting(records: u64) -> String {
     format!("{} wait{}", counted(records, "record"), if records == 1 { "s" } else { "" })
 }
 

@@ -11,7 +11,7 @@ use crate::aws_error::explained;
 const MAX_PAGES: usize = 10;
 
 /// Counts the entries by the function that rejected them; of an entry in several items only the head counts.
-pub(super) async fn depth(client: &Client, template: &Template) -> Result<QuarantineDepth, String> {
+pub async fn depth(client: &Client, template: &Template) -> Result<QuarantineDepth, String> {
     let mut tables = template.functions.iter().map(|it| it.variables.get(QUARANTINE_TABLE_NAME));
     let table = tables.find_map(|table| table).ok_or("the template names no table for it")?;
     let mut depth = QuarantineDepth::default();

@@ -21,11 +21,7 @@ const POLL_TIME: Duration = Duration::from_secs(2);
 const LATE: i64 = 30_000;
 
 /// Writes the lines of a function's log as they come.
-pub(super) async fn follow(
-    arguments: &TailArguments,
-    stage: &str,
-    template: &Path,
-) -> anyhow::Result<()> {
+pub async fn follow(arguments: &TailArguments, stage: &str, template: &Path) -> anyhow::Result<()> {
     let functions = samconfig::template(template, Some(stage), &arguments.parameters)?.functions;
     let Some(function) = functions.iter().find(|it| it.binary == arguments.source) else {
         let known: Vec<_> = functions.iter().map(|it| format!("`{}`", it.binary)).collect();

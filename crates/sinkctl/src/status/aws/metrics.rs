@@ -37,7 +37,7 @@ fn wanted() -> impl Iterator<Item = Wanted> {
 }
 
 /// What each function of the template did, in its order.
-pub(super) async fn activities(
+pub async fn activities(
     client: &Client,
     template: &Template,
     minutes: u64,
