@@ -113,14 +113,14 @@ impl Place {
         let variables = template.functions.iter().map(|function| &function.variables);
         let tables: BTreeSet<_> =
             variables.filter_map(|variables| variables.get(QUARANTINE_TABLE_NAME)).collect();
-        let [table] = tables.iter().collect::<Vec<_>>()[..] else {
-            let tables = tables.len();
+        let (Some(&table), 1) = (tables.first(), tables.len()) else {
             bail!(
-                "the template's functions name {tables} quarantine tables in `{QUARANTINE_TABLE_NAME}`: expected one"
+                "the template's functions name {} quarantine tables in `{QUARANTINE_TABLE_NAME}`: expected one",
+                tables.len()
             );
         };
         let client = tables::client(self.dynamodb_endpoint.as_deref()).await;
-        let store = Store { client, table: (*table).clone() };
+        let store = Store { client, table: table.clone() };
         Ok((template, store))
     }
 }

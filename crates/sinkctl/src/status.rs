@@ -11,7 +11,12 @@ pub mod aws;
 mod esm;
 mod quarantine;
 
-use std::{collections::BTreeMap, io, path::Path, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::Args;
 use dynamo_sink::outcome::{self, Metric};
@@ -68,7 +73,7 @@ pub async fn run(arguments: &StatusArguments, template: &Path) -> anyhow::Result
     if arguments.json {
         write_json(&status.with_problems()?, &mut io::stdout())?;
     } else {
-        status.write_screen(&mut anstream::stdout())?;
+        anstream::stdout().write_all(status.screen().as_bytes())?;
     }
     Ok(match status.verdict() {
         Verdict::Well => ExitCode::SUCCESS,

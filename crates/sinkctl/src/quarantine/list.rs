@@ -176,7 +176,19 @@ impl Listing {
         write_rows(&["records", "first rejected"], &rows, out)?;
 
         if !self.entries.is_empty() {
-            let rows: Vec<_> = self.entries.iter().map(|row| row.cells(now)).collect();
+            let row = |Listed { head, is_whole }: &Listed| {
+                let incomplete = if *is_whole { "" } else { "(incomplete) " };
+                vec![
+                    Visible(&format!("{}-{}", head.topic, head.partition)).to_string(),
+                    head.offset.to_string(),
+                    head.epoch.to_string(),
+                    age(head.age(now)),
+                    head.attempts.to_string(),
+                    Visible(&head.reason).to_string(),
+                    Visible(&format!("{incomplete}{}", head.message)).to_string(),
+                ]
+            };
+            let rows: Vec<_> = self.entries.iter().map(row).collect();
             writeln!(out)?;
             let headings = ["partition", "offset", "epoch", "age", "attempts", "reason", "message"];
             write_rows(&headings, &rows, out)?;
@@ -187,20 +199,6 @@ impl Listing {
 }
 
 impl Listed {
-    fn cells(&self, now: i64) -> Vec<String> {
-        let Self { head, is_whole } = self;
-        let incomplete = if *is_whole { "" } else { "(incomplete) " };
-        vec![
-            Visible(&format!("{}-{}", head.topic, head.partition)).to_string(),
-            head.offset.to_string(),
-            head.epoch.to_string(),
-            age(head.age(now)),
-            head.attempts.to_string(),
-            Visible(&head.reason).to_string(),
-            Visible(&format!("{incomplete}{}", head.message)).to_string(),
-        ]
-    }
-
     /// Writes all of it for people, `now` being in milliseconds since 1970.
     pub fn write(&self, now: i64, out: &mut dyn Write) -> io::Result<()> {
         let Head { topic, partition, offset, .. } = &self.head;

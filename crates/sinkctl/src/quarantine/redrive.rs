@@ -124,7 +124,7 @@ impl Redrive {
         }
         Ok(match summary.ended_by {
             Some(EndedBy::Fault(_)) => ExitCode::from(NOT_DONE),
-            _ if summary.is_complete() => ExitCode::SUCCESS,
+            None if summary.left.is_empty() => ExitCode::SUCCESS,
             _ => ExitCode::from(LEFT),
         })
     }

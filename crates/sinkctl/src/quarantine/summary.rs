@@ -94,10 +94,6 @@ impl Why {
 }
 
 impl Summary {
-    pub fn is_complete(&self) -> bool {
-        self.left.is_empty() && self.remaining == 0 && self.ended_by.is_none()
-    }
-
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         write!(
             out,
@@ -161,18 +157,16 @@ mod tests {
     #[test]
     fn what_stays_is_shown_by_its_cause() {
         #[track_caller]
-        fn check(summary: &Summary, is_complete: bool, expected: &Expect) {
+        fn check(summary: &Summary, expected: &Expect) {
             let mut out = Vec::new();
             summary.write(&mut out).unwrap();
             expected.assert_eq(&String::from_utf8(out).unwrap());
-            assert_eq!(summary.is_complete(), is_complete);
         }
 
         let outcomes = BTreeMap::from([("written", 2), ("stale", 1)]);
         let good = || Summary { entries: 3, accepted: 3, outcomes, ..Summary::default() };
         check(
             &good(),
-            true,
             &expect![[r"
             3 of 3 records accepted and removed (by the functions' logs 1 stale, 2 written)
         "]],
@@ -180,7 +174,6 @@ mod tests {
         let gone = Summary { entries: 1, were_gone: 1, ..Summary::default() };
         check(
             &gone,
-            true,
             &expect![[r"
             0 of 1 record accepted and removed
             1 already gone
@@ -199,7 +192,6 @@ mod tests {
         };
         check(
             &several,
-            false,
             &expect![[r"
             1 of 30 records accepted and removed
             22 records left, rejected again
@@ -239,7 +231,6 @@ mod tests {
         };
         check(
             &stopped,
-            false,
             &expect![[r"
             1 of 2 records accepted and removed
             stopped

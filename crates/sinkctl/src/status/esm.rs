@@ -2,14 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::anyhow;
-use axum::{
-    body::Bytes,
-    http::{StatusCode, Uri},
-};
+use anyhow::{Context as _, anyhow, ensure};
+use axum::{body::Bytes, http::StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::{client::legacy, rt::TokioExecutor};
-use local::{chain::chain, template::Template};
+use local::template::Template;
 use tokio::time::timeout;
 
 use super::{
@@ -28,7 +25,7 @@ pub async fn read(
 ) -> anyhow::Result<Status> {
     let document = fetch(address).await.map_err(|reason| {
         anyhow!(
-            "no mapping answers at `{address}` ({reason}): start `sinkctl esm` with `--status-address`, and \
+            "no mapping answers at `{address}` ({reason:#}): start `sinkctl esm` with `--status-address`, and \
              name what it prints"
         )
     })?;
@@ -72,21 +69,16 @@ fn status(function: &FunctionDocument, now: u64, minutes: u64) -> FunctionStatus
     }
 }
 
-async fn fetch(address: &str) -> Result<Document, String> {
-    let uri: Uri = address.parse().map_err(|error| format!("{error}"))?;
+async fn fetch(address: &str) -> anyhow::Result<Document> {
     let client: legacy::Client<_, Empty<Bytes>> =
         legacy::Client::builder(TokioExecutor::new()).build_http();
+    let uri = address.parse()?;
     let exchange = async {
-        let response = client.get(uri).await.map_err(|it| chain(&it))?;
+        let response = client.get(uri).await?;
         let status = response.status();
-        let body = response.into_body().collect().await.map_err(|it| chain(&it))?.to_bytes();
-        Ok((status, body))
+        ensure!(status == StatusCode::OK, "something else answers: {status}");
+        let body = response.into_body().collect().await?.to_bytes();
+        serde_json::from_slice(&body).context("something else answers")
     };
-    let answer: Result<_, String> =
-        timeout(ANSWER_TIME, exchange).await.unwrap_or_else(|_| Err("no answer".to_owned()));
-    match answer? {
-        (StatusCode::OK, body) => serde_json::from_slice(&body)
-            .map_err(|error| format!("something else answers: {error}")),
-        (status, _) => Err(format!("something else answers: {status}")),
-    }
+    timeout(ANSWER_TIME, exchange).await.map_err(|_| anyhow!("no answer"))?
 }

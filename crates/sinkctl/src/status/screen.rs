@@ -1,9 +1,6 @@
 //! A status as one screen of 80 columns.
 
-use std::{
-    fmt::Display,
-    io::{self, Write},
-};
+use std::fmt::Display;
 
 use anstyle::AnsiColor;
 use serde_json::{Value, json};
@@ -33,20 +30,17 @@ impl Status {
         Ok(json)
     }
 
-    pub fn write_screen(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", head(self))?;
+    pub fn screen(&self) -> String {
+        let mut text = head(self) + "\n\n";
         for function in &self.functions {
-            writeln!(out)?;
-            out.write_all(of_function(function, self.minutes).as_bytes())?;
+            text += &of_function(function, self.minutes);
+            text += "\n";
         }
-        writeln!(out)?;
-        out.write_all(row("quarantine", &self.quarantine, quarantine).as_bytes())?;
+        text += &row("quarantine", &self.quarantine, quarantine);
         if let Some(alarms) = self.alarms.as_ref().map(Option::as_ref).transpose() {
-            let counts = |alarms: &&Vec<AlarmStatus>| alarm_counts(&self.name_prefix, alarms);
-            out.write_all(row("alarms", &alarms, counts).as_bytes())?;
+            text += &row("alarms", &alarms, |it| alarm_counts(&self.name_prefix, it));
         }
-        writeln!(out)?;
-        out.write_all(end(&self.problems(), self.verdict()).as_bytes())
+        text + "\n" + &end(&self.problems(), self.verdict())
     }
 }
 

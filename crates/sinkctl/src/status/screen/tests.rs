@@ -53,9 +53,7 @@ fn status() -> Status {
 /// Checks that the lines are on the screen, and that all of its lines fit it.
 #[track_caller]
 fn check(status: &Status, expected: &str) {
-    let mut screen = Vec::new();
-    status.write_screen(&mut screen).unwrap();
-    let screen = strip_str(str::from_utf8(&screen).unwrap()).to_string();
+    let screen = strip_str(&status.screen()).to_string();
     assert!(screen.lines().all(|line| line.chars().count() <= WIDTH), "{screen}");
     assert!(screen.contains(&format!("{expected}\n")), "{screen}");
 }
@@ -206,9 +204,7 @@ fn a_stage_without_monitoring_has_no_alarms() {
 
 #[test]
 fn colours_are_around_what_counts() {
-    let mut screen = Vec::new();
-    status().write_screen(&mut screen).unwrap();
-    let screen = String::from_utf8(screen).unwrap();
+    let screen = status().screen();
     assert!(screen.contains(": \u{1b}[32mall is well\u{1b}[0m\n"), "{screen}");
     assert_eq!(screen.matches('\u{1b}').count(), 2);
 }
