@@ -184,13 +184,15 @@ async fn compare_table<T: Topic>(
     while let Some(item) = items.next().await {
         let item = item.map_err(|error| cannot_be(table, "read", error))?;
         count += 1;
+        let key = item.get("PK").and_then(|key| key.as_s().ok());
+        let key = key.filter(|_| compared.show_keys).cloned();
         match judge(&item) {
             Judgement::Right => {}
             Judgement::RightOfEarlierEpoch => report.notes.of_earlier_epochs += 1,
             Judgement::BeforeTopic => report.notes.before_topic += 1,
-            Judgement::Late(finding) => late.push(with_key(compared, finding, &item)),
+            Judgement::Late(finding) => late.push(Finding { key, ..finding }),
             Judgement::Wrong(finding) => {
-                let mut finding = with_key(compared, finding, &item);
+                let mut finding = Finding { key, ..finding };
                 if finding.kind == Kind::Different && report.count(Kind::Different) < LOOKED_INTO {
                     look_into(compared, &mut finding, &item).await?;
                 }
@@ -255,9 +257,4 @@ async fn look_into<T: Topic>(
     finding.differing_attributes = Some(names.len());
     finding.attributes = compared.show_keys.then_some(names);
     Ok(())
-}
-
-fn with_key<T>(compared: &Compared<T>, finding: Finding, item: &Attributes) -> Finding {
-    let key = item.get("PK").and_then(|key| key.as_s().ok());
-    Finding { key: key.filter(|_| compared.show_keys).cloned(), ..finding }
 }

@@ -16,7 +16,6 @@ mod kafka;
 mod demo;
 mod serve;
 
-mod entry;
 mod item_json;
 mod tables;
 

@@ -3,6 +3,7 @@
 //! What is decided is pure: which entries are meant ([`filter`]), what a record is delivered as ([`record`]), and what
 //! an answer means for its entry ([`redrive`]). The table ([`store`]) and the functions ([`target`]) stand at the edge.
 
+pub mod entry;
 pub mod filter;
 pub mod store;
 

@@ -98,9 +98,10 @@ pub fn may_have_expired(timestamp: i64, retention: Option<Duration>, now: i64) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use crate::quarantine::{
         entry::{Head, Item, Part},
-        quarantine::{filter::Filter, store::Gathered},
+        filter::Filter,
+        store::Gathered,
     };
 
     fn record(offset: i64, timestamp: i64) -> Record<'static> {

@@ -4,7 +4,8 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use clap::Args;
 
-use crate::{entry::Head, text::duration};
+use super::entry::Head;
+use crate::text::duration;
 
 /// What entries must have in common; what is not set is anything.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]

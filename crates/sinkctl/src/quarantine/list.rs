@@ -12,11 +12,11 @@ use serde::Serialize;
 
 use super::{
     Place,
+    entry::Head,
     filter::Filter,
     store::{Found, Listed},
 };
 use crate::{
-    entry::Head,
     text::{self, age, counted, time, write_rest, write_rows},
     visible::{Visible, write_json},
 };

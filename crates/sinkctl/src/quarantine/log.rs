@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use dynamo_sink::outcome::Outcome;
 use serde_json::Value;
 
-use crate::entry::Head;
+use super::entry::Head;
 
 /// What was read from a log, which may be cut off or not be there at all.
 #[derive(Default)]

@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, slice};
 use kafka_event::Event;
 use serde_json::Value;
 
-use super::{store::Entry, summary::Why};
-use crate::entry::Head;
+use super::{entry::Head, store::Entry, summary::Why};
 
 /// The record of an entry as Lambda delivered it, and with the epoch of its entry; or why it cannot be delivered.
 pub fn redelivered(entry: &Entry) -> Result<String, Why> {

@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     DRY_RUN_LIMIT, LEFT, NOT_DONE, Place,
+    entry::Head,
     filter::Selection,
     list::Listing,
     log::Log,
@@ -36,7 +37,6 @@ use super::{
 };
 use crate::{
     arguments::at_least_one,
-    entry::Head,
     text::{self, counted},
     visible::{Visible, write_json},
 };

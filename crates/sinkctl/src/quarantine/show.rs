@@ -234,7 +234,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use crate::entry::Head;
+    use crate::quarantine::entry::Head;
 
     const RECORD: &str = concat!(
         r#"{"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"key":"IkEi","value":"eyJuIjoxMjM0NTY3ODkwMTIzNDU2Nzg5MC4xMCwicyI6IsKbIn0=","#,

@@ -10,11 +10,11 @@ use aws_sdk_dynamodb::{
 use dynamo_sink::stored::Attributes;
 use serde::Serialize;
 
-use super::filter::Filter;
-use crate::{
+use super::{
     entry::{HEAD_ATTRIBUTES, Head, Item, Key, RECORD},
-    tables::cannot_be,
+    filter::Filter,
 };
+use crate::tables::cannot_be;
 
 pub struct Store {
     pub client: Client,
@@ -219,7 +219,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{entry::Part, tables::client};
+    use crate::{quarantine::entry::Part, tables::client};
 
     #[test]
     fn a_record_is_one_whatever_it_is_split_into() {

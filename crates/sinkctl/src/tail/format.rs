@@ -81,7 +81,8 @@ fn message(line: &Line<'_>) -> String {
     }
     for (name, value) in line.members {
         if !PLACED.contains(&name.as_str()) {
-            text = format!("{text} {name}={}", in_words(value));
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            text = format!("{text} {name}={value}");
         }
     }
     let style = match level {
@@ -169,10 +170,6 @@ fn object(raw: &str) -> Option<(&str, Map<String, Value>)> {
         Ok(Value::Object(members)) => Some((prefix, members)),
         _ => None,
     }
-}
-
-fn in_words(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]
