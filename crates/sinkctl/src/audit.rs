@@ -126,13 +126,20 @@ async fn compare<T: Topic>(
         ..Report::default()
     };
 
-    let (order, topic_name, epoch) = (sink.order, &settings.topic, settings.epoch);
-    let mut expected = Expected { order, topic: topic_name.clone(), epoch, states: HashMap::new() };
+    let mut expected = Expected {
+        order: sink.order,
+        topic: settings.topic.clone(),
+        epoch: settings.epoch,
+        states: HashMap::new(),
+    };
     let store = Store { client: client.clone(), table: settings.quarantine_table.clone() };
     for (&partition, &span) in &spans {
-        let (topic_name, partition_only) = (Some(topic_name.clone()), Some(partition));
-        let filter = Filter { topic: topic_name, partition: partition_only, ..Filter::default() };
-        let entries = Entries::new(epoch, store.find(&filter, *now).await?.entries);
+        let filter = Filter {
+            topic: Some(settings.topic.clone()),
+            partition: Some(partition),
+            ..Filter::default()
+        };
+        let entries = Entries::new(settings.epoch, store.find(&filter, *now).await?.entries);
         let records_before = report.records;
         let mut take = |record: &kafka_event::Record<'_>| {
             report.records += 1;
@@ -217,20 +224,19 @@ async fn compare_table<T: Topic>(
 fn add_missing<T>(compared: &Compared<T>, expected: &Expected, report: &mut Report) {
     let retention = compared.settings.tombstone_retention;
     for (key, state) in &expected.states {
-        let (kind, is_missing) = if state.is_delete() {
-            (Kind::TombstoneMissing, !state.tombstone_was_found)
-        } else {
-            (Kind::Missing, !state.item_was_found)
+        let kind = match state.is_delete() {
+            true if state.tombstone_was_found => continue,
+            true if may_have_expired(state.timestamp, retention, compared.now) => {
+                report.notes.may_have_expired += 1;
+                continue;
+            }
+            true => Kind::TombstoneMissing,
+            false if state.item_was_found => continue,
+            false => Kind::Missing,
         };
-        let is_tombstone = kind == Kind::TombstoneMissing;
-        if is_missing && is_tombstone && may_have_expired(state.timestamp, retention, compared.now)
-        {
-            report.notes.may_have_expired += 1;
-        } else if is_missing {
-            let finding = Case { expected, state: Some(state), found: None }.finding(kind, None);
-            let key = compared.show_keys.then(|| key.to_string());
-            report.add(Finding { key, ..finding });
-        }
+        let finding = Case { expected, state: Some(state), found: None }.finding(kind, None);
+        let key = compared.show_keys.then(|| key.to_string());
+        report.add(Finding { key, ..finding });
     }
 }
 

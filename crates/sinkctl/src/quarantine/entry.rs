@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The attributes of a head that say what it is, without the record itself.
-pub const HEAD_ATTRIBUTES: &str = "PK SK topic partition offset timestamp epoch sink reason message firstSeen attempts expiresAt parts hash";
+pub const HEAD_ATTRIBUTES: &str = "PK SK topic partition offset timestamp epoch sink reason message firstSeen \
+                                   attempts expiresAt parts hash";
 
 /// The attribute of heads and parts that holds the record's text, or a part of it.
 pub const RECORD: &str = "record";
