@@ -52,8 +52,8 @@ enum Command {
     #[command(after_help = esm::EXAMPLES)]
     Esm(Box<esm::Esm>),
     /// Shows the records that could not be written, delivers them again, or drops them.
-    #[command(after_help = quarantine::EXAMPLES)]
-    Quarantine(Box<quarantine::Quarantine>),
+    #[command(subcommand, after_help = quarantine::EXAMPLES)]
+    Quarantine(quarantine::Quarantine),
     /// Says on one screen whether all is well with a stage, and what to do if not.
     #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArguments),
@@ -117,7 +117,7 @@ impl Arguments {
             Command::Audit(audit) => return audit::run(&audit, &template()?).await,
             #[cfg(feature = "kafka")]
             Command::Esm(esm) => return esm::run(*esm, &template()?).await,
-            Command::Quarantine(command) => return quarantine::run(*command, &template()?).await,
+            Command::Quarantine(command) => return quarantine::run(command, &template()?).await,
             Command::Status(arguments) => return status::run(&arguments, &template()?).await,
             Command::Tail(arguments) => tail::run(arguments, template).await?,
             Command::Completions { shell } => {

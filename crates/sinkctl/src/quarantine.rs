@@ -53,14 +53,8 @@ const NOT_DONE: u8 = 2;
 /// How many records are listed that are about to be delivered or dropped.
 const DRY_RUN_LIMIT: usize = 20;
 
-#[derive(Args, Clone, Debug)]
-pub struct Quarantine {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Subcommand, Clone, Debug)]
-enum Command {
+pub enum Quarantine {
     /// Counts the records by reason, topic and age, and lists them.
     #[command(after_help = list::EXAMPLES)]
     List(list::List),
@@ -76,17 +70,17 @@ enum Command {
 }
 
 pub async fn run(quarantine: Quarantine, template: &Path) -> anyhow::Result<ExitCode> {
-    match quarantine.command {
-        Command::List(list) => list.run(template).await,
-        Command::Show(show) => show.run(template).await,
-        Command::Redrive(redrive) => tokio::select! {
+    match quarantine {
+        Quarantine::List(list) => list.run(template).await,
+        Quarantine::Show(show) => show.run(template).await,
+        Quarantine::Redrive(redrive) => tokio::select! {
             result = redrive.run(template) => result,
             () = stop_twice() => bail!(
                 "ended before the invocation in flight was: what it delivered may still stand, and changes nothing \
                  when it comes again"
             ),
         },
-        Command::Drop(drop) => drop.run(template).await,
+        Quarantine::Drop(drop) => drop.run(template).await,
     }
 }
 

@@ -99,7 +99,7 @@ pub fn may_have_expired(timestamp: i64, retention: Option<Duration>, now: i64) -
 mod tests {
     use super::*;
     use crate::quarantine::{
-        entry::{Head, Item, Part},
+        entry::{Head, Item},
         filter::Filter,
         store::Gathered,
     };
@@ -170,9 +170,8 @@ mod tests {
         check(&[entry(7, now, 2, "BAD"), entry(7, now, 1, "WORSE")], now, None);
         // A part of a large record, which is no entry.
         let key = Head::example().key;
-        let part_of = |hash: &str, number| {
-            Item::Part(Part { head: key.clone(), hash: hash.to_owned(), number })
-        };
+        let part_of =
+            |hash: &str, number| Item::Part { head: key.clone(), hash: hash.to_owned(), number };
         let part = |number| part_of("ab", number);
         check(&[part(0)], now, Some((Kind::NotQuarantined, None)));
         // A large record, all of whose parts must stand.

@@ -204,22 +204,19 @@ impl Report {
     pub fn write_table(&self, out: &mut dyn Write) -> io::Result<()> {
         let Self { function, topic, epoch, .. } = self;
         writeln!(out, "{function}: {topic} in epoch {epoch}")?;
-        let moved = (self.moved_keys > 0)
-            .then(|| format!(", {} with records on several partitions", self.moved_keys));
-        row(
-            out,
-            "records",
-            self.records,
-            &format!("on {}, {} rejected", counted(self.partitions, "partition"), self.rejected),
-        )?;
-        row(
-            out,
-            "keys",
-            self.keys as u64,
-            &format!("{} deleted{}", self.deleted_keys, moved.unwrap_or_default()),
-        )?;
-        row(out, "items", self.items, "")?;
-        row(out, "quarantined", self.quarantined, "")?;
+        let moved = match self.moved_keys {
+            0 => String::new(),
+            count => format!(", {count} with records on several partitions"),
+        };
+        let partitions = counted(self.partitions, "partition");
+        for (name, count, words) in [
+            ("records", self.records, format!("on {partitions}, {} rejected", self.rejected)),
+            ("keys", self.keys as u64, format!("{} deleted{moved}", self.deleted_keys)),
+            ("items", self.items, String::new()),
+            ("quarantined", self.quarantined, String::new()),
+        ] {
+            row(out, name, count, &words)?;
+        }
         for (kind, words) in KINDS {
             let count = self.count(kind);
             row(out, words, count as u64, "")?;

@@ -16,8 +16,9 @@ pub const RECORD: &str = "record";
 pub enum Item {
     /// An entry's head, without which nothing of it counts.
     Head(Head),
-    /// A part of a record that is too large for one item.
-    Part(Part),
+    /// A part of a record that is too large for one item: the key of its head, the hash of the whole text, since a part
+    /// of another text than the head's is none of its, and its place among the parts, from 0.
+    Part { head: Key, hash: String, number: u64 },
 }
 
 /// What an entry says of its record.
@@ -51,16 +52,6 @@ pub struct Head {
     pub hash: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// The key of the head that it belongs to.
-    pub head: Key,
-    /// The hash of the whole text; a part of another text than the head's is none of its.
-    pub hash: String,
-    /// Its place among the parts, from 0.
-    pub number: u64,
-}
-
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// The partition key: topic and partition.
@@ -90,7 +81,7 @@ impl Item {
             let (hash, number) = part.split_once('#')?;
             let head = Key { partition, sort: head.to_owned() };
             let (hash, number) = (hash.to_owned(), number.parse().ok()?);
-            return Some(Self::Part(Part { head, hash, number }));
+            return Some(Self::Part { head, hash, number });
         }
         let member = |(name, value): (&String, &AttributeValue)| {
             let value = match value {
@@ -188,8 +179,8 @@ mod tests {
         ] {
             let texts = of(&part(number));
             let texts = texts.each_ref().map(|(name, it)| (*name, it.as_str()));
-            let part = |number| Part { head: key.clone(), hash: hash.clone(), number };
-            let expected = expected.map(|number| Item::Part(part(number)));
+            let part = |number| Item::Part { head: key.clone(), hash: hash.clone(), number };
+            let expected = expected.map(part);
             check(&texts, &[], expected.as_ref());
         }
         check(&[("PK", "a")], &[], None);

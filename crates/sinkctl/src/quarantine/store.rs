@@ -160,8 +160,8 @@ impl Gathered {
     pub fn add(&mut self, item: Option<Item>) {
         match item {
             Some(Item::Head(head)) => self.heads.push(head),
-            Some(Item::Part(part)) => {
-                self.parts.entry(part.head).or_default().insert((part.hash, part.number));
+            Some(Item::Part { head, hash, number }) => {
+                self.parts.entry(head).or_default().insert((hash, number));
             }
             None => self.foreign += 1,
         }
@@ -219,7 +219,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{quarantine::entry::Part, tables::client};
+    use crate::tables::client;
 
     #[test]
     fn a_record_is_one_whatever_it_is_split_into() {
@@ -244,7 +244,7 @@ mod tests {
         };
         let entry = |offset, parts| Some(Item::Head(head(offset, parts)));
         let part_of = |hash: &str, offset, number| {
-            Some(Item::Part(Part { head: key(offset), hash: hash.to_owned(), number }))
+            Some(Item::Part { head: key(offset), hash: hash.to_owned(), number })
         };
         let part = |offset, number| part_of("ab", offset, number);
         let other = Head { reason: "MISSING_KEY".to_owned(), ..head(5, 1) };

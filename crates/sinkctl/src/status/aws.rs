@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials as _;
+use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use dynamo_sink::settings::EPOCH;
 use local::{
     samconfig,
@@ -96,16 +97,13 @@ async fn mappings(
         .try_collect()
         .await
         .map_err(|error| explained(&error, "lambda:ListEventSourceMappings", &function.name))?;
-    let text = |text: Option<String>| text.unwrap_or_default();
-    Ok(found
-        .into_iter()
-        .map(|it| MappingStatus {
-            id: text(it.uuid),
-            state: text(it.state),
-            state_transition_reason: it.state_transition_reason,
-            last_processing_result: it.last_processing_result,
-        })
-        .collect())
+    let mapping = |it: EventSourceMappingConfiguration| MappingStatus {
+        id: it.uuid.unwrap_or_default(),
+        state: it.state.unwrap_or_default(),
+        state_transition_reason: it.state_transition_reason,
+        last_processing_result: it.last_processing_result,
+    };
+    Ok(found.into_iter().map(mapping).collect())
 }
 
 async fn epoch(client: &aws_sdk_lambda::Client, function: &Function) -> Result<String, String> {
@@ -114,14 +112,12 @@ async fn epoch(client: &aws_sdk_lambda::Client, function: &Function) -> Result<S
         .send()
         .await
         .map_err(|error| explained(&error, "lambda:GetFunctionConfiguration", &function.name))?;
-    let environment = found
-        .environment
-        .unwrap_or_else(|| aws_sdk_lambda::types::EnvironmentResponse::builder().build());
-    if let Some(error) = environment.error() {
+    let environment = found.environment.as_ref();
+    if let Some(error) = environment.and_then(|it| it.error()) {
         let message = error.message().unwrap_or("no reason is given");
         return Err(format!("the function's variables cannot be read: {message}"));
     }
-    let epoch = environment.variables().and_then(|variables| variables.get(EPOCH));
+    let epoch = environment.and_then(|it| it.variables()?.get(EPOCH));
     // So the functions take it.
     Ok(epoch.filter(|it| !it.is_empty()).map_or_else(|| "0".to_owned(), Clone::clone))
 }

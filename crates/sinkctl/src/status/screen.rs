@@ -216,13 +216,11 @@ fn alarm_counts(name_prefix: &str, alarms: &[AlarmStatus]) -> String {
     };
     let well = names("OK").len();
     let mut text = format!("{well} of {} quiet", alarms.len());
-    let raised = names("ALARM");
-    if !raised.is_empty() {
-        text = format!("{text}; raised: {}", raised.join(", "));
-    }
-    let unknown = names("INSUFFICIENT_DATA");
-    if !unknown.is_empty() {
-        text = format!("{text}; without enough data: {}", unknown.join(", "));
+    for (state, words) in [("ALARM", "raised"), ("INSUFFICIENT_DATA", "without enough data")] {
+        let names = names(state);
+        if !names.is_empty() {
+            text = format!("{text}; {words}: {}", names.join(", "));
+        }
     }
     text
 }
