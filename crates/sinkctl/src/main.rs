@@ -1,9 +1,6 @@
 //! The command line: reads the arguments and passes them on.
 
-#![expect(
-    unreachable_pub,
-    reason = "a program is no library: `pub` says that other modules use it"
-)]
+#![expect(unreachable_pub, reason = "in a program `pub` says that other modules use it")]
 
 mod arguments;
 mod command;
