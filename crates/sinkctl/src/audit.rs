@@ -10,6 +10,7 @@ mod tests;
 mod topic;
 
 use std::{
+    collections::HashMap,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -23,18 +24,19 @@ use local::{SINKS, samconfig};
 
 use crate::{
     arguments::{STAGE, url},
-    kafka::{Source, Spans},
-    tables,
+    kafka::{Source, Span},
+    quarantine::{filter::Filter, store::Store},
+    tables::{self, cannot_be},
     text::{self, counted},
+    visible::write_json,
 };
 
 use expected::Expected;
-use fingerprint::{attributes_of, differing_names};
+use fingerprint::Members;
 use judge::{Case, Judgement};
-use quarantine::Expiry;
+use quarantine::{Entries, may_have_expired};
+use report::{Coordinates, Finding, Kind, Report};
 use topic::{KafkaTopic, Topic};
-
-pub use report::{Coordinates, Finding, Findings, Kind, Notes, QuarantinedRecord, Report, Why};
 
 /// Items that differ and are looked at attribute by attribute, for which their records are read again one by one.
 const LOOKED_INTO: usize = 100;
@@ -48,9 +50,6 @@ Examples:
 
 Exit status: 0 without a difference, 1 with differences, 2 when it could not be done.
 The topic is read from its beginning without a consumer group, and nothing is written anywhere.";
-
-/// The exit status of an audit that found differences.
-const DIFFERENCES: u8 = 1;
 
 #[derive(Args, Clone, Debug)]
 pub struct Audit {
@@ -80,11 +79,11 @@ pub async fn run(audit: &Audit, template: &Path) -> anyhow::Result<ExitCode> {
     let compared = Compared { sink, settings, topic, client, now, show_keys };
     let report = compare(&compared, &mut io::stderr()).await?;
     if audit.json {
-        report.write_json(&mut io::stdout())?;
+        write_json(&report, &mut io::stdout())?;
     } else {
         report.write_table(&mut io::stdout())?;
     }
-    Ok(if report.differences == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENCES) })
+    Ok(ExitCode::from(u8::from(report.differences > 0)))
 }
 
 /// The sink that is asked for, with the settings that the template gives it.
@@ -127,11 +126,20 @@ async fn compare<T: Topic>(
         ..Report::default()
     };
 
-    let mut expected = Expected::new(sink.order, &settings.topic, settings.epoch);
-    let expiry = Expiry { now: *now, retention: settings.quarantine_retention };
+    let mut expected = Expected {
+        order: sink.order,
+        topic: settings.topic.clone(),
+        epoch: settings.epoch,
+        states: HashMap::new(),
+    };
+    let store = Store { client: client.clone(), table: settings.quarantine_table.clone() };
     for (&partition, &span) in &spans {
-        let (table, name) = (&settings.quarantine_table, &settings.topic);
-        let entries = quarantine::entries(client, table, name, partition, settings.epoch).await?;
+        let filter = Filter {
+            topic: Some(settings.topic.clone()),
+            partition: Some(partition),
+            ..Filter::default()
+        };
+        let entries = Entries::new(settings.epoch, store.find(&filter, *now).await?.entries);
         let records_before = report.records;
         let mut take = |record: &kafka_event::Record<'_>| {
             report.records += 1;
@@ -142,7 +150,9 @@ async fn compare<T: Topic>(
                     }
                 }
                 Err(rejection) => {
-                    entries.judge_rejected(record, &rejection, &expiry, &mut report);
+                    let retention = settings.quarantine_retention;
+                    let has_expired = may_have_expired(record.timestamp, retention, *now);
+                    entries.judge_rejected(record, &rejection, has_expired, &mut report);
                 }
             }
         };
@@ -150,51 +160,51 @@ async fn compare<T: Topic>(
         let records = counted(report.records - records_before, "record");
         writeln!(progress, "partition {partition}: {records}")?;
     }
-    report.keys = expected.len();
-    report.deleted_keys = expected.deleted();
-    report.moved_keys = expected.moved();
+    let states = || expected.states.values();
+    report.keys = states().len();
+    report.deleted_keys = states().filter(|state| state.is_delete()).count();
+    report.moved_keys = states().filter(|state| state.has_moved).count();
 
-    compare_items(compared, &spans, &mut expected, &mut report).await?;
+    let judge = |item: &Attributes| judge::judge_item(&mut expected, &spans, item);
+    report.items = compare_table(compared, &settings.table, judge, &mut report).await?;
     writeln!(progress, "{}: {}", settings.table, counted(report.items, "item"))?;
     if let Some(table) = &settings.tombstone_table {
-        compare_tombstones(compared, table, &mut expected, &mut report).await?;
+        let judge = |tombstone: &Attributes| judge::judge_tombstone(&mut expected, tombstone);
+        compare_table(compared, table, judge, &mut report).await?;
     }
     add_missing(compared, &expected, &mut report);
-    report.sort();
+    report.finish();
     Ok(report)
 }
 
-async fn compare_items<T: Topic>(
+/// Reports what is wrong with the items of a table, and returns how many there are.
+async fn compare_table<T: Topic>(
     compared: &Compared<T>,
-    spans: &Spans,
-    expected: &mut Expected,
+    table: &str,
+    mut judge: impl FnMut(&Attributes) -> Judgement,
     report: &mut Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
+    let mut count = 0;
     let mut late = Vec::new();
-    let mut start = None;
-    loop {
-        let page = tables::page(&compared.client, &compared.settings.table, start).await?;
-        for item in &page.items {
-            report.items += 1;
-            match judge::judge_item(expected, spans, item) {
-                Judgement::Right => {}
-                Judgement::RightOfEarlierEpoch => report.notes.of_earlier_epochs += 1,
-                Judgement::BeforeTopic => report.notes.before_topic += 1,
-                Judgement::Late(finding) => late.push(with_key(compared, finding, item)),
-                Judgement::Wrong(finding) => {
-                    let mut finding = with_key(compared, finding, item);
-                    if finding.kind == Kind::Different
-                        && report.count(Kind::Different) < LOOKED_INTO
-                    {
-                        look_into(compared, &mut finding, item).await?;
-                    }
-                    report.add(finding);
+    let scan = compared.client.scan().table_name(table).consistent_read(true);
+    let mut items = scan.into_paginator().items().send();
+    while let Some(item) = items.next().await {
+        let item = item.map_err(|error| cannot_be(table, "read", error))?;
+        count += 1;
+        let key = item.get("PK").and_then(|key| key.as_s().ok());
+        let key = key.filter(|_| compared.show_keys).cloned();
+        match judge(&item) {
+            Judgement::Right => {}
+            Judgement::RightOfEarlierEpoch => report.notes.of_earlier_epochs += 1,
+            Judgement::BeforeTopic => report.notes.before_topic += 1,
+            Judgement::Late(finding) => late.push(Finding { key, ..finding }),
+            Judgement::Wrong(finding) => {
+                let mut finding = Finding { key, ..finding };
+                if finding.kind == Kind::Different && report.count(Kind::Different) < LOOKED_INTO {
+                    look_into(compared, &mut finding, &item).await?;
                 }
+                report.add(finding);
             }
-        }
-        start = page.next;
-        if start.is_none() {
-            break;
         }
     }
     if !late.is_empty() {
@@ -207,51 +217,25 @@ async fn compare_items<T: Topic>(
             }
         }
     }
-    Ok(())
-}
-
-async fn compare_tombstones<T: Topic>(
-    compared: &Compared<T>,
-    table: &str,
-    expected: &mut Expected,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let mut start = None;
-    loop {
-        let page = tables::page(&compared.client, table, start).await?;
-        for tombstone in &page.items {
-            match judge::judge_tombstone(expected, tombstone) {
-                Judgement::Right | Judgement::BeforeTopic => {}
-                Judgement::RightOfEarlierEpoch => report.notes.of_earlier_epochs += 1,
-                Judgement::Wrong(finding) | Judgement::Late(finding) => {
-                    report.add(with_key(compared, finding, tombstone));
-                }
-            }
-        }
-        start = page.next;
-        if start.is_none() {
-            return Ok(());
-        }
-    }
+    Ok(count)
 }
 
 /// Adds what was found for no key.
 fn add_missing<T>(compared: &Compared<T>, expected: &Expected, report: &mut Report) {
-    let expiry = Expiry { now: compared.now, retention: compared.settings.tombstone_retention };
-    for (key, state) in expected.states() {
-        let kind = match (state.is_delete(), state.item_was_found, state.tombstone_was_found) {
-            (false, false, _) => Kind::Missing,
-            (true, _, false) => Kind::TombstoneMissing,
-            (false, true, _) | (true, _, true) => continue,
+    let retention = compared.settings.tombstone_retention;
+    for (key, state) in &expected.states {
+        let kind = match state.is_delete() {
+            true if state.tombstone_was_found => continue,
+            true if may_have_expired(state.timestamp, retention, compared.now) => {
+                report.notes.may_have_expired += 1;
+                continue;
+            }
+            true => Kind::TombstoneMissing,
+            false if state.item_was_found => continue,
+            false => Kind::Missing,
         };
-        let case = Case { expected, state: Some(state), found: None };
-        let finding = case.finding(kind, None);
-        let stored_at = finding.expected.as_ref().map_or(i64::MAX, |expected| expected.timestamp);
-        if kind == Kind::TombstoneMissing && expiry.may_have_passed(stored_at) {
-            report.notes.may_have_expired += 1;
-            continue;
-        }
-        let key = compared.show_keys.then(|| key.to_owned());
+        let finding = Case { expected, state: Some(state), found: None }.finding(kind, None);
+        let key = compared.show_keys.then(|| key.to_string());
         report.add(Finding { key, ..finding });
     }
 }
@@ -262,14 +246,16 @@ async fn look_into<T: Topic>(
     finding: &mut Finding,
     item: &Attributes,
 ) -> anyhow::Result<()> {
-    let Some(right) = &finding.expected else { return Ok(()) };
-    let Some(record) = compared.topic.read_one(right.partition, right.offset).await? else {
-        return Ok(());
+    let Some(Coordinates { partition, offset, .. }) = finding.expected else { return Ok(()) };
+    let mut right = None;
+    let mut take = |record: &kafka_event::Record<'_>| {
+        let mutation = compared.sink.mutation(record, &compared.settings);
+        right = mutation.ok().and_then(|mutation| Members::mapped(&mutation.item?));
     };
-    let mutation = compared.sink.mutation(&record, &compared.settings);
-    let right = mutation.ok().and_then(|mutation| attributes_of(&mutation.item?));
+    let span = Span { first: offset, end: offset + 1 };
+    compared.topic.read(partition, span, &mut take).await?;
     let Some(right) = right else { return Ok(()) };
-    let mut names = differing_names(&right, item);
+    let mut names = right.differing(&Members::stored(item));
     if names.is_empty() {
         // Then it is the version or the shape.
         names.push("_sink".to_owned());
@@ -277,9 +263,4 @@ async fn look_into<T: Topic>(
     finding.differing_attributes = Some(names.len());
     finding.attributes = compared.show_keys.then_some(names);
     Ok(())
-}
-
-fn with_key<T>(compared: &Compared<T>, finding: Finding, item: &Attributes) -> Finding {
-    let key = item.get("PK").and_then(|key| key.as_s().ok());
-    Finding { key: key.filter(|_| compared.show_keys).cloned(), ..finding }
 }

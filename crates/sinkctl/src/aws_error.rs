@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use local::chain::chain;
 
 /// Why a call failed, and what to do next.
-pub(crate) fn explained<E, R>(error: &SdkError<E, R>, action: &str, target: &str) -> String
+pub fn explained<E, R>(error: &SdkError<E, R>, action: &str, target: &str) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
     R: std::fmt::Debug + 'static,

@@ -10,14 +10,15 @@ use std::{
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use local::{build::cargo, template::Template};
+
 #[cfg(feature = "kafka")]
-use sinkctl::{audit, esm};
-use sinkctl::{demo, quarantine, serve, status, tail};
+use crate::{audit, esm};
+use crate::{demo, quarantine, serve, status, tail};
 
 /// Runs compare-connector without AWS, and says how its stages in AWS are.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true, after_help = EXAMPLES)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// The template [default: `template.yaml` here or in a directory above].
@@ -51,8 +52,8 @@ enum Command {
     #[command(after_help = esm::EXAMPLES)]
     Esm(Box<esm::Esm>),
     /// Shows the records that could not be written, delivers them again, or drops them.
-    #[command(after_help = quarantine::EXAMPLES)]
-    Quarantine(Box<quarantine::Quarantine>),
+    #[command(subcommand, after_help = quarantine::EXAMPLES)]
+    Quarantine(quarantine::Quarantine),
     /// Says on one screen whether all is well with a stage, and what to do if not.
     #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArguments),
@@ -95,7 +96,7 @@ const NOT_DONE: u8 = 2;
 
 impl Arguments {
     /// Does what they say.
-    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
         let template = || match self.template {
             Some(template) => Ok(template),
             None => Ok(Template::find(&std::env::current_dir()?)?),
@@ -116,7 +117,7 @@ impl Arguments {
             Command::Audit(audit) => return audit::run(&audit, &template()?).await,
             #[cfg(feature = "kafka")]
             Command::Esm(esm) => return esm::run(*esm, &template()?).await,
-            Command::Quarantine(command) => return quarantine::run(*command, &template()?).await,
+            Command::Quarantine(command) => return quarantine::run(command, &template()?).await,
             Command::Status(arguments) => return status::run(&arguments, &template()?).await,
             Command::Tail(arguments) => tail::run(arguments, template).await?,
             Command::Completions { shell } => {
@@ -129,7 +130,7 @@ impl Arguments {
     }
 
     /// The exit status when the command could not be done.
-    pub(crate) fn failure(&self) -> ExitCode {
+    pub fn failure(&self) -> ExitCode {
         let is_one = matches!(
             self.command,
             Command::Bench { .. }
@@ -142,7 +143,7 @@ impl Arguments {
 
     /// Whether a reader that goes away, such as `head`, has seen enough: not where the status says more than that
     /// something was shown.
-    pub(crate) fn may_be_cut_short(&self) -> bool {
+    pub fn may_be_cut_short(&self) -> bool {
         !matches!(self.command, Command::Demo(_) | Command::Dynamodb(_))
     }
 }
@@ -157,7 +158,7 @@ async fn bench(template: &Path, arguments: Vec<OsString>) -> anyhow::Result<Exit
 }
 
 /// Only an error of writing by itself: one below another may be of a connection, and that must be said.
-pub(crate) fn is_closed_output(error: &anyhow::Error) -> bool {
+pub fn is_closed_output(error: &anyhow::Error) -> bool {
     let error = error.chain().next().and_then(|it| it.downcast_ref::<io::Error>());
     error.is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -1,6 +1,30 @@
 //! The command line: reads the arguments and passes them on.
 
+#![expect(unreachable_pub, reason = "in a program `pub` says that other modules use it")]
+
+mod arguments;
 mod command;
+
+#[cfg(feature = "kafka")]
+mod esm;
+#[cfg(feature = "kafka")]
+mod kafka;
+
+mod demo;
+mod serve;
+
+mod item_json;
+mod tables;
+
+#[cfg(feature = "kafka")]
+mod audit;
+mod quarantine;
+mod status;
+mod tail;
+
+mod aws_error;
+mod text;
+mod visible;
 
 use std::{
     io::{self, Write as _},

@@ -3,6 +3,7 @@
 //! What is decided is pure: which entries are meant ([`filter`]), what a record is delivered as ([`record`]), and what
 //! an answer means for its entry ([`redrive`]). The table ([`store`]) and the functions ([`target`]) stand at the edge.
 
+pub mod entry;
 pub mod filter;
 pub mod store;
 
@@ -31,7 +32,7 @@ use local::{samconfig, stop::stop_twice, template::Template};
 
 use crate::{
     arguments::{PARAMETER, STAGE, name_and_value, url},
-    tables, text,
+    tables,
 };
 use store::Store;
 
@@ -46,22 +47,14 @@ Examples:
 Exit status: 0 when it is done, 1 when records came back or were left, or there is none as the options say, 2 when it
 could not be done.";
 
-/// The exit status when something was left.
 const LEFT: u8 = 1;
-/// The exit status when it could not be done.
 const NOT_DONE: u8 = 2;
 
 /// How many records are listed that are about to be delivered or dropped.
 const DRY_RUN_LIMIT: usize = 20;
 
-#[derive(Args, Clone, Debug)]
-pub struct Quarantine {
-    #[command(subcommand)]
-    command: Command,
-}
-
 #[derive(Subcommand, Clone, Debug)]
-enum Command {
+pub enum Quarantine {
     /// Counts the records by reason, topic and age, and lists them.
     #[command(after_help = list::EXAMPLES)]
     List(list::List),
@@ -77,21 +70,20 @@ enum Command {
 }
 
 pub async fn run(quarantine: Quarantine, template: &Path) -> anyhow::Result<ExitCode> {
-    match quarantine.command {
-        Command::List(list) => list.run(template).await,
-        Command::Show(show) => show.run(template).await,
-        Command::Redrive(redrive) => tokio::select! {
+    match quarantine {
+        Quarantine::List(list) => list.run(template).await,
+        Quarantine::Show(show) => show.run(template).await,
+        Quarantine::Redrive(redrive) => tokio::select! {
             result = redrive.run(template) => result,
             () = stop_twice() => bail!(
                 "ended before the invocation in flight was: what it delivered may still stand, and changes nothing \
                  when it comes again"
             ),
         },
-        Command::Drop(drop) => drop.run(template).await,
+        Quarantine::Drop(drop) => drop.run(template).await,
     }
 }
 
-/// Where the quarantine is.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Where")]
 pub struct Place {
@@ -116,28 +108,23 @@ impl Place {
         let variables = template.functions.iter().map(|function| &function.variables);
         let tables: BTreeSet<_> =
             variables.filter_map(|variables| variables.get(QUARANTINE_TABLE_NAME)).collect();
-        let [table] = tables.iter().collect::<Vec<_>>()[..] else {
-            let tables = tables.len();
+        let (Some(&table), 1) = (tables.first(), tables.len()) else {
             bail!(
-                "the template's functions name {tables} quarantine tables in `{QUARANTINE_TABLE_NAME}`: expected one"
+                "the template's functions name {} quarantine tables in `{QUARANTINE_TABLE_NAME}`: expected one",
+                tables.len()
             );
         };
         let client = tables::client(self.dynamodb_endpoint.as_deref()).await;
-        let store = Store::new(client, *table);
+        let store = Store { client, table: table.clone() };
         Ok((template, store))
     }
 }
 
 fn none_found(store: &Store) -> anyhow::Result<ExitCode> {
-    let table = store.table();
+    let table = &store.table;
     writeln!(
         io::stderr(),
         "{table} has no such record: `sinkctl quarantine list` shows what it has"
     )?;
     Ok(ExitCode::from(LEFT))
-}
-
-/// Milliseconds since 1970.
-pub fn now() -> i64 {
-    text::now().cast_signed()
 }

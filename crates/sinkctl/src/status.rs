@@ -4,20 +4,83 @@
 //! stage in AWS and for a local event source mapping; only the readers differ. A stage in AWS has alarms; of a local
 //! mapping the counts are looked at that should be zero.
 
-pub mod judge;
-pub mod screen;
+mod judge;
+mod screen;
 
 pub mod aws;
-mod command;
 mod esm;
 mod quarantine;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
 
+use clap::Args;
 use dynamo_sink::outcome::{self, Metric};
-use serde::{Deserialize, Serialize};
+use judge::Verdict;
+use local::dynamodb::DEFAULT_PORT;
+use serde::{Deserialize, Serialize, Serializer};
 
-pub use command::{EXAMPLES, StatusArguments, run};
+use crate::{
+    arguments::{PARAMETER, STAGE, name_and_value, url},
+    visible::write_json,
+};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  sinkctl status --stage master
+  sinkctl status --stage val --minutes 60 --json
+  sinkctl status --esm http://127.0.0.1:8010       what `sinkctl esm --status-address 127.0.0.1:8010` runs
+
+Credentials and region are those of the AWS CLI (`AWS_PROFILE`, `AWS_REGION`). What is wrong is what the template's alarms
+say, beside mappings that don't poll or fail, and records in the quarantine. A local mapping has no alarms: of it records
+that were given up or regressed are wrong, and those whose quarantine or tombstone failed. Each part that cannot be read
+says why, and the rest is shown.
+
+Exit status: 0 when all was read and nothing is wrong, 1 when something is wrong, 2 when nothing is known to be wrong but
+not everything could be read, or nothing at all.";
+
+#[derive(Args, Clone, Debug)]
+pub struct StatusArguments {
+    #[arg(long, value_name = "NAME", help = STAGE, required_unless_present = "esm")]
+    stage: Option<String>,
+    /// A local event source mapping instead, at the address that `sinkctl esm --status-address` prints.
+    #[arg(long, value_name = "URL", value_parser = url, conflicts_with_all = ["stage", "parameters"])]
+    esm: Option<String>,
+    /// The local DynamoDB of that mapping.
+    #[arg(long, value_name = "URL", value_parser = url, default_value_t = format!("http://127.0.0.1:{DEFAULT_PORT}"))]
+    dynamodb_endpoint: String,
+    #[arg(long = "parameter", value_name = "NAME=VALUE", help = PARAMETER, value_parser = name_and_value)]
+    parameters: Vec<(String, String)>,
+    /// How many minutes the counts are of.
+    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+    /// Write it as one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(arguments: &StatusArguments, template: &Path) -> anyhow::Result<ExitCode> {
+    let status = match (&arguments.esm, &arguments.stage) {
+        (Some(address), _) => esm::read(address, arguments, template).await?,
+        (None, stage) => {
+            aws::read(stage.as_deref().unwrap_or_default(), arguments, template).await?
+        }
+    };
+    if arguments.json {
+        write_json(&status.with_problems()?, &mut io::stdout())?;
+    } else {
+        anstream::stdout().write_all(status.screen().as_bytes())?;
+    }
+    Ok(match status.verdict() {
+        Verdict::Well => ExitCode::SUCCESS,
+        Verdict::Wrong => ExitCode::from(1),
+        Verdict::Unknown => ExitCode::from(2),
+    })
+}
 
 /// The metrics that count records, those that came first.
 pub fn record_counts() -> impl Iterator<Item = &'static str> {
@@ -42,75 +105,46 @@ pub struct Status {
     pub minutes: u64,
     /// The functions with their mappings, in the template's order.
     pub functions: Vec<FunctionStatus>,
-    /// The rejected records that wait.
-    pub quarantine: Part<QuarantineDepth>,
+    #[serde(serialize_with = "read_or_why")]
+    pub quarantine: Result<QuarantineDepth, String>,
     /// The alarms; `None` where nothing has any, which is a local mapping.
-    pub alarms: Option<Part<Vec<AlarmStatus>>>,
+    #[serde(serialize_with = "read_or_why")]
+    pub alarms: Result<Option<Vec<AlarmStatus>>, String>,
 }
 
-/// What is known of something, or why it is not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Part<T> {
-    /// It was read.
-    Read(T),
-    /// It could not be read.
-    Unread {
-        /// Why, and what to do about it.
-        unread: String,
-    },
-}
-
-impl<T> Part<T> {
-    /// It could not be read for this reason.
-    pub fn unread(reason: impl Into<String>) -> Self {
-        Self::Unread { unread: reason.into() }
-    }
-
-    /// Why it could not be read.
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Read(_) => None,
-            Self::Unread { unread } => Some(unread),
-        }
+/// What was read, or why it was not and what to do about it.
+fn read_or_why<T: Serialize, S: Serializer>(
+    part: &Result<T, String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match part {
+        Ok(value) => value.serialize(serializer),
+        Err(why) => serializer.collect_map([("unread", why)]),
     }
 }
 
-impl<T> From<Result<T, String>> for Part<T> {
-    fn from(result: Result<T, String>) -> Self {
-        match result {
-            Ok(value) => Self::Read(value),
-            Err(unread) => Self::Unread { unread },
-        }
-    }
-}
-
-/// What is known of a function.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionStatus {
-    /// The name of its binary.
     pub binary: String,
     /// Its name in Lambda.
     pub name: String,
     /// The epoch that it writes, as it stands in its settings.
-    pub epoch: Part<String>,
-    /// The mappings that invoke it.
-    pub mappings: Part<Vec<MappingStatus>>,
-    pub activity: Part<Activity>,
+    #[serde(serialize_with = "read_or_why")]
+    pub epoch: Result<String, String>,
+    #[serde(serialize_with = "read_or_why")]
+    pub mappings: Result<Vec<MappingStatus>, String>,
+    #[serde(serialize_with = "read_or_why")]
+    pub activity: Result<Activity, String>,
 }
 
-/// What is known of an event source mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MappingStatus {
     /// Its UUID; of a local one the name in the template.
     pub id: String,
-    /// `Enabled`, say.
     pub state: String,
-    /// Why it is in that state.
     pub state_transition_reason: Option<String>,
-    /// What came of the last batch.
     pub last_processing_result: Option<String>,
 }
 
@@ -123,13 +157,11 @@ pub struct Activity {
     /// The same by partition, where that is known.
     pub lag_by_partition: BTreeMap<i32, u64>,
     pub invocations: Option<u64>,
-    /// Those that failed.
     pub errors: Option<u64>,
     /// Those that Lambda did not let run.
     pub throttles: Option<u64>,
     /// The records by what became of them, under the names of [`record_counts`].
     pub records: BTreeMap<String, u64>,
-    /// The records that a local mapping gave up.
     pub given_up: Option<u64>,
     /// The age in milliseconds of the oldest record that came.
     pub oldest_record_age: Option<u64>,
@@ -163,15 +195,12 @@ pub struct Document {
     pub parameters: Vec<(String, String)>,
     /// The time now, in milliseconds since 1970.
     pub time: u64,
-    /// The functions whose mappings run.
     pub functions: Vec<FunctionDocument>,
 }
 
-/// A function and its local mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionDocument {
-    /// The name of its binary.
     pub binary: String,
     pub name: String,
     /// The epoch that it was started with.
@@ -183,7 +212,6 @@ pub struct FunctionDocument {
     pub minutes: BTreeMap<u64, Activity>,
 }
 
-/// How many rejected records wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QuarantineDepth {
@@ -193,23 +221,13 @@ pub struct QuarantineDepth {
     pub is_incomplete: bool,
 }
 
-/// What an alarm says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlarmStatus {
     pub name: String,
-    pub state: AlarmState,
+    /// `OK`, `ALARM` or `INSUFFICIENT_DATA`.
+    pub state: String,
     /// What it means, and what to do about it.
     pub description: String,
     pub reason: String,
-}
-
-/// Whether an alarm is raised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum AlarmState {
-    Ok,
-    Alarm,
-    /// There is too little data to say.
-    InsufficientData,
 }

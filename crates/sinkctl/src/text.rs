@@ -22,6 +22,12 @@ pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -
     format!("{count} {stem}{ending}")
 }
 
+/// What was counted and how often, without what was not, such as `2 written, 1 stale`.
+pub fn counts<N: Display>(counts: impl IntoIterator<Item = (N, u64)>) -> String {
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    counts.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+}
+
 /// How long ago something was, or how long it took, in one unit.
 pub fn age(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
@@ -57,7 +63,7 @@ pub fn time_of_day(milliseconds: u64) -> String {
 }
 
 /// Milliseconds since 1970 as a date and a time.
-pub(crate) fn time(milliseconds: i64) -> String {
+pub fn time(milliseconds: i64) -> String {
     use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 
     DateTime::from_millis(milliseconds)
@@ -66,47 +72,34 @@ pub(crate) fn time(milliseconds: i64) -> String {
 }
 
 /// The text in a colour or another way to stand out. Whoever writes it takes that out where it is not wanted.
-pub(crate) fn styled(text: &str, style: impl Into<Style>) -> String {
+pub fn styled(text: &str, style: impl Into<Style>) -> String {
     let style = style.into();
     format!("{style}{text}{style:#}")
 }
 
 /// Writes rows with columns below each other; the columns that are numbers by their headings are set to the right.
-pub(crate) fn write_rows(
-    headings: &[&str],
-    rows: &[Vec<String>],
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub fn write_rows(headings: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
     let headings: Vec<_> = headings.iter().map(|&heading| heading.to_owned()).collect();
-    let length = |text: &String| text.chars().count();
     let all = || std::iter::once(&headings).chain(rows);
-    let width = |column: usize| all().map(|row| length(&row[column])).max().unwrap_or_default();
-    let widths: Vec<_> = (0..headings.len()).map(width).collect();
+    let width = |column: usize| all().map(|row| row[column].chars().count()).max();
+    let widths: Vec<_> = (0..headings.len()).map(|it| width(it).unwrap_or_default()).collect();
     for row in all() {
-        let mut line = String::new();
-        for ((cell, width), heading) in row.iter().zip(&widths).zip(&headings) {
-            let padding = " ".repeat(width - length(cell));
+        let cells = row.iter().zip(&widths).zip(&headings).map(|((cell, &width), heading)| {
             if NUMBERS.contains(&heading.as_str()) {
-                line.extend([padding.as_str(), cell, "  "]);
+                format!("{cell:>width$}")
             } else {
-                line.extend([cell, padding.as_str(), "  "]);
+                format!("{cell:width$}")
             }
-        }
-        writeln!(out, "{}", line.trim_end())?;
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
 }
 
-/// The headings of columns of numbers.
 const NUMBERS: [&str; 6] = ["records", "oldest", "offset", "epoch", "age", "attempts"];
 
 /// Says how many were not shown, if any, and how to see them.
-pub(crate) fn write_rest(
-    count: usize,
-    shown: usize,
-    how: &str,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+pub fn write_rest(count: usize, shown: usize, how: &str, out: &mut dyn Write) -> io::Result<()> {
     if count > shown { writeln!(out, "and {} more{how}", count - shown) } else { Ok(()) }
 }
 

@@ -1,6 +1,11 @@
 //! Other people's text on a terminal: shown, never obeyed.
 
-use std::fmt::{self, Display, Write as _};
+use std::{
+    fmt::{self, Display, Write as _},
+    io,
+};
+
+use serde::Serialize;
 
 /// A text in which everything is escaped that a terminal would obey, or not show.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +22,11 @@ impl Display for Visible<'_> {
         }
         Ok(())
     }
+}
+
+/// Writes a value as one line of JSON, with the same things escaped.
+pub fn write_json(value: &impl Serialize, out: &mut dyn io::Write) -> io::Result<()> {
+    writeln!(out, "{}", visible_json(&serde_json::to_string(value)?))
 }
 
 /// A JSON text of the same meaning, on one line, with the same things escaped.

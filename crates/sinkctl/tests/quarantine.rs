@@ -3,51 +3,34 @@
 #![expect(clippy::unwrap_used, reason = "tests end on what they don't expect")]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::{pending, ready},
     path::{Path, PathBuf},
     process::Stdio,
+    slice,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use aws_sdk_dynamodb::{
-    Client,
-    config::{ConfigBag, Intercept, interceptors::BeforeSerializationInterceptorContextRef},
-    error::BoxError,
-    operation::delete_item::DeleteItemInput,
-};
 use axum::{
     Router,
+    body::Body,
+    extract::Request,
     http::{StatusCode, header::HeaderName},
+    response::IntoResponse as _,
     routing::{get, post},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use dynoxide::actions::put_item::PutItemRequest;
-use indicatif::ProgressBar;
+use dynoxide::actions::{delete_item::DeleteItemRequest, put_item::PutItemRequest};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use local::{
     build::{Profile, Programs},
     dynamodb::{LocalDynamoDb, Storage, without_streams},
-    invoke::Outcome,
+    function::{FunctionSettings, LocalFunction},
+    invoke::{Invoker, Outcome},
     samconfig,
 };
 use serde_json::{Value, json};
-use sinkctl::{
-    quarantine::{
-        Place, drop,
-        filter::Filter,
-        list::Listing,
-        now,
-        redrive::{self, Pace},
-        show::{Detail, Shown},
-        store::{Found, Removal, Store},
-        summary::{EndedBy, Summary, Why},
-        target::{Functions, Target},
-    },
-    tables,
-};
 
 const TOPIC: &str = "aws.appian.cmcs.MCP_SPA_PCKG";
 const SINK: &str = "sinkAppianData";
@@ -55,10 +38,8 @@ const APPIAN: &str = "compare-connector-local-appian";
 const QUARANTINE: &str = "compare-connector-local-quarantine";
 
 /// How the function was set up when it rejected what it need not: it stores a schema that has no room.
-const BROKEN: &[(&str, &str)] = &[("KeepConnectSchema", "true")];
-const MENDED: &[(&str, &str)] = &[];
-
-const PACE: Pace = Pace { rate: 1_000_000, batch_size: 10 };
+const BROKEN: &[&str] = &["KeepConnectSchema=true"];
+const MENDED: &[&str] = &[];
 
 static TEMPLATE: LazyLock<PathBuf> =
     LazyLock::new(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml"));
@@ -84,64 +65,76 @@ impl Stage {
         stage
     }
 
-    fn place(&self, parameters: &[(&str, &str)]) -> Place {
-        let parameters = parameters.iter().map(|&(name, it)| (name.to_owned(), it.to_owned()));
-        Place {
-            stage: self.name.map(str::to_owned),
-            parameters: parameters.collect(),
-            dynamodb_endpoint: Some(self.dynamodb.endpoint()),
-        }
+    /// The function, set up with these parameters of the template.
+    fn function(&self, parameters: &[&str]) -> Invoker {
+        let parameters = parameters.iter().map(|it| it.split_once('=').unwrap());
+        let parameters: Vec<_> =
+            parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let template = samconfig::template(&TEMPLATE, self.name, &parameters).unwrap();
+        let function = template.functions.into_iter().find(|it| it.binary == SINK).unwrap();
+        let programs = Programs::Cargo(Profile::Dev);
+        let programs = programs.find(TEMPLATE.parent().unwrap(), slice::from_ref(&function));
+        let program = programs.unwrap().remove(SINK).unwrap();
+        let settings = FunctionSettings::local(&function, program, &self.dynamodb.endpoint());
+        Invoker::Local(Box::new(LocalFunction::new(settings)))
     }
 
-    async fn targets(
-        &self,
-        parameters: &[(&str, &str)],
-        endpoint: &str,
-    ) -> BTreeMap<String, Target> {
-        let functions = Functions::Here {
-            programs: Programs::Cargo(Profile::Dev),
-            endpoint: endpoint.to_owned(),
-        };
-        let (template, _) = self.place(parameters).open(&TEMPLATE).await.unwrap();
-        let sinks = BTreeSet::from([SINK.to_owned(), "unknownSink".to_owned()]);
-        functions.targets(&TEMPLATE, &template.functions, &sinks).await.unwrap()
-    }
-
-    async fn deliver(&self, parameters: &[(&str, &str)], records: &[String]) {
+    async fn deliver(&self, parameters: &[&str], records: &[String]) {
         let event = format!(
             r#"{{"eventSource":"SelfManagedKafka","records":{{"{TOPIC}-0":[{}]}}}}"#,
             records.join(",")
         );
-        let targets = self.targets(parameters, &self.dynamodb.endpoint()).await;
-        let reply = targets[SINK].invoker.invoke(event).await;
+        let reply = self.function(parameters).invoke(event).await;
         assert!(matches!(reply.outcome, Outcome::Answered(_)), "{reply:?}");
     }
 
-    async fn store(&self) -> Store {
-        self.place(&[]).open(&TEMPLATE).await.unwrap().1
+    /// Runs the program on this stage.
+    async fn sinkctl(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        self.sinkctl_at(&self.dynamodb.endpoint(), arguments).await
     }
 
-    async fn found(&self) -> Found {
-        self.store().await.find(&Filter::default(), now()).await.unwrap()
+    async fn sinkctl_at(
+        &self,
+        endpoint: &str,
+        arguments: &[&str],
+    ) -> (Option<i32>, String, String) {
+        let mut arguments = [arguments, &["--dynamodb-endpoint", endpoint]].concat();
+        if let Some(stage) = self.name {
+            arguments.extend(["--stage", stage]);
+        }
+        sinkctl(&arguments, &[]).await
     }
 
-    /// Redrives everything.
-    async fn redrive(&self, parameters: &[(&str, &str)]) -> Summary {
-        let targets = self.targets(parameters, &self.dynamodb.endpoint()).await;
-        self.redrive_by(&targets, &self.store().await).await
+    async fn list(&self) -> Value {
+        let (status, out, errors) = self.sinkctl(&["list", "--json", "--limit", "100"]).await;
+        assert_eq!(status, Some(0), "{errors}");
+        serde_json::from_str(&out).unwrap()
     }
 
-    async fn redrive_by(&self, targets: &BTreeMap<String, Target>, store: &Store) -> Summary {
-        let entries = self.found().await.entries;
-        let progress = ProgressBar::hidden();
-        redrive::run(store, entries, targets, PACE, now(), &progress, pending()).await
+    /// Redrives everything to the function that is set up with these parameters.
+    async fn redrive(&self, parameters: &[&str]) -> Value {
+        let (_, out, errors) = self.redrive_at(&self.dynamodb.endpoint(), parameters).await;
+        assert!(out.starts_with('{'), "{out}{errors}");
+        serde_json::from_str(&out).unwrap()
+    }
+
+    async fn redrive_at(
+        &self,
+        endpoint: &str,
+        parameters: &[&str],
+    ) -> (Option<i32>, String, String) {
+        let mut arguments = vec!["redrive", "--json", "--rate", "1000000"];
+        arguments.extend(parameters.iter().flat_map(|it| ["--parameter", it]));
+        self.sinkctl_at(endpoint, &arguments).await
     }
 
     /// The offsets of the entries with their attempts.
     async fn entries(&self) -> Vec<(i64, u64)> {
-        let entries = self.found().await.entries;
-        assert!(entries.iter().all(|entry| entry.is_whole));
-        entries.iter().map(|entry| (entry.head.offset, entry.head.attempts)).collect()
+        let listing = self.list().await;
+        let entries = listing["entries"].as_array().unwrap();
+        assert!(entries.iter().all(|entry| entry["isWhole"] == true), "{listing}");
+        let entry = |it: &Value| (it["offset"].as_i64().unwrap(), it["attempts"].as_u64().unwrap());
+        entries.iter().map(entry).collect()
     }
 
     /// The keys of the Appian items.
@@ -150,10 +143,17 @@ impl Stage {
         items.iter().map(|item| item["PK"]["S"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Runs the program on the local stage.
-    async fn sinkctl(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let endpoint = self.dynamodb.endpoint();
-        sinkctl(&[arguments, &["--dynamodb-endpoint", &endpoint]].concat(), &[]).await
+    fn quarantined(&self) -> Vec<Value> {
+        self.dynamodb.items(QUARANTINE).unwrap()
+    }
+
+    fn put(&self, table: &str, item: &Value) {
+        let request = PutItemRequest {
+            table_name: table.to_owned(),
+            item: serde_json::from_value(item.clone()).unwrap(),
+            ..PutItemRequest::default()
+        };
+        self.dynamodb.database().put_item(request).unwrap();
     }
 }
 
@@ -192,164 +192,167 @@ fn bad(offset: i64) -> String {
     record(offset, "[]")
 }
 
-fn whys(summary: &Summary) -> Vec<(i64, Why)> {
-    summary.left.iter().map(|left| (left.offset, left.why)).collect()
+/// The offsets of the entries that stay, and why they do.
+fn whys(summary: &Value) -> Vec<(i64, &str)> {
+    let left = summary["left"].as_array().unwrap().iter();
+    left.map(|it| (it["offset"].as_i64().unwrap(), it["why"].as_str().unwrap())).collect()
+}
+
+/// A name for a file that is not there yet.
+fn new_file(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("sinkctl-{name}-{}.jsonl", std::process::id()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_mended_lands_and_the_rest_is_dropped() {
     let stage = Stage::new(&[large(1), deep(2), bad(3)]).await;
-    let listing = Listing::new(QUARANTINE, stage.found().await, 1, now());
-    let reasons: Vec<_> =
-        listing.by_reason.iter().map(|(reason, group)| (reason.as_str(), group.records)).collect();
-    assert_eq!(reasons, [("ITEM_TOO_LARGE", 1), ("NESTED_TOO_DEEP", 1), ("NOT_AN_OBJECT", 1)]);
-    assert_eq!((listing.records, listing.incomplete, listing.leftovers), (3, 0, 0));
-    assert_eq!(stage.dynamodb.items(QUARANTINE).unwrap().len(), 3 + 2);
+    let listing = stage.list().await;
+    let reasons = listing["byReason"].as_object().unwrap();
+    assert!(reasons.values().all(|group| group["records"] == 1), "{listing}");
+    let reasons: Vec<_> = reasons.keys().collect();
+    assert_eq!(reasons, ["ITEM_TOO_LARGE", "NESTED_TOO_DEEP", "NOT_AN_OBJECT"]);
+    for (name, count) in [("records", 3), ("incomplete", 0), ("leftovers", 0)] {
+        assert_eq!(listing[name], count, "{name}");
+    }
+    assert_eq!(stage.quarantined().len(), 3 + 2);
 
     // Nothing is mended yet.
     let summary = stage.redrive(BROKEN).await;
-    let again = [1, 2, 3].map(|offset| (offset, Why::RejectedAgain));
-    assert_eq!((whys(&summary), summary.accepted), (again.to_vec(), 0));
-    assert!(summary.left[0].message.as_ref().unwrap().starts_with("ITEM_TOO_LARGE: "));
+    assert_eq!(whys(&summary), [1, 2, 3].map(|offset| (offset, "rejectedAgain")));
+    assert_eq!(summary["accepted"], 0);
+    let message = summary["left"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with("ITEM_TOO_LARGE: "), "{message}");
     assert_eq!(stage.entries().await, [(1, 2), (2, 2), (3, 2)]);
     assert_eq!(stage.items(), Vec::<String>::new());
 
     let summary = stage.redrive(MENDED).await;
-    assert_eq!(whys(&summary), [(3, Why::RejectedAgain)]);
-    assert_eq!((summary.entries, summary.accepted, summary.outcomes["written"]), (3, 2, 2));
-    assert_eq!((summary.remaining, summary.ended_by.as_ref()), (0, None));
+    assert_eq!(whys(&summary), [(3, "rejectedAgain")]);
+    assert_eq!(summary["outcomes"], json!({"written": 2}));
+    for (name, value) in [
+        ("entries", json!(3)),
+        ("accepted", json!(2)),
+        ("remaining", json!(0)),
+        ("endedBy", Value::Null),
+    ] {
+        assert_eq!(summary[name], value, "{name}");
+    }
     assert_eq!(stage.items(), ["1", "2"]);
     assert_eq!(stage.entries().await, [(3, 3)]);
-    assert_eq!(stage.dynamodb.items(QUARANTINE).unwrap().len(), 1);
+    assert_eq!(stage.quarantined().len(), 1);
 
-    let copy = std::env::temp_dir().join(format!("sinkctl-drop-{}.jsonl", std::process::id()));
     stage.deliver(BROKEN, &[large(4)]).await;
-    let stored = stage.dynamodb.items(QUARANTINE).unwrap();
-    let dropped =
-        drop::run(&stage.store().await, stage.found().await.entries, &copy).await.unwrap();
-    assert_eq!((dropped.dropped, dropped.left, dropped.were_gone), (2, 0, 0));
+    let stored = stage.quarantined();
+    let copy = new_file("drop");
+    let path = copy.to_str().unwrap();
+    let (status, out, errors) = stage.sinkctl(&["drop", "--all", "--yes", "--copy", path]).await;
+    assert_eq!(out, format!("2 of 2 records dropped; {path} has them\n"), "{errors}");
+    assert_eq!(status, Some(0));
     let lines = std::fs::read_to_string(&copy).unwrap();
     std::fs::remove_file(copy).unwrap();
-    assert_eq!(stage.dynamodb.items(QUARANTINE).unwrap(), Vec::<Value>::new());
+    assert_eq!(stage.quarantined(), Vec::<Value>::new());
 
     // The copy is all that it was.
     for line in lines.lines() {
-        let request = PutItemRequest {
-            table_name: QUARANTINE.to_owned(),
-            item: serde_json::from_str(line).unwrap(),
-            ..PutItemRequest::default()
-        };
-        stage.dynamodb.database().put_item(request).unwrap();
+        stage.put(QUARANTINE, &serde_json::from_str(line).unwrap());
     }
-    assert_eq!(stage.dynamodb.items(QUARANTINE).unwrap(), stored);
+    assert_eq!(stage.quarantined(), stored);
     assert_eq!(stage.entries().await, [(3, 3), (4, 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_split_record_is_one() {
     let stage = Stage::new(&[large(1)]).await;
-    let store = stage.store().await;
-    let listed = stage.found().await.entries.remove(0);
-    let entry = store.read(&listed.head.key).await.unwrap().unwrap();
-    assert_eq!(entry.record.as_deref(), Some(large(1).as_bytes()));
-    let mut shown = Vec::new();
-    Shown::new(&entry, Detail::Sizes).write(now(), &mut shown).unwrap();
-    let shown = String::from_utf8(shown).unwrap();
+    let (_, shown, _) = stage.sinkctl(&["show", "--raw", "--json"]).await;
+    assert!(shown.contains(&large(1)));
+    let (_, shown, _) = stage.sinkctl(&["show"]).await;
     let expected = format!("record     {} bytes in 2 items\n", large(1).len());
     assert!(shown.contains(&expected), "{shown}");
     assert!(!shown.contains("xxx"));
 
     // A part goes: then it is incomplete, and is neither redriven nor forgotten.
-    let client = tables::client(Some(&stage.dynamodb.endpoint())).await;
-    let delete = client.delete_item().table_name(QUARANTINE).set_key(Some(
-        entry.items[0]
-            .iter()
-            .filter(|(name, _)| ["PK", "SK"].contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-    ));
-    delete.send().await.unwrap();
-    assert!(!stage.found().await.entries[0].is_whole);
-    assert_eq!(whys(&stage.redrive(MENDED).await), [(1, Why::Incomplete)]);
+    let items = stage.quarantined();
+    let part = items.iter().find(|it| it["SK"]["S"].as_str().unwrap().contains('#')).unwrap();
+    let key = json!({"PK": part["PK"], "SK": part["SK"]});
+    let request = DeleteItemRequest {
+        table_name: QUARANTINE.to_owned(),
+        key: serde_json::from_value(key).unwrap(),
+        ..DeleteItemRequest::default()
+    };
+    stage.dynamodb.database().delete_item(request).unwrap();
+    assert_eq!(stage.list().await["entries"][0]["isWhole"], false);
+    assert_eq!(whys(&stage.redrive(MENDED).await), [(1, "incomplete")]);
 
     // Its copy has all that is left of it.
-    let copy = std::env::temp_dir().join(format!("sinkctl-incomplete-{}", std::process::id()));
-    let dropped = drop::run(&store, stage.found().await.entries, &copy).await.unwrap();
+    let copy = new_file("incomplete");
+    let path = copy.to_str().unwrap();
+    let (status, _, errors) = stage.sinkctl(&["drop", "--all", "--yes", "--copy", path]).await;
+    assert_eq!(status, Some(0), "{errors}");
     let lines = std::fs::read_to_string(&copy).unwrap();
     std::fs::remove_file(copy).unwrap();
-    assert_eq!((dropped.dropped, lines.lines().count()), (1, 2));
-    assert_eq!(stage.dynamodb.items(QUARANTINE).unwrap(), Vec::<Value>::new());
+    assert_eq!(lines.lines().count(), 2);
+    assert_eq!(stage.quarantined(), Vec::<Value>::new());
 }
 
-/// Refuses the removal of an item once some were removed, as a process does that was killed.
-#[derive(Clone, Debug)]
-struct Killed {
-    removals_before: Arc<AtomicUsize>,
-}
-
-impl Intercept for Killed {
-    fn name(&self) -> &'static str {
-        "Killed"
-    }
-
-    fn read_before_execution(
-        &self,
-        context: &BeforeSerializationInterceptorContextRef<'_>,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        if context.input().downcast_ref::<DeleteItemInput>().is_none() {
-            return Ok(());
+/// Stands in front of a DynamoDB, and lets only so many items be removed, as if the program had been killed then.
+async fn killing(endpoint: String, removals: usize) -> String {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+    let left = Arc::new(AtomicUsize::new(removals));
+    let answer = move |request: Request| {
+        let (client, left, endpoint) = (client.clone(), Arc::clone(&left), endpoint.clone());
+        async move {
+            let (mut parts, body) = request.into_parts();
+            let is_removal = parts.headers["x-amz-target"].as_bytes().ends_with(b".DeleteItem");
+            let one_less = |left: usize| left.checked_sub(1);
+            if is_removal
+                && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_err()
+            {
+                let kind = "com.amazonaws.dynamodb.v20120810#AccessDeniedException";
+                let error = json!({"__type": kind, "message": "killed"}).to_string();
+                return (StatusCode::BAD_REQUEST, error).into_response();
+            }
+            parts.uri = endpoint.parse().unwrap();
+            let response = client.request(Request::from_parts(parts, body)).await;
+            response.unwrap().map(Body::new)
         }
-        let one_less = |left: usize| left.checked_sub(1);
-        match self.removals_before.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
-            Ok(_) => Ok(()),
-            Err(_) => Err("killed".into()),
-        }
-    }
+    };
+    serve(Router::new().fallback(answer)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redrive_that_is_killed_goes_on() {
     let stage = Stage::new(&[large(1), deep(2), large(3)]).await;
-    let targets = stage.targets(MENDED, &stage.dynamodb.endpoint()).await;
-    let config = tables::config(Some(&stage.dynamodb.endpoint())).load().await;
     // Before the first head, and after it; the second entry has no parts; then after the last one's first part.
     for (removals, heads, leftovers) in [(0, 3, 0), (1, 2, 2), (1, 1, 2), (0, 1, 2), (2, 0, 3)] {
-        let killed = Killed { removals_before: Arc::new(AtomicUsize::new(removals)) };
-        let config = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(killed).build();
-        let store = Store::new(Client::from_conf(config), QUARANTINE);
-        let summary = stage.redrive_by(&targets, &store).await;
-        let found = stage.found().await;
-        assert_eq!((found.entries.len(), found.leftovers), (heads, leftovers), "{summary:?}");
-        assert!(found.entries.iter().all(|entry| entry.is_whole && entry.head.attempts == 1));
+        let endpoint = killing(stage.dynamodb.endpoint(), removals).await;
+        let (status, out, errors) = stage.redrive_at(&endpoint, MENDED).await;
+        assert_eq!(status, Some(2), "{out}{errors}");
+        let summary: Value = serde_json::from_str(&out).unwrap();
+        let cause = summary["endedBy"]["fault"].as_str().unwrap();
+        assert!(cause.contains("killed"), "{cause}");
+        assert_eq!(stage.entries().await.len(), heads);
+        assert!(stage.entries().await.iter().all(|(_, attempts)| *attempts == 1));
+        assert_eq!(stage.list().await["leftovers"], leftovers);
         // All that was sent has landed, and it was safe to send it again.
         assert_eq!(stage.items(), ["1", "2", "3"]);
-        match summary.ended_by {
-            Some(EndedBy::Fault(cause)) => assert!(cause.contains("killed"), "{cause}"),
-            other => panic!("{other:?}"),
-        }
     }
-    let listing = Listing::new(QUARANTINE, stage.found().await, 1, now());
-    assert_eq!((listing.records, listing.leftovers), (0, 3));
+    assert_eq!(stage.list().await["records"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_the_records_fault_ends_it() {
     let stage = Stage::new(&[deep(1), deep(2)]).await;
     let entries = stage.entries().await;
-    // Nothing listens there, so the function does not even start.
-    let targets = stage.targets(MENDED, "http://127.0.0.1:9").await;
-    let summary = stage.redrive_by(&targets, &stage.store().await).await;
-    assert_eq!((summary.accepted, summary.remaining, summary.left.len()), (0, 2, 0));
-    assert!(matches!(summary.ended_by, Some(EndedBy::Fault(_))), "{summary:?}");
-    assert_eq!(stage.entries().await, entries);
-
-    // Someone does not want it.
-    let targets = stage.targets(MENDED, &stage.dynamodb.endpoint()).await;
-    let (store, listed) = (stage.store().await, stage.found().await.entries);
-    let progress = ProgressBar::hidden();
-    let summary = redrive::run(&store, listed, &targets, PACE, now(), &progress, ready(())).await;
-    assert_eq!((summary.remaining, summary.ended_by), (2, Some(EndedBy::Stop)));
+    // Nothing listens there.
+    let nobody = ["redrive", "--json", "--invoke-address", "http://127.0.0.1:9"];
+    let (status, out, _) = stage.sinkctl(&nobody).await;
+    let summary: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (status, &summary["accepted"], &summary["remaining"]),
+        (Some(2), &json!(0), &json!(2))
+    );
+    assert_eq!(whys(&summary), []);
+    let cause = summary["endedBy"]["fault"].as_str().unwrap();
+    assert!(cause.contains("2 records, could not be reached"), "{cause}");
     assert_eq!(stage.entries().await, entries);
 }
 
@@ -357,64 +360,40 @@ async fn what_is_not_the_records_fault_ends_it() {
 async fn records_that_the_answer_names_stay() {
     let stage = Stage::new(&[deep(1), deep(2), deep(3)]).await;
     // An item that somebody else stamped, which no record can overwrite.
-    let client = tables::client(Some(&stage.dynamodb.endpoint())).await;
-    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-    let put = client.put_item().table_name(APPIAN);
-    let put = put.item("PK", text("2")).item("SK", text("2")).item("_sink", text("mine"));
-    put.send().await.unwrap();
+    stage.put(APPIAN, &json!({"PK": {"S": "2"}, "SK": {"S": "2"}, "_sink": {"S": "mine"}}));
 
-    let partial = [("PollerMode", "provisioned")];
-    let summary = stage.redrive(&partial).await;
-    assert_eq!(whys(&summary), [(2, Why::Failed), (3, Why::Failed)]);
-    assert_eq!((summary.accepted, summary.ended_by), (1, None));
+    let summary = stage.redrive(&["PollerMode=provisioned"]).await;
+    assert_eq!(whys(&summary), [(2, "failed"), (3, "failed")]);
+    assert_eq!((&summary["accepted"], &summary["endedBy"]), (&json!(1), &Value::Null));
     assert_eq!(stage.entries().await, [(2, 1), (3, 1)]);
 
     // Without it the invocation fails as a whole.
     let summary = stage.redrive(MENDED).await;
-    match summary.ended_by {
-        Some(EndedBy::Fault(cause)) => assert!(cause.contains("offset 2"), "{cause}"),
-        other => panic!("{other:?}"),
-    }
+    let cause = summary["endedBy"]["fault"].as_str().unwrap();
+    assert!(cause.contains("offset 2"), "{cause}");
+    assert_eq!(summary["remaining"], 2);
     assert_eq!(stage.entries().await, [(2, 1), (3, 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_entry_keeps_its_epoch() {
     let stage = Stage::new(&[deep(1), bad(2)]).await;
-    let (epoch_1, raised) =
-        ([("AppianEpoch", "1")], [("KeepConnectSchema", "true"), ("AppianEpoch", "1")]);
+    let epoch_1 = ["AppianEpoch=1"];
     stage.deliver(&epoch_1, &[record(0, r#"{"payload":{"PCKG_ID":1},"new":true}"#)]).await;
     let newer = stage.dynamodb.items(APPIAN).unwrap();
 
     let summary = stage.redrive(&epoch_1).await;
-    assert_eq!((summary.accepted, summary.outcomes), (1, BTreeMap::from([("stale", 1)])));
+    assert_eq!((&summary["accepted"], &summary["outcomes"]), (&json!(1), &json!({"stale": 1})));
     assert_eq!(stage.dynamodb.items(APPIAN).unwrap(), newer);
     // What was rejected again has no other entry than before.
     assert_eq!(stage.entries().await, [(2, 2)]);
 
     // A function that was set back would take it for another entry's.
-    stage.deliver(&raised, &[deep(3)]).await;
+    stage.deliver(&["KeepConnectSchema=true", "AppianEpoch=1"], &[deep(3)]).await;
     let summary = stage.redrive(MENDED).await;
-    assert_eq!(whys(&summary), [(3, Why::LowerEpoch), (2, Why::RejectedAgain)]);
+    assert_eq!(whys(&summary), [(3, "lowerEpoch"), (2, "rejectedAgain")]);
     assert_eq!(stage.entries().await, [(2, 3), (3, 1)]);
-    assert_eq!(stage.redrive(&epoch_1).await.accepted, 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_entry_goes_only_as_it_was_read() {
-    let stage = Stage::new(&[deep(1)]).await;
-    let store = stage.store().await;
-    let key = stage.found().await.entries.remove(0).head.key;
-    let first = store.read(&key).await.unwrap().unwrap();
-    stage.deliver(BROKEN, &[deep(1)]).await;
-    assert_eq!(store.remove(&first).await.unwrap(), Removal::RejectedAgain);
-    let second = store.read(&key).await.unwrap().unwrap();
-    assert_eq!(store.remove(&second).await.unwrap(), Removal::Removed);
-    assert_eq!(store.remove(&second).await.unwrap(), Removal::WasGone);
-    // The same record in an entry of its own, with as many attempts as the first.
-    stage.deliver(BROKEN, &[deep(1)]).await;
-    assert_eq!(store.remove(&first).await.unwrap(), Removal::RejectedAgain);
-    assert_eq!(stage.entries().await, [(1, 1)]);
+    assert_eq!(stage.redrive(&epoch_1).await["accepted"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -455,12 +434,12 @@ async fn exit_statuses_say_what_came_of_it() {
     let (status, _, errors) = stage.sinkctl(&["drop", "--yes"]).await;
     assert_eq!(status, Some(2));
     assert!(errors.contains("`--all`"), "{errors}");
-    let copy = std::env::temp_dir().join(format!("sinkctl-cli-{}.jsonl", std::process::id()));
+    let copy = new_file("cli");
     let path = copy.to_str().unwrap();
     let (status, out, _) = stage.sinkctl(&["drop", &place, "2", "--yes", "--copy", path]).await;
     assert_eq!(status, Some(0));
     assert_eq!(out, format!("1 of 1 record dropped; {path} has them\n"));
-    assert_eq!(stage.dynamodb.items(QUARANTINE).unwrap(), Vec::<Value>::new());
+    assert_eq!(stage.quarantined(), Vec::<Value>::new());
 
     // A copy is never overwritten.
     stage.deliver(BROKEN, &[bad(3)]).await;
@@ -475,13 +454,20 @@ async fn exit_statuses_say_what_came_of_it() {
     assert!(errors.contains("has no such record"), "{errors}");
 }
 
+async fn serve(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    format!("http://{address}")
+}
+
 /// What Lambda says of a function that is deployed under this name, and does with it.
-async fn lambda(name: &str, target: Target) -> String {
-    let variables = json!({"KAFKA_TOPIC": target.topic, "EPOCH": target.epoch.to_string()});
+async fn lambda(name: &str, function: Invoker) -> String {
+    let variables = json!({"KAFKA_TOPIC": TOPIC, "EPOCH": "0"});
     let configuration = json!({"Environment": {"Variables": variables}}).to_string();
-    let target = Arc::new(target);
+    let function = Arc::new(function);
     let invocation = move |body: String| async move {
-        let reply = target.invoker.invoke(body).await;
+        let reply = function.invoke(body).await;
         // Lambda gives the last 4 KB.
         let log = reply.log.join("\n");
         let tail = &log.as_bytes()[log.len().saturating_sub(4096)..];
@@ -495,18 +481,15 @@ async fn lambda(name: &str, target: Target) -> String {
     let router = Router::new()
         .route(&path("configuration"), get(|| async move { configuration }))
         .route(&path("invocations"), post(invocation));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    format!("http://{address}")
+    serve(router).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deployed_stage_is_mended_through_lambda() {
     let stage = Stage::named(Some("master"), &[deep(1), bad(2)]).await;
     let endpoint = stage.dynamodb.endpoint();
-    let target = stage.targets(MENDED, &endpoint).await.remove(SINK).unwrap();
-    let lambda = lambda("compare-sinks-master-sinkAppianData", target).await;
+    let function = stage.function(MENDED);
+    let lambda = lambda("compare-sinks-master-sinkAppianData", function).await;
     let variables = [
         ("AWS_ACCESS_KEY_ID", "local"),
         ("AWS_SECRET_ACCESS_KEY", "local"),

@@ -8,57 +8,48 @@ use dynamo_sink::{
 };
 use kafka_event::Coordinates;
 
-use super::fingerprint::{Fingerprint, attributes_of, fingerprint};
+use super::fingerprint::{Fingerprint, Members};
 
 /// What the records so far come to. It grows with the keys, not with the records: a key takes its own bytes and
 /// [`State`], some 150 bytes with what the map and the allocator add.
 #[derive(Debug)]
-pub(super) struct Expected {
-    order: Order,
-    topic: String,
-    epoch: u64,
-    states: HashMap<Box<str>, State>,
+pub struct Expected {
+    pub order: Order,
+    pub topic: String,
+    pub epoch: u64,
+    pub states: HashMap<Box<str>, State>,
 }
 
-/// The last state of a key, and what was found of it in the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct State {
+pub struct State {
     source_time: i64,
     offset: i64,
-    timestamp: i64,
+    pub timestamp: i64,
     /// Of the item to stand there; none for a delete.
-    pub(super) contents: Option<Fingerprint>,
+    pub contents: Option<Fingerprint>,
     partition: i32,
-    /// Whether records of the key lie on several partitions.
-    has_moved: bool,
-    pub(super) item_was_found: bool,
-    pub(super) tombstone_was_found: bool,
+    /// Whether records of the key lie on several partitions, whose order is that of Kafka's timestamps.
+    pub has_moved: bool,
+    pub item_was_found: bool,
+    pub tombstone_was_found: bool,
 }
 
 impl Expected {
-    /// The states before the first record.
-    pub(super) fn new(order: Order, topic: &str, epoch: u64) -> Self {
-        Self { order, topic: topic.to_owned(), epoch, states: HashMap::new() }
-    }
-
     /// Takes the next record: of those of one key the newest remains.
-    pub(super) fn fold(&mut self, mutation: Mutation) {
+    pub fn fold(&mut self, mutation: Mutation) {
         let Mutation { key, stamp, source_time, item } = mutation;
-        let standing = self.states.get_mut(key.as_str());
         let mut has_moved = false;
-        if let Some(state) = standing {
-            let stored = state.stamp(self.order, &self.topic, self.epoch);
-            let comparison = compare(self.order, &stored, &stamp);
-            has_moved = state.has_moved || comparison.conflict;
-            state.has_moved = has_moved;
+        if let Some(&standing) = self.states.get(key.as_str()) {
+            let comparison = compare(self.order, &self.stamp(&standing, self.epoch), &stamp);
+            has_moved = standing.has_moved || comparison.conflict;
             if comparison.verdict != Verdict::Next {
+                self.states.insert(key.into_boxed_str(), State { has_moved, ..standing });
                 return;
             }
         }
         let contents = item.map(|item| {
-            let attributes = attributes_of(&item);
             // An item that cannot be read back equals none, so that it shows as different.
-            attributes.map_or([0; _], |it| fingerprint(&it, item.shape().as_str()))
+            Members::mapped(&item).map_or([0; _], |it| it.fingerprint(item.shape().as_str()))
         });
         let state = State {
             source_time,
@@ -74,56 +65,16 @@ impl Expected {
     }
 
     /// The stamp of a state, as an item that was written in `epoch` carries it.
-    pub(super) fn stamp(&self, state: &State, epoch: u64) -> Stamp {
-        state.stamp(self.order, &self.topic, epoch)
-    }
-
-    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut State> {
-        self.states.get_mut(key)
-    }
-
-    /// All keys with their states, in no order.
-    pub(super) fn states(&self) -> impl Iterator<Item = (&str, &State)> {
-        self.states.iter().map(|(key, state)| (&**key, state))
-    }
-
-    pub(super) fn order(&self) -> Order {
-        self.order
-    }
-
-    pub(super) fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
-    pub(super) fn topic(&self) -> &str {
-        &self.topic
-    }
-
-    /// Keys with records.
-    pub(super) fn len(&self) -> usize {
-        self.states.len()
-    }
-
-    /// Keys whose last record is a delete.
-    pub(super) fn deleted(&self) -> usize {
-        self.states.values().filter(|state| state.is_delete()).count()
-    }
-
-    /// Keys of a keyed sink with records on several partitions, whose order is that of Kafka's timestamps.
-    pub(super) fn moved(&self) -> usize {
-        self.states.values().filter(|state| state.has_moved).count()
+    pub fn stamp(&self, state: &State, epoch: u64) -> Stamp {
+        let State { source_time, partition, offset, timestamp, .. } = *state;
+        let coordinates = Coordinates { topic: self.topic.as_str().into(), partition, offset };
+        Stamp::new(self.order, epoch, source_time, coordinates, timestamp)
     }
 }
 
 impl State {
-    pub(super) fn is_delete(&self) -> bool {
+    pub fn is_delete(&self) -> bool {
         self.contents.is_none()
-    }
-
-    fn stamp(&self, order: Order, topic: &str, epoch: u64) -> Stamp {
-        let Self { source_time, partition, offset, timestamp, .. } = *self;
-        let coordinates = Coordinates { topic: topic.into(), partition, offset };
-        Stamp::new(order, epoch, source_time, coordinates, timestamp)
     }
 }
 

@@ -3,20 +3,18 @@
 use dynamo_sink::{
     stored::{Attributes, Foreign, item_state, tombstone_stamp},
     version::{Stamp, Verdict, compare},
-    write::{Seen, Sink},
+    write::Seen,
 };
 
 use super::{
     expected::{Expected, State},
-    fingerprint::{Fingerprint, fingerprint},
+    fingerprint::Members,
     report::{Coordinates, Finding, Kind, Why},
 };
 use crate::kafka::Spans;
 
-/// What was found of an item or a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Judgement {
-    /// It is as it must be.
+pub enum Judgement {
     Right,
     /// The right record's state, which was written before the epoch was raised.
     RightOfEarlierEpoch,
@@ -28,112 +26,48 @@ pub(super) enum Judgement {
 }
 
 /// Judges an item, and remembers for its key that one was found.
-pub(super) fn judge_item(expected: &mut Expected, spans: &Spans, item: &Attributes) -> Judgement {
-    let seen = item_state(item);
+pub fn judge_item(expected: &mut Expected, spans: &Spans, item: &Attributes) -> Judgement {
     // An item under two different texts is none that a sink writes.
-    let key =
-        key(item).filter(|key| item.get("SK").and_then(|sort| sort.as_s().ok()) == Some(*key));
-    let Some(state) = key.and_then(|key| expected.get_mut(key)) else {
-        return judge_unknown(expected, spans, seen);
-    };
-    state.item_was_found = true;
-    let state = *state;
-    let case = Case { expected, state: Some(&state), found: None };
-    match seen {
-        Ok(Seen::Stamped(sink)) => {
-            let contents = fingerprint(item, &sink.shape);
-            judge_stamped(expected, spans, &state, &sink.stamp, contents)
-        }
+    let key = key(item).filter(|_| item.get("SK") == item.get("PK"));
+    let state = key.and_then(|key| expected.states.get_mut(key.as_str())).map(|state| {
+        state.item_was_found = true;
+        *state
+    });
+    let case = Case { expected, state: state.as_ref(), found: None };
+    let is_unwanted = state.is_none_or(|state| state.is_delete());
+    let sink = match item_state(item) {
+        Ok(Seen::Stamped(sink)) => sink,
         Ok(Seen::Unstamped) => {
-            let kind = if state.is_delete() { Kind::Extra } else { Kind::Older };
-            case.wrong(kind, Some(Why::EarlierWriter))
+            let kind = if is_unwanted { Kind::Extra } else { Kind::Older };
+            return case.wrong(kind, Some(Why::EarlierWriter));
         }
         Err(Foreign { .. }) => {
-            let kind = if state.is_delete() { Kind::Extra } else { Kind::Different };
-            case.wrong(kind, Some(Why::Foreign))
+            let kind = if is_unwanted { Kind::Extra } else { Kind::Different };
+            return case.wrong(kind, Some(Why::Foreign));
         }
-    }
-}
-
-/// Judges a tombstone, and remembers for its key that one stands which is new enough.
-///
-/// A tombstone of a key that was put again, or of one without records, is of no matter: no rule says how long it stays.
-pub(super) fn judge_tombstone(expected: &mut Expected, tombstone: &Attributes) -> Judgement {
-    let Some(state) = key(tombstone).and_then(|key| expected.get_mut(key)) else {
-        return Judgement::Right;
     };
-    if !state.is_delete() {
-        return Judgement::Right;
-    }
-    state.tombstone_was_found = true;
-    let state = *state;
-    let case = Case { expected, state: Some(&state), found: None };
-    let Ok(stamp) = tombstone_stamp(tombstone) else {
-        return case.wrong(Kind::TombstoneMissing, Some(Why::Foreign));
-    };
-    let delete = expected.stamp(&state, expected.epoch());
-    if is_same_record(&stamp, &delete) {
-        let is_earlier = epoch(&stamp) < expected.epoch();
-        return if is_earlier { Judgement::RightOfEarlierEpoch } else { Judgement::Right };
-    }
-    match compare(expected.order(), &stamp, &delete).verdict {
-        // A newer one keeps older records away as well.
-        Verdict::Duplicate | Verdict::Stale => Judgement::Right,
-        Verdict::Next | Verdict::Regression => {
-            Case { found: Some(&stamp), ..case }.wrong(Kind::TombstoneMissing, Some(Why::Older))
-        }
-    }
-}
-
-/// Whether the topic's end is beyond a finding's record by now, so that it came while the audit was at work.
-pub(super) fn is_behind(finding: &Finding, spans: &Spans) -> bool {
-    let found = finding.found.as_ref();
-    found.is_some_and(|found| {
-        spans.get(&found.partition).is_some_and(|span| found.offset < span.end)
-    })
-}
-
-/// An item under a key that has no records.
-fn judge_unknown(expected: &Expected, spans: &Spans, seen: Result<Seen, Foreign>) -> Judgement {
-    let case = Case { expected, state: None, found: None };
-    let stamp = match seen {
-        Ok(Seen::Stamped(Sink { stamp, .. })) => stamp,
-        Ok(Seen::Unstamped) => return case.wrong(Kind::Extra, Some(Why::EarlierWriter)),
-        Err(Foreign { .. }) => return case.wrong(Kind::Extra, Some(Why::Foreign)),
-    };
-    let case = Case { found: Some(&stamp), ..case };
-    if epoch(&stamp) > expected.epoch() {
-        return case.wrong(Kind::Newer, Some(Why::Epoch));
-    }
-    case.without_record(spans, &stamp, Kind::Extra)
-}
-
-fn judge_stamped(
-    expected: &Expected,
-    spans: &Spans,
-    state: &State,
-    stamp: &Stamp,
-    contents: Fingerprint,
-) -> Judgement {
-    let case = Case { expected, state: Some(state), found: Some(stamp) };
+    let stamp = &sink.stamp;
+    let case = Case { found: Some(stamp), ..case };
     let found_epoch = epoch(stamp);
-    if found_epoch > expected.epoch() {
+    if found_epoch > expected.epoch {
         return case.wrong(Kind::Newer, Some(Why::Epoch));
     }
+    let Some(state) = &state else { return case.without_record(spans, stamp, Kind::Extra) };
     let right = expected.stamp(state, found_epoch);
     if is_same_record(stamp, &right) {
+        let contents = || Members::stored(item).fingerprint(&sink.shape);
         return if state.is_delete() {
             case.wrong(Kind::Extra, Some(Why::Deleted))
-        } else if Some(contents) != state.contents || stamp.version != right.version {
+        } else if Some(contents()) != state.contents || stamp.version != right.version {
             case.wrong(Kind::Different, None)
-        } else if found_epoch < expected.epoch() {
+        } else if found_epoch < expected.epoch {
             Judgement::RightOfEarlierEpoch
         } else {
             Judgement::Right
         };
     }
-    let right = expected.stamp(state, expected.epoch());
-    match compare(expected.order(), stamp, &right).verdict {
+    let right = expected.stamp(state, expected.epoch);
+    match compare(expected.order, stamp, &right).verdict {
         Verdict::Next | Verdict::Regression if state.is_delete() => {
             case.wrong(Kind::Extra, Some(Why::Deleted))
         }
@@ -143,23 +77,38 @@ fn judge_stamped(
     }
 }
 
-/// Where a record lies, seen from the part of the topic that was read.
-enum Place {
-    Before,
-    /// Where it should have been read, or nowhere in this topic.
-    Within,
-    After,
+/// Judges a tombstone, and remembers for its key that one stands which is new enough.
+///
+/// A tombstone of a key that was put again, or of one without records, is of no matter: no rule says how long it stays.
+pub fn judge_tombstone(expected: &mut Expected, tombstone: &Attributes) -> Judgement {
+    let state = key(tombstone).and_then(|key| expected.states.get_mut(key.as_str()));
+    let Some(state) = state.filter(|state| state.is_delete()) else { return Judgement::Right };
+    state.tombstone_was_found = true;
+    let state = *state;
+    let case = Case { expected, state: Some(&state), found: None };
+    let Ok(stamp) = tombstone_stamp(tombstone) else {
+        return case.wrong(Kind::TombstoneMissing, Some(Why::Foreign));
+    };
+    let delete = expected.stamp(&state, expected.epoch);
+    if is_same_record(&stamp, &delete) {
+        let is_earlier = epoch(&stamp) < expected.epoch;
+        return if is_earlier { Judgement::RightOfEarlierEpoch } else { Judgement::Right };
+    }
+    match compare(expected.order, &stamp, &delete).verdict {
+        // A newer one keeps older records away as well.
+        Verdict::Duplicate | Verdict::Stale => Judgement::Right,
+        Verdict::Next | Verdict::Regression => {
+            Case { found: Some(&stamp), ..case }.wrong(Kind::TombstoneMissing, Some(Why::Older))
+        }
+    }
 }
 
-fn place(expected: &Expected, spans: &Spans, stamp: &Stamp) -> Place {
-    match spans.get(&stamp.partition) {
-        Some(span) if stamp.topic == expected.topic() => match stamp.offset {
-            offset if offset < span.first => Place::Before,
-            offset if offset >= span.end => Place::After,
-            _ => Place::Within,
-        },
-        _ => Place::Within,
-    }
+/// Whether the topic's end is beyond a finding's record by now, so that it came while the audit was at work.
+pub fn is_behind(finding: &Finding, spans: &Spans) -> bool {
+    let found = finding.found.as_ref();
+    found.is_some_and(|found| {
+        spans.get(&found.partition).is_some_and(|span| found.offset < span.end)
+    })
 }
 
 fn is_same_record(one: &Stamp, other: &Stamp) -> bool {
@@ -177,10 +126,10 @@ fn key(item: &Attributes) -> Option<&String> {
 
 /// The state that a key must have, if it must have one, and the one that was found, if one was.
 #[derive(Clone, Copy)]
-pub(super) struct Case<'a> {
-    pub(super) expected: &'a Expected,
-    pub(super) state: Option<&'a State>,
-    pub(super) found: Option<&'a Stamp>,
+pub struct Case<'a> {
+    pub expected: &'a Expected,
+    pub state: Option<&'a State>,
+    pub found: Option<&'a Stamp>,
 }
 
 impl Case<'_> {
@@ -190,16 +139,16 @@ impl Case<'_> {
 
     /// It was written by a record that is not among those that were read.
     fn without_record(self, spans: &Spans, stamp: &Stamp, kind: Kind) -> Judgement {
-        let finding = || self.finding(kind, Some(Why::NoRecord));
-        match place(self.expected, spans, stamp) {
-            Place::Before => Judgement::BeforeTopic,
-            Place::Within => Judgement::Wrong(finding()),
-            Place::After => Judgement::Late(finding()),
+        let finding = self.finding(kind, Some(Why::NoRecord));
+        match spans.get(&stamp.partition).filter(|_| stamp.topic == self.expected.topic) {
+            Some(span) if stamp.offset < span.first => Judgement::BeforeTopic,
+            Some(span) if stamp.offset >= span.end => Judgement::Late(finding),
+            // It should have been read, or is nowhere in this topic.
+            _ => Judgement::Wrong(finding),
         }
     }
 
-    /// What to report of it.
-    pub(super) fn finding(self, kind: Kind, why: Option<Why>) -> Finding {
+    pub fn finding(self, kind: Kind, why: Option<Why>) -> Finding {
         let coordinates = |stamp: &Stamp| Coordinates {
             topic: stamp.topic.clone(),
             partition: stamp.partition,
@@ -207,12 +156,13 @@ impl Case<'_> {
             timestamp: stamp.timestamp,
             epoch: epoch(stamp),
         };
-        let right = self.state.map(|state| self.expected.stamp(state, self.expected.epoch()));
+        let right = self.state.map(|state| self.expected.stamp(state, self.expected.epoch));
         Finding {
+            kind,
             why,
             expected: right.as_ref().map(coordinates),
             found: self.found.map(coordinates),
-            ..Finding::new(kind)
+            ..Finding::default()
         }
     }
 }

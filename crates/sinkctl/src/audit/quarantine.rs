@@ -1,118 +1,60 @@
 //! What the quarantine must hold: an entry for each record that the mapping rejects, for the same reason.
 
-use std::{
-    collections::{HashMap, hash_map},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
-use aws_sdk_dynamodb::Client;
 use dynamo_sink::sink::Rejection;
 use kafka_event::Record;
 
 use super::report::{Coordinates, Finding, Kind, QuarantinedRecord, Report, Why};
-use crate::{
-    entry::{Head, Item, Key, Part},
-    tables,
-};
+use crate::quarantine::store::Listed;
 
 /// The reason of records that only DynamoDB found to be unwritable: the mapping accepts them.
 const REFUSED_BY_DYNAMODB: &str = "REFUSED_BY_DYNAMODB";
 
 /// A partition's entries. They are all of the memory that grows with records, and only with rejected ones.
 #[derive(Debug)]
-pub(super) struct Entries {
-    /// The audited epoch; entries of higher ones don't count.
+pub struct Entries {
     epoch: u64,
     /// By offset and timestamp, which distinguish a record from that of a topic of the same name that was deleted.
-    by_record: HashMap<(i64, i64), Head>,
-    /// How many parts stand, by the key of their head and the hash of their text.
-    parts: HashMap<(Key, String), u64>,
-}
-
-/// Reads what the quarantine holds of a partition.
-pub(super) async fn entries(
-    client: &Client,
-    table: &str,
-    topic: &str,
-    partition: i32,
-    epoch: u64,
-) -> anyhow::Result<Entries> {
-    let mut entries = Entries::new(epoch);
-    let mut start = None;
-    loop {
-        let page = tables::quarantined(client, table, Some((topic, partition)), start).await?;
-        for item in page.items.into_iter().flatten() {
-            entries.add(item);
-        }
-        start = page.next;
-        if start.is_none() {
-            return Ok(entries);
-        }
-    }
+    by_record: HashMap<(i64, i64), Listed>,
 }
 
 impl Entries {
-    fn new(epoch: u64) -> Self {
-        Self { epoch, by_record: HashMap::new(), parts: HashMap::new() }
+    /// Those that count in the audited epoch, of entries that are sorted by theirs: for one record the last.
+    pub fn new(epoch: u64, found: Vec<Listed>) -> Self {
+        let found = found.into_iter().filter(|it| it.head.epoch <= epoch);
+        let by_record = found.map(|it| ((it.head.offset, it.head.timestamp), it)).collect();
+        Self { epoch, by_record }
     }
 
-    /// Adds an item of the quarantine, if it is an entry's head. Of entries for one record that of the highest epoch
-    /// counts.
-    fn add(&mut self, item: Item) {
-        let head = match item {
-            Item::Part(Part { head, hash, .. }) => {
-                return *self.parts.entry((head, hash)).or_default() += 1;
-            }
-            Item::Head(head) if head.epoch > self.epoch => return,
-            Item::Head(head) => head,
-        };
-        match self.by_record.entry((head.offset, head.timestamp)) {
-            hash_map::Entry::Occupied(mut standing) => {
-                if standing.get().epoch < head.epoch {
-                    standing.insert(head);
-                }
-            }
-            hash_map::Entry::Vacant(place) => {
-                place.insert(head);
-            }
-        }
-    }
-
-    fn entry(&self, record: &Record<'_>) -> Option<&Head> {
+    fn entry(&self, record: &Record<'_>) -> Option<&Listed> {
         self.by_record.get(&(record.offset, record.timestamp))
     }
 
-    /// Whether all parts stand that hold the entry's record.
-    fn is_whole(&self, entry: &Head) -> bool {
-        let text = (entry.key.clone(), entry.hash.clone().unwrap_or_default());
-        self.parts.get(&text).copied().unwrap_or_default() >= entry.parts
-    }
-
-    /// Compares a record that the mapping rejects.
-    pub(super) fn judge_rejected(
+    pub fn judge_rejected(
         &self,
         record: &Record<'_>,
         rejection: &Rejection,
-        expiry: &Expiry,
+        may_have_expired: bool,
         report: &mut Report,
     ) {
         report.rejected += 1;
         let found = self.entry(record);
-        let is_whole = found.is_none_or(|entry| self.is_whole(entry));
-        let found_reason = match found.map(|entry| entry.reason.as_str()) {
-            Some(reason) if reason == rejection.code && is_whole => {
+        let is_whole = found.is_none_or(|entry| entry.is_whole);
+        match found {
+            Some(entry) if entry.head.reason == rejection.code && is_whole => {
                 report.quarantined += 1;
                 return;
             }
-            None if expiry.may_have_passed(record.timestamp) => {
+            None if may_have_expired => {
                 report.notes.may_have_expired += 1;
                 return;
             }
-            found => found.map(str::to_owned),
-        };
-        let kind =
-            if is_whole && found.is_some() { Kind::OtherReason } else { Kind::NotQuarantined };
+            _ => {}
+        }
+        let is_another = is_whole && found.is_some();
         report.add(Finding {
+            kind: if is_another { Kind::OtherReason } else { Kind::NotQuarantined },
             why: (!is_whole).then_some(Why::Parts),
             expected: Some(Coordinates {
                 topic: record.topic.to_string(),
@@ -122,15 +64,16 @@ impl Entries {
                 epoch: self.epoch,
             }),
             expected_reason: Some(rejection.code.to_owned()),
-            found_reason,
-            ..Finding::new(kind)
+            found_reason: found.map(|entry| entry.head.reason.clone()),
+            ..Finding::default()
         });
     }
 
     /// Looks at a record that the mapping accepts, and says whether it counts for its key's state: not if DynamoDB
     /// refused it, for then the next older record's state must stand.
-    pub(super) fn judge_accepted(&self, record: &Record<'_>, report: &mut Report) -> bool {
-        let Some(Head { reason, .. }) = self.entry(record) else { return true };
+    pub fn judge_accepted(&self, record: &Record<'_>, report: &mut Report) -> bool {
+        let Some(entry) = self.entry(record) else { return true };
+        let reason = &entry.head.reason;
         if reason == REFUSED_BY_DYNAMODB {
             report.quarantined += 1;
             return false;
@@ -144,28 +87,22 @@ impl Entries {
     }
 }
 
-/// When what was stored for a record may have expired.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Expiry {
-    /// Milliseconds since 1970.
-    pub(super) now: i64,
-    /// None is for ever.
-    pub(super) retention: Option<Duration>,
-}
-
-impl Expiry {
-    /// Whether what was stored when a record came may be gone by now. When it came is not known, but hardly before its
-    /// own timestamp.
-    pub(super) fn may_have_passed(&self, timestamp: i64) -> bool {
-        let Some(retention) = self.retention else { return false };
-        let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-        timestamp.saturating_add(retention) < self.now
-    }
+/// Whether what was stored for so long when a record came, or for ever, may be gone by now. When it came is not known,
+/// but hardly before its own timestamp.
+pub fn may_have_expired(timestamp: i64, retention: Option<Duration>, now: i64) -> bool {
+    let Some(retention) = retention else { return false };
+    let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    timestamp.saturating_add(retention) < now
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quarantine::{
+        entry::{Head, Item},
+        filter::Filter,
+        store::Gathered,
+    };
 
     fn record(offset: i64, timestamp: i64) -> Record<'static> {
         Record {
@@ -188,11 +125,11 @@ mod tests {
     }
 
     fn entries(items: &[Item]) -> Entries {
-        let mut entries = Entries::new(2);
+        let mut gathered = Gathered::default();
         for item in items {
-            entries.add(item.clone());
+            gathered.add(Some(item.clone()));
         }
-        entries
+        Entries::new(2, gathered.finish(&Filter::default(), 0).entries)
     }
 
     const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -201,10 +138,16 @@ mod tests {
     fn a_rejected_record_has_an_entry_for_the_same_reason() {
         #[track_caller]
         fn check(items: &[Item], timestamp: i64, expected: Option<(Kind, Option<&str>)>) {
-            let expiry = Expiry { now: 100 * DAY, retention: Some(Duration::from_hours(24)) };
+            let has_expired =
+                may_have_expired(timestamp, Some(Duration::from_hours(24)), 100 * DAY);
             let mut report = Report::default();
             let rejection = Rejection::new("BAD", "bad");
-            entries(items).judge_rejected(&record(7, timestamp), &rejection, &expiry, &mut report);
+            entries(items).judge_rejected(
+                &record(7, timestamp),
+                &rejection,
+                has_expired,
+                &mut report,
+            );
 
             assert_eq!(report.rejected, 1);
             let found = report.findings.values().flatten().next();
@@ -227,9 +170,8 @@ mod tests {
         check(&[entry(7, now, 2, "BAD"), entry(7, now, 1, "WORSE")], now, None);
         // A part of a large record, which is no entry.
         let key = Head::example().key;
-        let part_of = |hash: &str, number| {
-            Item::Part(Part { head: key.clone(), hash: hash.to_owned(), number })
-        };
+        let part_of =
+            |hash: &str, number| Item::Part { head: key.clone(), hash: hash.to_owned(), number };
         let part = |number| part_of("ab", number);
         check(&[part(0)], now, Some((Kind::NotQuarantined, None)));
         // A large record, all of whose parts must stand.

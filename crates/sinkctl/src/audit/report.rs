@@ -5,12 +5,9 @@ use std::{
     io::{self, Write},
 };
 
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde::Serialize;
 
-use crate::{
-    text::counted,
-    visible::{Visible, visible_json},
-};
+use crate::{text::counted, visible::Visible};
 
 /// The differences of one kind that the table shows.
 const SHOWN: usize = 10;
@@ -19,37 +16,28 @@ const SHOWN: usize = 10;
 /// that is right. All are counted.
 const LISTED: usize = 10_000;
 
-/// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// The function whose table it is.
     pub function: String,
     pub topic: String,
-    /// The epoch that was audited.
     pub epoch: u64,
     pub partitions: usize,
-    /// The records that were read.
     pub records: u64,
-    /// The keys that have records.
     pub keys: usize,
     /// Of these, the keys whose last record is a delete.
     pub deleted_keys: usize,
     /// Of these, the keys with records on several partitions, which are ordered by Kafka's timestamps.
     pub moved_keys: usize,
     pub items: u64,
-    /// The records that the mapping rejects.
     pub rejected: u64,
     /// Of these, the ones that the quarantine holds for the same reason; and those that only DynamoDB refused.
     pub quarantined: u64,
-    /// How many differences there are.
     pub differences: usize,
-    /// How many there are of each kind.
-    #[serde(serialize_with = "count_of_each_kind")]
     pub counts: BTreeMap<Kind, usize>,
     /// The differences by their kind, the first 10,000 of each.
-    #[serde(flatten, serialize_with = "by_kind")]
-    pub findings: Findings,
+    #[serde(flatten)]
+    pub findings: BTreeMap<Kind, Vec<Finding>>,
     /// What is no difference, but worth knowing.
     pub notes: Notes,
 }
@@ -58,37 +46,26 @@ pub struct Report {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notes {
-    /// How many quarantined records the mapping accepts by now.
     pub redrivable: u64,
-    /// The first 10,000 of them.
     pub redrivable_records: Vec<QuarantinedRecord>,
-    /// States that are right and were written before the epoch was raised.
     pub of_earlier_epochs: u64,
-    /// Items whose records the topic no longer holds.
     pub before_topic: u64,
-    /// Items whose records came after the audit began.
     pub during_audit: u64,
-    /// Tombstones and quarantine entries that are not there, and may have expired as they should.
     pub may_have_expired: u64,
 }
 
-/// A record with an entry in the quarantine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct QuarantinedRecord {
     pub partition: i32,
     pub offset: i64,
-    /// Why it was rejected.
     pub reason: String,
 }
 
-/// All differences, by their kind.
-pub type Findings = BTreeMap<Kind, Vec<Finding>>;
-
-/// The kinds of differences.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
     /// A key has no item, but its last record puts one.
+    #[default]
     Missing,
     /// An item stands that should not.
     Extra,
@@ -106,52 +83,31 @@ pub enum Kind {
     OtherReason,
 }
 
-impl Kind {
-    /// All kinds, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
-        Self::Missing,
-        Self::Extra,
-        Self::Older,
-        Self::Newer,
-        Self::Different,
-        Self::TombstoneMissing,
-        Self::NotQuarantined,
-        Self::OtherReason,
-    ];
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Extra => "extra",
-            Self::Older => "older",
-            Self::Newer => "newer",
-            Self::Different => "different",
-            Self::TombstoneMissing => "tombstone missing",
-            Self::NotQuarantined => "not quarantined",
-            Self::OtherReason => "other reason",
-        }
-    }
-}
+/// All kinds, in the order in which they are shown.
+const KINDS: [(Kind, &str); 8] = [
+    (Kind::Missing, "missing"),
+    (Kind::Extra, "extra"),
+    (Kind::Older, "older"),
+    (Kind::Newer, "newer"),
+    (Kind::Different, "different"),
+    (Kind::TombstoneMissing, "tombstone missing"),
+    (Kind::NotQuarantined, "not quarantined"),
+    (Kind::OtherReason, "other reason"),
+];
 
 /// What distinguishes differences of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Why {
-    /// The item has no `_sink`: an earlier writer left it.
     EarlierWriter,
     /// The item's `_sink`, or the tombstone, cannot be read.
     Foreign,
-    /// The topic has no such record of this key.
     NoRecord,
-    /// The key's last record deletes it.
     Deleted,
-    /// An older tombstone stands.
     Older,
-    /// It has a higher epoch than the audited one.
     Epoch,
     /// Its offset is not lower, but its timestamp is older: the topic was created again without a new epoch.
     Regression,
-    /// The entry stands, but not all of the parts that hold its record.
     Parts,
 }
 
@@ -170,14 +126,12 @@ impl Why {
     }
 }
 
-/// One difference.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// Its kind, which the JSON says outside.
     #[serde(skip)]
     pub kind: Kind,
-    /// What distinguishes it from others of the kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<Why>,
     /// The record whose state should stand there, or which should be in the quarantine.
@@ -186,13 +140,10 @@ pub struct Finding {
     /// The record whose state stands there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<Coordinates>,
-    /// The reason for which the record is rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_reason: Option<String>,
-    /// The reason for which it was quarantined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found_reason: Option<String>,
-    /// How many attributes differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub differing_attributes: Option<usize>,
     /// Their names, if keys may be shown.
@@ -203,24 +154,6 @@ pub struct Finding {
     pub key: Option<String>,
 }
 
-impl Finding {
-    /// A difference of which nothing more is known yet.
-    pub fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            why: None,
-            expected: None,
-            found: None,
-            expected_reason: None,
-            found_reason: None,
-            differing_attributes: None,
-            attributes: None,
-            key: None,
-        }
-    }
-}
-
-/// Where a record lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Coordinates {
@@ -234,8 +167,7 @@ pub struct Coordinates {
 }
 
 impl Report {
-    /// Adds a difference.
-    pub(super) fn add(&mut self, finding: Finding) {
+    pub fn add(&mut self, finding: Finding) {
         self.differences += 1;
         *self.counts.entry(finding.kind).or_default() += 1;
         let listed = self.findings.entry(finding.kind).or_default();
@@ -245,81 +177,66 @@ impl Report {
     }
 
     /// Notes a quarantined record that the mapping accepts.
-    pub(super) fn add_redrivable(&mut self, record: QuarantinedRecord) {
+    pub fn add_redrivable(&mut self, record: QuarantinedRecord) {
         self.notes.redrivable += 1;
         if self.notes.redrivable_records.len() < LISTED {
             self.notes.redrivable_records.push(record);
         }
     }
 
-    /// How many differences there are of a kind.
     pub fn count(&self, kind: Kind) -> usize {
         self.counts.get(&kind).copied().unwrap_or_default()
     }
 
-    /// Sorts the differences, so that two audits of one state say the same.
-    pub(super) fn sort(&mut self) {
+    /// Sorts the differences, so that two audits of one state say the same, and gives every kind a list, so that a
+    /// reader of the JSON need not know which are there.
+    pub fn finish(&mut self) {
         let place = |coordinates: &Option<Coordinates>| {
             coordinates.as_ref().map(|it| (it.partition, it.offset))
         };
-        for findings in self.findings.values_mut() {
+        for (kind, _) in KINDS {
+            self.counts.entry(kind).or_default();
+            let findings = self.findings.entry(kind).or_default();
             findings.sort_by_key(|it| (place(&it.expected), place(&it.found), it.key.clone()));
         }
     }
 
-    /// Writes one line of JSON.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", visible_json(&serde_json::to_string(self)?))
-    }
-
-    /// Writes a table for people.
     pub fn write_table(&self, out: &mut dyn Write) -> io::Result<()> {
         let Self { function, topic, epoch, .. } = self;
         writeln!(out, "{function}: {topic} in epoch {epoch}")?;
-        let moved = (self.moved_keys > 0)
-            .then(|| format!(", {} with records on several partitions", self.moved_keys));
-        row(
-            out,
-            "records",
-            self.records,
-            &format!("on {}, {} rejected", counted(self.partitions, "partition"), self.rejected),
-        )?;
-        row(
-            out,
-            "keys",
-            self.keys as u64,
-            &format!("{} deleted{}", self.deleted_keys, moved.unwrap_or_default()),
-        )?;
-        row(out, "items", self.items, "")?;
-        row(out, "quarantined", self.quarantined, "")?;
-        for kind in Kind::ALL {
-            let findings = self.findings.get(&kind).map_or(&[][..], Vec::as_slice);
+        let moved = match self.moved_keys {
+            0 => String::new(),
+            count => format!(", {count} with records on several partitions"),
+        };
+        let partitions = counted(self.partitions, "partition");
+        for (name, count, words) in [
+            ("records", self.records, format!("on {partitions}, {} rejected", self.rejected)),
+            ("keys", self.keys as u64, format!("{} deleted{moved}", self.deleted_keys)),
+            ("items", self.items, String::new()),
+            ("quarantined", self.quarantined, String::new()),
+        ] {
+            row(out, name, count, &words)?;
+        }
+        for (kind, words) in KINDS {
             let count = self.count(kind);
-            row(out, kind.words(), count as u64, "")?;
-            for finding in findings.iter().take(SHOWN) {
+            row(out, words, count as u64, "")?;
+            for finding in self.findings.get(&kind).into_iter().flatten().take(SHOWN) {
                 writeln!(out, "{:>14}{}", "", finding.words(topic))?;
             }
             if count > SHOWN {
                 writeln!(out, "{:>14}and {} more, see --json", "", count - SHOWN)?;
             }
         }
-        self.notes.write(out)?;
-        match self.differences {
-            0 => writeln!(out, "no difference"),
-            count => writeln!(out, "{}", counted(count, "difference")),
-        }
-    }
-}
-
-impl Notes {
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         for (count, words) in [
-            (self.redrivable, "quarantined records that are accepted by now and can be redriven"),
-            (self.of_earlier_epochs, "right states that were written in an earlier epoch"),
-            (self.before_topic, "items not judged: the topic no longer holds their records"),
-            (self.during_audit, "items not judged: their records came during the audit"),
             (
-                self.may_have_expired,
+                self.notes.redrivable,
+                "quarantined records that are accepted by now and can be redriven",
+            ),
+            (self.notes.of_earlier_epochs, "right states that were written in an earlier epoch"),
+            (self.notes.before_topic, "items not judged: the topic no longer holds their records"),
+            (self.notes.during_audit, "items not judged: their records came during the audit"),
+            (
+                self.notes.may_have_expired,
                 "tombstones or quarantine entries that are not there and may have expired",
             ),
         ] {
@@ -327,7 +244,10 @@ impl Notes {
                 row(out, "note", count, words)?;
             }
         }
-        Ok(())
+        match self.differences {
+            0 => writeln!(out, "no difference"),
+            count => writeln!(out, "{}", counted(count, "difference")),
+        }
     }
 }
 
@@ -371,24 +291,6 @@ fn row(out: &mut dyn Write, name: &str, count: u64, words: &str) -> io::Result<(
     writeln!(out, "{}", line.trim_end())
 }
 
-/// Every kind has a list, so that a reader of the JSON need not know which are there.
-fn by_kind<S: Serializer>(findings: &Findings, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(Kind::ALL.len()))?;
-    for kind in Kind::ALL {
-        map.serialize_entry(&kind, findings.get(&kind).map_or(&[][..], Vec::as_slice))?;
-    }
-    map.end()
-}
-
-/// As [`by_kind`].
-fn count_of_each_kind<S: Serializer>(
-    counts: &BTreeMap<Kind, usize>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let count = |kind| (kind, counts.get(&kind).copied().unwrap_or_default());
-    serializer.collect_map(Kind::ALL.map(count))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -396,16 +298,14 @@ mod tests {
     #[test]
     fn a_terminal_is_told_nothing_by_the_data() {
         let text = "\u{1b}[2Jé\u{9b}0m\r\n";
-        let mut finding = Finding::new(Kind::Different);
-        finding.found = Some(Coordinates {
-            topic: text.to_owned(),
-            partition: 0,
-            offset: 7,
-            timestamp: 0,
-            epoch: 0,
-        });
-        finding.attributes = Some(vec![text.to_owned()]);
-        finding.key = Some(text.to_owned());
+        let found =
+            Coordinates { topic: text.to_owned(), partition: 0, offset: 7, timestamp: 0, epoch: 0 };
+        let finding = Finding {
+            found: Some(found),
+            attributes: Some(vec![text.to_owned()]),
+            key: Some(text.to_owned()),
+            ..Finding::default()
+        };
         let words = finding.words("topic");
         assert!(!words.contains(char::is_control), "{words:?}");
         assert!(words.contains(r"\u{1b}[2Jé\u{9b}0m\r\n"), "{words}");

@@ -26,7 +26,7 @@ const PROPERTIES: [(&str, &str); 4] = [
 ];
 
 /// A topic that can be read more than once.
-pub(super) trait Topic {
+pub trait Topic {
     /// The offsets that each partition holds now.
     async fn spans(&self) -> anyhow::Result<Spans>;
 
@@ -37,17 +37,10 @@ pub(super) trait Topic {
         span: Span,
         take: &mut dyn FnMut(&Record<'_>),
     ) -> anyhow::Result<()>;
-
-    /// Reads one record again; none if it is no longer there.
-    async fn read_one(
-        &self,
-        partition: i32,
-        offset: i64,
-    ) -> anyhow::Result<Option<Record<'static>>>;
 }
 
 /// A topic of a real cluster.
-pub(super) struct KafkaTopic {
+pub struct KafkaTopic {
     consumer: StreamConsumer,
     topic: String,
     servers: String,
@@ -55,42 +48,10 @@ pub(super) struct KafkaTopic {
 
 impl KafkaTopic {
     /// Sets the client up; it connects when it is first asked.
-    pub(super) fn new(topic: &str, source: &Source) -> anyhow::Result<Self> {
+    pub fn new(topic: &str, source: &Source) -> anyhow::Result<Self> {
         let consumer = source.config(&PROPERTIES, &[])?.create().map_err(kafka::no_client)?;
         let servers = source.bootstrap_servers.clone();
         Ok(Self { consumer, topic: topic.to_owned(), servers })
-    }
-
-    fn assign(&self, partition: i32, offset: i64) -> anyhow::Result<()> {
-        let mut list = TopicPartitionList::new();
-        let added = list.add_partition_offset(&self.topic, partition, Offset::Offset(offset));
-        let assigned = added.and_then(|()| self.consumer.assign(&list));
-        assigned.with_context(|| cannot_read(partition, offset))
-    }
-
-    /// The next record from `offset` on; none at the partition's end.
-    async fn next(
-        &self,
-        partition: i32,
-        offset: i64,
-    ) -> anyhow::Result<Option<BorrowedMessage<'_>>> {
-        loop {
-            let received = tokio::time::timeout(PATIENCE, self.consumer.recv()).await;
-            let received = received.with_context(|| {
-                let seconds = PATIENCE.as_secs();
-                format!("nothing came of partition {partition} at offset {offset} for {seconds} s")
-            })?;
-            match received {
-                // What was fetched for an earlier assignment may still come.
-                Ok(message) if message.partition() != partition || message.offset() < offset => {}
-                Ok(message) => return Ok(Some(message)),
-                Err(KafkaError::PartitionEOF(ended)) if ended == partition => return Ok(None),
-                Err(KafkaError::PartitionEOF(_)) => {}
-                // The client goes on by itself where a broker is away for a while.
-                Err(error) if is_passing(&error) => {}
-                Err(error) => return Err(error).with_context(|| cannot_read(partition, offset)),
-            }
-        }
     }
 }
 
@@ -118,39 +79,35 @@ impl Topic for KafkaTopic {
         take: &mut dyn FnMut(&Record<'_>),
     ) -> anyhow::Result<()> {
         let mut offset = span.first;
-        if offset < span.end {
-            self.assign(partition, offset)?;
+        if offset >= span.end {
+            return Ok(());
         }
+        let mut list = TopicPartitionList::new();
+        let added = list.add_partition_offset(&self.topic, partition, Offset::Offset(offset));
+        let assigned = added.and_then(|()| self.consumer.assign(&list));
+        assigned.with_context(|| cannot_read(partition, offset))?;
         while offset < span.end {
-            let Some(message) = self.next(partition, offset).await? else { break };
-            if message.offset() >= span.end {
-                break;
+            let received = tokio::time::timeout(PATIENCE, self.consumer.recv()).await;
+            let received = received.with_context(|| {
+                let seconds = PATIENCE.as_secs();
+                format!("nothing came of partition {partition} at offset {offset} for {seconds} s")
+            })?;
+            match received {
+                // What was fetched for an earlier assignment may still come.
+                Ok(message) if message.partition() != partition || message.offset() < offset => {}
+                Ok(message) if message.offset() >= span.end => break,
+                Ok(message) => {
+                    take(&record(&message));
+                    offset = message.offset() + 1;
+                }
+                Err(KafkaError::PartitionEOF(ended)) if ended == partition => break,
+                Err(KafkaError::PartitionEOF(_)) => {}
+                // The client goes on by itself where a broker is away for a while.
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(error).with_context(|| cannot_read(partition, offset)),
             }
-            take(&record(&message));
-            offset = message.offset() + 1;
         }
         Ok(())
-    }
-
-    async fn read_one(
-        &self,
-        partition: i32,
-        offset: i64,
-    ) -> anyhow::Result<Option<Record<'static>>> {
-        self.assign(partition, offset)?;
-        let message = self.next(partition, offset).await?;
-        let message = message.filter(|message| message.offset() == offset);
-        Ok(message.map(|message| {
-            let record = record(&message);
-            Record {
-                topic: Cow::Owned(record.topic.into_owned()),
-                timestamp_type: None,
-                headers: Vec::new(),
-                key_schema: None,
-                value_schema: None,
-                ..record
-            }
-        }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Removes entries whose records nobody wants, once a copy of them is in a file.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, BufWriter, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
@@ -8,24 +9,23 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use aws_sdk_dynamodb::types::AttributeValue;
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use clap::Args;
-use dynamo_sink::stored::Attributes;
 use local::template::LOCAL_STAGE;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::{
     DRY_RUN_LIMIT, LEFT, Place,
     filter::Selection,
     list::Listing,
-    none_found, now,
-    store::{Entry, Listed, Removal, Store},
+    none_found,
+    store::{Listed, Removal, Store},
 };
-use crate::text::counted;
+use crate::{
+    item_json,
+    text::{self, counted},
+};
 
-pub(super) const EXAMPLES: &str = "\
+pub const EXAMPLES: &str = "\
 Examples:
   sinkctl quarantine drop aws.ksqldb.seatool.agg.State_Plan-4 1234 --stage master
   sinkctl quarantine drop --reason NULL_VALUE --older-than 30d --copy dropped.jsonl --yes --stage master
@@ -53,21 +53,21 @@ pub struct Drop {
 }
 
 impl Drop {
-    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
         let filter = self.chosen.filter();
         ensure!(
             filter.is_empty() == self.all,
             "name the records to drop, by a filter or their coordinates, or drop `--all`"
         );
         let (_, store) = self.place.open(template).await?;
-        let now = now();
+        let now = text::now().cast_signed();
         let found = store.find(&filter, now).await?;
         if found.entries.is_empty() {
             return none_found(&store);
         }
         let records = counted(found.entries.len(), "record");
         if !self.yes {
-            Listing::new(store.table(), found.clone(), DRY_RUN_LIMIT, now)
+            Listing::new(&store.table, found.clone(), DRY_RUN_LIMIT, now)
                 .write(now, &mut io::stderr())?;
             ensure!(
                 io::stdin().is_terminal(),
@@ -85,69 +85,65 @@ impl Drop {
             let stage = self.place.stage.as_deref().unwrap_or(LOCAL_STAGE);
             format!("quarantine-{stage}-{now}.jsonl").into()
         });
-        let dropped = run(&store, found.entries, &copy).await?;
+        let removals = run(&store, found.entries, &copy).await?;
+        let count = |removal| removals.get(&removal).copied().unwrap_or_default();
         let mut out = io::stdout();
-        writeln!(out, "{} of {records} dropped; {} has them", dropped.dropped, copy.display())?;
-        if dropped.were_gone > 0 {
-            writeln!(out, "{} already gone", dropped.were_gone)?;
+        let dropped = count(Removal::Removed);
+        writeln!(out, "{dropped} of {records} dropped; {} has them", copy.display())?;
+        let (were_gone, left) = (count(Removal::WasGone), count(Removal::RejectedAgain));
+        if were_gone > 0 {
+            writeln!(out, "{were_gone} already gone")?;
         }
-        if dropped.left > 0 {
-            writeln!(out, "{} left: they were rejected again meanwhile", dropped.left)?;
+        if left > 0 {
+            writeln!(out, "{left} left: they were rejected again meanwhile")?;
             return Ok(ExitCode::from(LEFT));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// What became of entries that were to be dropped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Dropped {
-    /// How many are gone, with a copy in the file.
-    pub dropped: usize,
-    /// How many stay, since their records were rejected again meanwhile.
-    pub left: usize,
-    /// How many somebody else removed meanwhile.
-    pub were_gone: usize,
-}
-
 /// Copies entries to a file that does not exist yet, then removes them.
 ///
 /// A line of the file is an item as it stood in the table, in DynamoDB's JSON; an entry's head comes after its parts,
 /// so that whoever puts the items back in their order never has a head without them.
-pub async fn run(store: &Store, entries: Vec<Listed>, path: &Path) -> anyhow::Result<Dropped> {
+async fn run(
+    store: &Store,
+    entries: Vec<Listed>,
+    path: &Path,
+) -> anyhow::Result<BTreeMap<Removal, usize>> {
     let of_copy = || {
         let path = path.display();
         format!(
             "cannot write the copy `{path}`, so nothing was dropped: name another file with `--copy`"
         )
     };
-    let mut dropped = Dropped::default();
+    let mut removals = BTreeMap::new();
     let mut copied = Vec::new();
     let mut copy = BufWriter::new(create(path).with_context(of_copy)?);
     for Listed { head, .. } in entries {
-        match store.read(&head.key).await? {
-            Some(entry) => {
-                write(&entry, &mut copy).with_context(of_copy)?;
-                copied.push(without_record(entry));
-            }
-            None => dropped.were_gone += 1,
+        let Some(mut entry) = store.read(&head.key).await? else {
+            *removals.entry(Removal::WasGone).or_default() += 1;
+            continue;
+        };
+        // What was written is forgotten but for what the removal needs.
+        entry.record = None;
+        for item in &mut entry.items {
+            writeln!(copy, "{}", Value::from(item_json::members(item))).with_context(of_copy)?;
+            item.retain(|name, _| name == "SK");
         }
+        copied.push(entry);
     }
     keep(copy, path).with_context(of_copy)?;
     let records = copied.len();
     for entry in copied {
         let removal = store.remove(&entry).await.with_context(|| {
-            let (dropped, path) = (dropped.dropped, path.display());
+            let dropped = removals.get(&Removal::Removed).copied().unwrap_or_default();
+            let path = path.display();
             format!("{dropped} of {records} records were dropped, and `{path}` has a copy of all of them")
         })?;
-        match removal {
-            Removal::Removed => dropped.dropped += 1,
-            Removal::RejectedAgain => dropped.left += 1,
-            Removal::WasGone => dropped.were_gone += 1,
-        }
+        *removals.entry(removal).or_default() += 1;
     }
-    Ok(dropped)
+    Ok(removals)
 }
 
 /// A new file that nobody else may read.
@@ -157,14 +153,6 @@ fn create(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
-}
-
-fn write(entry: &Entry, copy: &mut BufWriter<File>) -> io::Result<()> {
-    for item in &entry.items {
-        serde_json::to_writer(&mut *copy, &map(item))?;
-        writeln!(copy)?;
-    }
-    Ok(())
 }
 
 /// Waits until the file and its name would outlive a power cut.
@@ -178,68 +166,11 @@ fn keep(copy: BufWriter<File>, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The entry with no more than what its removal needs.
-fn without_record(mut entry: Entry) -> Entry {
-    entry.record = None;
-    for item in &mut entry.items {
-        item.retain(|name, _| name == "SK");
-    }
-    entry
-}
-
-/// A map of attributes in DynamoDB's JSON.
-fn map(attributes: &Attributes) -> Value {
-    // Sorted, so that the same item gives the same line.
-    let sorted: std::collections::BTreeMap<_, _> = attributes.iter().collect();
-    sorted.into_iter().map(|(name, it)| (name.clone(), value(it))).collect::<Map<_, _>>().into()
-}
-
-fn value(attribute: &AttributeValue) -> Value {
-    match attribute {
-        AttributeValue::B(bytes) => json!({"B": BASE64.encode(bytes)}),
-        AttributeValue::Bool(flag) => json!({"BOOL": flag}),
-        AttributeValue::Bs(set) => {
-            json!({"BS": set.iter().map(|it| BASE64.encode(it)).collect::<Vec<_>>()})
-        }
-        AttributeValue::L(list) => json!({"L": list.iter().map(value).collect::<Vec<_>>()}),
-        AttributeValue::M(members) => json!({"M": map(members)}),
-        AttributeValue::N(number) => json!({"N": number}),
-        AttributeValue::Ns(set) => json!({"NS": set}),
-        AttributeValue::S(text) => json!({"S": text}),
-        AttributeValue::Ss(set) => json!({"SS": set}),
-        // The only other type that there is.
-        _ => json!({"NULL": true}),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use aws_sdk_dynamodb::primitives::Blob;
-
     use super::*;
-
-    #[test]
-    fn items_are_written_in_dynamodbs_json() {
-        #[track_caller]
-        fn check(attribute: &AttributeValue, expected: &Value) {
-            assert_eq!(&value(attribute), expected);
-        }
-
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        check(&text("a"), &json!({"S": "a"}));
-        check(&AttributeValue::N("1.10".to_owned()), &json!({"N": "1.10"}));
-        check(&AttributeValue::B(Blob::new([0, 255])), &json!({"B": "AP8="}));
-        check(&AttributeValue::Null(true), &json!({"NULL": true}));
-        check(&AttributeValue::Bool(false), &json!({"BOOL": false}));
-        check(&AttributeValue::L(vec![text("a")]), &json!({"L": [{"S": "a"}]}));
-        let members = Attributes::from([("b".to_owned(), text("c"))]);
-        check(&AttributeValue::M(members), &json!({"M": {"b": {"S": "c"}}}));
-        check(&AttributeValue::Ss(vec!["a".to_owned()]), &json!({"SS": ["a"]}));
-        check(&AttributeValue::Ns(vec!["1".to_owned()]), &json!({"NS": ["1"]}));
-        check(&AttributeValue::Bs(vec![Blob::new("a")]), &json!({"BS": ["YQ=="]}));
-    }
 
     #[test]
     fn a_copy_overwrites_nothing_and_is_for_its_owner() {

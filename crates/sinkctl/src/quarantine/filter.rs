@@ -4,7 +4,8 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use clap::Args;
 
-use crate::{entry::Head, text::duration};
+use super::entry::Head;
+use crate::text::duration;
 
 /// What entries must have in common; what is not set is anything.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +48,6 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// What they have in common.
     pub fn filter(self) -> Filter {
         match (self.topic_partition, self.record_offset) {
             (Some((topic, partition)), Some(offset)) => Filter {
@@ -62,14 +62,8 @@ impl Selection {
 }
 
 impl Filter {
-    /// Whether it lets every entry through.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
-    }
-
-    /// The one partition that it lets through, if it is one.
-    pub fn topic_partition(&self) -> Option<(&str, i32)> {
-        Some((self.topic.as_deref()?, self.partition?))
     }
 
     /// Whether an entry is meant, `now` being in milliseconds since 1970.

@@ -12,17 +12,16 @@ use serde::Serialize;
 
 use super::{
     Place,
+    entry::Head,
     filter::Filter,
-    now,
     store::{Found, Listed},
 };
 use crate::{
-    entry::Head,
-    text::{age, counted, time, write_rest, write_rows},
-    visible::{Visible, visible_json},
+    text::{self, age, counted, time, write_rest, write_rows},
+    visible::{Visible, write_json},
 };
 
-pub(super) const EXAMPLES: &str = "\
+pub const EXAMPLES: &str = "\
 Examples:
   sinkctl quarantine list --stage master
   sinkctl quarantine list --stage master --reason INVALID_JSON --newer-than 2h --limit 100
@@ -45,16 +44,16 @@ pub struct List {
 }
 
 impl List {
-    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
         let (_, store) = self.place.open(template).await?;
-        let now = now();
+        let now = text::now().cast_signed();
         let found = store.find(&self.chosen, now).await?;
         if found.entries.is_empty() && !self.chosen.is_empty() {
             writeln!(io::stderr(), "no record is as the options say: without them all are listed")?;
         }
-        let listing = Listing::new(store.table(), found, self.limit, now);
+        let listing = Listing::new(&store.table, found, self.limit, now);
         if self.json {
-            listing.write_json(&mut io::stdout())?;
+            write_json(&listing, &mut io::stdout())?;
         } else {
             listing.write(now, &mut io::stdout())?;
         }
@@ -62,45 +61,36 @@ impl List {
     }
 }
 
-/// What a list shows.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listing {
-    pub table: String,
-    /// How many records there are.
-    pub records: usize,
+    table: String,
+    records: usize,
     /// How many of them miss a part.
-    pub incomplete: usize,
-    /// How many of them have expired, and may be gone at any time.
-    pub expired: usize,
-    /// The records by what is wrong with them.
-    pub by_reason: BTreeMap<String, Group>,
-    pub by_topic: BTreeMap<String, Group>,
+    incomplete: usize,
+    expired: usize,
+    by_reason: BTreeMap<String, Group>,
+    by_topic: BTreeMap<String, Group>,
     /// The records by how long ago they were rejected first.
-    pub by_age: Vec<AgeGroup>,
-    /// Some of the records.
-    pub entries: Vec<Listed>,
-    /// Parts without a head, which count for nothing.
-    pub leftovers: usize,
-    /// Items that no sink wrote.
-    pub foreign: usize,
+    by_age: Vec<AgeGroup>,
+    /// The first of the records.
+    entries: Vec<Listed>,
+    leftovers: usize,
+    foreign: usize,
 }
 
 /// Records that have something in common.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Group {
-    pub records: usize,
+#[derive(Default, Serialize)]
+struct Group {
+    records: usize,
     /// The age of the oldest, in milliseconds.
-    pub oldest: u64,
+    oldest: u64,
 }
 
-/// Records of about the same age.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AgeGroup {
-    pub age: &'static str,
-    pub records: usize,
+#[derive(Serialize)]
+struct AgeGroup {
+    age: &'static str,
+    records: usize,
 }
 
 /// The ages that are counted, by their upper bounds in milliseconds.
@@ -122,33 +112,51 @@ impl Listing {
             expired: 0,
             by_reason: BTreeMap::new(),
             by_topic: BTreeMap::new(),
-            by_age: AGES.map(|(age, _)| AgeGroup { age, records: 0 }).to_vec(),
+            by_age: AGES.map(|(age, _)| AgeGroup { age, records: 0 }).into(),
             entries: Vec::new(),
             leftovers,
             foreign,
         };
         for Listed { head, .. } in &entries {
             let age = head.age(now);
-            listing.by_reason.entry(head.reason.clone()).or_default().add(age);
-            listing.by_topic.entry(head.topic.clone()).or_default().add(age);
+            for group in [
+                listing.by_reason.entry(head.reason.clone()).or_default(),
+                listing.by_topic.entry(head.topic.clone()).or_default(),
+            ] {
+                group.records += 1;
+                group.oldest = group.oldest.max(age);
+            }
             let group = AGES.iter().position(|(_, limit)| age <= *limit).unwrap_or_default();
             listing.by_age[group].records += 1;
-            listing.expired += usize::from(head.expires_at.is_some_and(|it| it <= now / 1000));
+            listing.expired += usize::from(head.has_expired(now));
         }
         listing.by_age.retain(|group| group.records > 0);
         listing.entries = entries.into_iter().take(limit).collect();
         listing
     }
 
-    /// Writes it as one line of JSON.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", visible_json(&serde_json::to_string(self)?))
-    }
-
     /// Writes it for people, `now` being in milliseconds since 1970.
     pub fn write(&self, now: i64, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{} in {}", counted(self.records, "record"), self.table)?;
-        self.write_notes(out)?;
+        for (count, what) in [
+            (
+                self.incomplete,
+                "incomplete: parts of the record are missing, so they can only be dropped",
+            ),
+            (self.expired, "expired: they go at any time, and are not redriven"),
+        ] {
+            if count > 0 {
+                writeln!(out, "{count} of them {what}")?;
+            }
+        }
+        let leftover = "of records that are gone: left by a removal that was cut off, harmless";
+        for (count, noun, what) in
+            [(self.leftovers, "part", leftover), (self.foreign, "item", "that no sink wrote")]
+        {
+            if count > 0 {
+                writeln!(out, "{} {what}", counted(count, noun))?;
+            }
+        }
         if self.records == 0 {
             return Ok(());
         }
@@ -168,7 +176,19 @@ impl Listing {
         write_rows(&["records", "first rejected"], &rows, out)?;
 
         if !self.entries.is_empty() {
-            let rows: Vec<_> = self.entries.iter().map(|row| row.cells(now)).collect();
+            let row = |Listed { head, is_whole }: &Listed| {
+                let incomplete = if *is_whole { "" } else { "(incomplete) " };
+                vec![
+                    Visible(&format!("{}-{}", head.topic, head.partition)).to_string(),
+                    head.offset.to_string(),
+                    head.epoch.to_string(),
+                    age(head.age(now)),
+                    head.attempts.to_string(),
+                    Visible(&head.reason).to_string(),
+                    Visible(&format!("{incomplete}{}", head.message)).to_string(),
+                ]
+            };
+            let rows: Vec<_> = self.entries.iter().map(row).collect();
             writeln!(out)?;
             let headings = ["partition", "offset", "epoch", "age", "attempts", "reason", "message"];
             write_rows(&headings, &rows, out)?;
@@ -176,54 +196,9 @@ impl Listing {
         let how = ": `--limit` shows them, filters choose";
         write_rest(self.records, self.entries.len(), how, out)
     }
-
-    fn write_notes(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Self { incomplete, expired, leftovers, foreign, .. } = self;
-        if *incomplete > 0 {
-            writeln!(
-                out,
-                "{incomplete} of them incomplete: parts of the record are missing, so they can only be dropped"
-            )?;
-        }
-        if *expired > 0 {
-            writeln!(out, "{expired} of them expired: they go at any time, and are not redriven")?;
-        }
-        if *leftovers > 0 {
-            let parts = counted(*leftovers, "part");
-            writeln!(
-                out,
-                "{parts} of records that are gone: left by a removal that was cut off, harmless"
-            )?;
-        }
-        if *foreign > 0 {
-            writeln!(out, "{} that no sink wrote", counted(*foreign, "item"))?;
-        }
-        Ok(())
-    }
-}
-
-impl Group {
-    fn add(&mut self, age: u64) {
-        self.records += 1;
-        self.oldest = self.oldest.max(age);
-    }
 }
 
 impl Listed {
-    fn cells(&self, now: i64) -> Vec<String> {
-        let Self { head, is_whole } = self;
-        let incomplete = if *is_whole { "" } else { "(incomplete) " };
-        vec![
-            Visible(&format!("{}-{}", head.topic, head.partition)).to_string(),
-            head.offset.to_string(),
-            head.epoch.to_string(),
-            age(head.age(now)),
-            head.attempts.to_string(),
-            Visible(&head.reason).to_string(),
-            Visible(&format!("{incomplete}{}", head.message)).to_string(),
-        ]
-    }
-
     /// Writes all of it for people, `now` being in milliseconds since 1970.
     pub fn write(&self, now: i64, out: &mut dyn Write) -> io::Result<()> {
         let Head { topic, partition, offset, .. } = &self.head;
@@ -239,7 +214,7 @@ impl Listed {
         let (first_seen, age) = (time(self.head.first_seen), age(self.head.age(now)));
         let expires = match self.head.expires_at {
             None => "never".to_owned(),
-            Some(seconds) if seconds <= now / 1000 => "expired: it goes at any time".to_owned(),
+            Some(_) if self.head.has_expired(now) => "expired: it goes at any time".to_owned(),
             Some(seconds) => time(seconds.saturating_mul(1000)),
         };
         for (name, text) in [
@@ -383,7 +358,7 @@ mod tests {
     fn json_has_the_same() {
         let found = Found { entries: vec![entry(7, "\u{9b}", 5)], ..Found::default() };
         let mut out = Vec::new();
-        Listing::new("t", found, 20, NOW).write_json(&mut out).unwrap();
+        write_json(&Listing::new("t", found, 20, NOW), &mut out).unwrap();
         expect![[r#"
             {"table":"t","records":1,"incomplete":0,"expired":0,"byReason":{"\u009b":{"records":1,"oldest":5}},"byTopic":{"a-b":{"records":1,"oldest":5}},"byAge":[{"age":"up to an hour","records":1}],"entries":[{"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"epoch":1,"sink":"sinkSeatoolData","reason":"\u009b","message":"no JSON","firstSeen":863999995,"attempts":2,"expiresAt":null,"isWhole":true}],"leftovers":0,"foreign":0}
         "#]].assert_eq(&String::from_utf8(out).unwrap());

@@ -5,26 +5,27 @@ use std::collections::{BTreeMap, HashMap};
 use dynamo_sink::outcome::Outcome;
 use serde_json::Value;
 
+use super::entry::Head;
+
 /// What was read from a log, which may be cut off or not be there at all.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Log {
+#[derive(Default)]
+pub struct Log {
     /// How many records ended how, those that were applied or need not be.
-    pub(super) outcomes: BTreeMap<&'static str, u64>,
+    pub outcomes: BTreeMap<&'static str, u64>,
     /// What was wrong, by topic, partition and offset.
     remarks: HashMap<(String, i32, i64), Remark>,
 }
 
 /// What a line says of a record that was not applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Remark {
+pub struct Remark {
     /// Whether it was taken for the sign of a topic that was created again.
-    pub(super) is_regression: bool,
+    pub is_regression: bool,
     /// What is wrong: for a rejected record a code, then words.
-    pub(super) words: String,
+    pub words: String,
 }
 
 impl Log {
-    pub(super) fn read(lines: &[String]) -> Self {
+    pub fn read(lines: &[String]) -> Self {
         let mut log = Self::default();
         // What is no JSON was not written by a sink, or its beginning is cut off.
         for line in lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
@@ -42,9 +43,8 @@ impl Log {
         log
     }
 
-    /// What was wrong with a record, if the log says so.
-    pub(super) fn remark(&self, topic: &str, partition: i32, offset: i64) -> Option<&Remark> {
-        self.remarks.get(&(topic.to_owned(), partition, offset))
+    pub fn remark(&self, head: &Head) -> Option<&Remark> {
+        self.remarks.get(&(head.topic.clone(), head.partition, head.offset))
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
             let log: Vec<_> = log.iter().map(|&line| line.to_owned()).collect();
             let log = Log::read(&log);
             assert_eq!(log.outcomes, outcomes.iter().copied().collect());
-            let found = log.remark("a-b", 3, 7);
+            let found = log.remark(&Head::example());
             assert_eq!(found.map(|it| (it.is_regression, it.words.as_str())), expected);
         }
 

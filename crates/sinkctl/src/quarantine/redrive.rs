@@ -6,11 +6,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     io::{self, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
     time::Duration,
 };
 
+use anyhow::anyhow;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use local::{
@@ -24,26 +25,26 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     DRY_RUN_LIMIT, LEFT, NOT_DONE, Place,
+    entry::Head,
     filter::Selection,
     list::Listing,
     log::Log,
-    none_found, now,
-    record::{Broken, Redelivered, event},
+    none_found,
+    record::{event, redelivered},
     store::{Entry, Found, Listed, Removal, Store},
     summary::{EndedBy, Left, Summary, Why},
     target::{Functions, Target},
 };
 use crate::{
-    arguments::{at_least_one, programs},
-    entry::Head,
-    text::counted,
-    visible::Visible,
+    arguments::at_least_one,
+    text::{self, counted},
+    visible::{Visible, write_json},
 };
 
 /// The reason of records that somebody delivered with a wrong epoch; Lambda gives them none.
 const INVALID_EPOCH: &str = "INVALID_EPOCH";
 
-pub(super) const EXAMPLES: &str = "\
+pub const EXAMPLES: &str = "\
 Examples:
   sinkctl quarantine redrive --stage master --dry-run
   sinkctl quarantine redrive --stage master --reason ITEM_TOO_LARGE --rate 5
@@ -71,22 +72,8 @@ pub struct Redrive {
     /// Print what came of it as one line of JSON.
     #[arg(long)]
     json: bool,
-    /// With a local DynamoDB, invoke the functions at this Lambda Invoke API instead of running their binaries.
-    #[arg(long, value_name = "URL", requires = "dynamodb_endpoint", conflicts_with_all = ["build_dir", "release"], help_heading = "Functions")]
-    invoke_address: Option<String>,
-    /// With a local DynamoDB, run what `sam build` left in this directory, usually `.aws-sam/build`, instead of
-    /// building.
-    #[arg(
-        long,
-        value_name = "DIR",
-        requires = "dynamodb_endpoint",
-        conflicts_with = "release",
-        help_heading = "Functions"
-    )]
-    build_dir: Option<PathBuf>,
-    /// With a local DynamoDB, build the functions as they are deployed.
-    #[arg(long, requires = "dynamodb_endpoint", help_heading = "Functions")]
-    release: bool,
+    #[command(flatten)]
+    functions: Functions,
 }
 
 /// How fast it goes.
@@ -101,13 +88,13 @@ pub struct Pace {
 }
 
 impl Redrive {
-    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
         let (declared, store) = self.place.open(template).await?;
-        let now = now();
+        let now = text::now().cast_signed();
         let filter = self.chosen.filter();
         let found = store.find(&filter, now).await?;
         if found.entries.is_empty() && filter.is_empty() {
-            writeln!(io::stderr(), "{} is empty: there is nothing to redrive", store.table())?;
+            writeln!(io::stderr(), "{} is empty: there is nothing to redrive", store.table)?;
             return Ok(ExitCode::SUCCESS);
         }
         if found.entries.is_empty() {
@@ -116,16 +103,11 @@ impl Redrive {
         if self.dry_run {
             return dry_run(&store, found, self.json, now);
         }
-        let functions = match (self.place.dynamodb_endpoint, self.invoke_address) {
-            (None, _) => Functions::Deployed,
-            (Some(_), Some(address)) => Functions::Address(address),
-            (Some(endpoint), None) => {
-                Functions::Here { programs: programs(self.release, self.build_dir), endpoint }
-            }
-        };
         let sinks: BTreeSet<_> =
             found.entries.iter().map(|entry| entry.head.sink.clone()).collect();
-        let targets = functions.targets(template, &declared.functions, &sinks).await?;
+        let endpoint = self.place.dynamodb_endpoint.as_deref();
+        let targets =
+            self.functions.targets(endpoint, template, declared.functions, &sinks).await?;
         // It shows nothing unless standard error is a terminal.
         let progress = ProgressBar::new(found.entries.len() as u64);
         let style = ProgressStyle::with_template("{bar:30} {pos} of {len} records, {eta} left");
@@ -136,30 +118,26 @@ impl Redrive {
         let summary = run(&store, entries, &targets, self.pace, now, &progress, stop()).await;
         progress.finish_and_clear();
         if self.json {
-            summary.write_json(&mut io::stdout())?;
+            write_json(&summary, &mut io::stdout())?;
         } else {
             summary.write(&mut io::stdout())?;
         }
         Ok(match summary.ended_by {
             Some(EndedBy::Fault(_)) => ExitCode::from(NOT_DONE),
-            _ if summary.is_complete() => ExitCode::SUCCESS,
+            None if summary.left.is_empty() => ExitCode::SUCCESS,
             _ => ExitCode::from(LEFT),
         })
     }
 }
 
-/// Says what would be delivered, without asking any function.
 fn dry_run(store: &Store, found: Found, json: bool, now: i64) -> anyhow::Result<ExitCode> {
     let mut by_sink = BTreeMap::<_, usize>::new();
-    let sent = found.entries.iter().filter(|entry| {
-        entry.is_whole && entry.head.expires_at.is_none_or(|seconds| seconds > now / 1000)
-    });
-    for entry in sent {
+    for entry in found.entries.iter().filter(|it| it.is_whole && !it.head.has_expired(now)) {
         *by_sink.entry(entry.head.sink.clone()).or_default() += 1;
     }
-    let listing = Listing::new(store.table(), found, DRY_RUN_LIMIT, now);
+    let listing = Listing::new(&store.table, found, DRY_RUN_LIMIT, now);
     if json {
-        listing.write_json(&mut io::stdout())?;
+        write_json(&listing, &mut io::stdout())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = io::stdout();
@@ -177,16 +155,16 @@ fn dry_run(store: &Store, found: Found, json: bool, now: i64) -> anyhow::Result<
 
 /// What the function, if there is one, could not do with an entry, whatever its record holds.
 pub fn obstacle(entry: &Listed, target: Option<&Target>, now: i64) -> Option<Why> {
-    let Head { topic, epoch, expires_at, .. } = &entry.head;
+    let Head { topic, epoch, reason, .. } = &entry.head;
     let Some(target) = target else { return Some(Why::NoFunction) };
     if target.topic != *topic {
         Some(Why::OtherTopic)
     } else if target.epoch < *epoch {
         // It would reject the record, and put it into the quarantine under its own epoch.
         Some(Why::LowerEpoch)
-    } else if entry.head.reason == INVALID_EPOCH {
+    } else if reason == INVALID_EPOCH {
         Some(Why::OddEpoch)
-    } else if expires_at.is_some_and(|expires_at| expires_at <= now / 1000) {
+    } else if entry.head.has_expired(now) {
         Some(Why::Expired)
     } else {
         (!entry.is_whole).then_some(Why::Incomplete)
@@ -213,32 +191,26 @@ pub async fn run(
         }
     }
     tokio::pin!(stop);
-    let mut pause = Duration::ZERO;
-    for (sink, mut heads) in by_sink {
-        while !heads.is_empty() {
-            if run.summary.ended_by.is_none() {
+    let delivered = async {
+        let mut pause = Duration::ZERO;
+        for (sink, mut heads) in by_sink {
+            while !heads.is_empty() {
                 tokio::select! {
                     biased;
-                    () = &mut stop => run.summary.ended_by = Some(EndedBy::Stop),
+                    () = &mut stop => return Err(EndedBy::Stop),
                     () = sleep(pause) => {}
                 }
+                let start = Instant::now();
+                let sent = run.batch(&targets[&sink], &mut heads).await;
+                let sent = sent.map_err(|error| EndedBy::Fault(format!("{error:#}")))?;
+                pause = pace.pause(sent, start.elapsed());
             }
-            if run.summary.ended_by.is_some() {
-                run.summary.remaining += heads.len();
-                break;
-            }
-            let start = Instant::now();
-            let sent = match run.batch(&targets[&sink], &mut heads).await {
-                Ok(sent) => sent,
-                Err(fault) => {
-                    run.summary.remaining += fault.remaining;
-                    run.summary.ended_by = Some(EndedBy::Fault(fault.cause));
-                    0
-                }
-            };
-            pause = pace.pause(sent, start.elapsed());
         }
-    }
+        Ok(())
+    };
+    run.summary.ended_by = delivered.await.err();
+    let Summary { entries, accepted, were_gone, left, .. } = &run.summary;
+    run.summary.remaining = entries - accepted - were_gone - left.len();
     run.summary
 }
 
@@ -246,7 +218,7 @@ impl Pace {
     /// How long to wait after so many records that took so long.
     fn pause(self, records: usize, elapsed: Duration) -> Duration {
         let records = u32::try_from(records).unwrap_or(u32::MAX);
-        let time = Duration::from_secs(1).saturating_mul(records) / self.rate.max(1);
+        let time = Duration::from_secs(1).saturating_mul(records) / self.rate;
         time.saturating_sub(elapsed)
     }
 }
@@ -258,102 +230,79 @@ struct Run<'a> {
     summary: Summary,
 }
 
-/// What keeps all records from being delivered.
-struct Fault {
-    cause: String,
-    /// How many records it kept from being decided on.
-    remaining: usize,
-}
-
 impl Run<'_> {
     /// Delivers the next entries, and returns how many it were.
-    async fn batch(&mut self, target: &Target, heads: &mut VecDeque<Head>) -> Result<usize, Fault> {
-        let batch = self.gather(target, heads).await?;
+    async fn batch(
+        &mut self,
+        target: &Target,
+        heads: &mut VecDeque<Head>,
+    ) -> anyhow::Result<usize> {
+        let batch = self.gather(heads).await?;
         if batch.is_empty() {
             return Ok(0);
         }
-        let sent: Vec<_> = batch.iter().map(|(entry, it)| (&entry.head, it)).collect();
-        let records = counted(batch.len(), "record");
-        let reply = target.invoker.invoke(event(&target.topic, &sent)).await;
-        let fault = |what: String| Fault {
-            cause: format!("`{}`, invoked with {records}, {what}", target.function),
-            remaining: batch.len(),
-        };
-        let body = match reply.outcome {
-            Outcome::Answered(body) => body,
-            Outcome::FunctionError(error) => return Err(fault(format!("failed: {error}"))),
-            Outcome::TimedOut => return Err(fault("did not answer in time".to_owned())),
-            Outcome::EnvironmentGone(end) => {
-                return Err(fault(format!("ended before it answered: {end}")));
-            }
-            Outcome::NotReached(reason) => {
-                return Err(fault(format!("could not be reached: {reason}")));
-            }
-        };
+        let records: Vec<_> = batch.iter().map(|(entry, record)| (&entry.head, record)).collect();
+        let reply = target.invoker.invoke(event(&records)).await;
         let sent: BTreeSet<_> =
-            batch.iter().map(|(entry, _)| (entry.head.partition, entry.head.offset)).collect();
-        let failed = match response::read(&body, &target.topic, &sent) {
-            Response::Success => BTreeSet::new(),
-            Response::Failures(failed) => failed,
-            Response::Invalid => {
-                let what = "gave an answer of another form than Lambda expects";
-                return Err(fault(what.to_owned()));
-            }
+            records.iter().map(|(head, _)| (head.partition, head.offset)).collect();
+        let failed = match reply.outcome {
+            Outcome::Answered(body) => match response::read(&body, &target.topic, &sent) {
+                Response::Success => Ok(BTreeSet::new()),
+                Response::Failures(failed) => Ok(failed),
+                Response::Invalid => {
+                    Err("gave an answer of another form than Lambda expects".to_owned())
+                }
+            },
+            Outcome::FunctionError(error) => Err(format!("failed: {error}")),
+            Outcome::TimedOut => Err("did not answer in time".to_owned()),
+            Outcome::EnvironmentGone(end) => Err(format!("ended before it answered: {end}")),
+            Outcome::NotReached(reason) => Err(format!("could not be reached: {reason}")),
         };
+        let failed = failed.map_err(|what| {
+            let records = counted(batch.len(), "record");
+            anyhow!("`{}`, invoked with {records}, {what}", target.function)
+        })?;
         let log = Log::read(&reply.log);
         for (outcome, count) in &log.outcomes {
             *self.summary.outcomes.entry(outcome).or_default() += count;
         }
-        for (position, (entry, _)) in batch.iter().enumerate() {
+        for (entry, _) in &batch {
             let has_failed = failed.contains(&(entry.head.partition, entry.head.offset));
-            self.settle(entry, has_failed, &log).await.map_err(|error| Fault {
-                cause: format!(
-                    "{error:#}; what the function accepted and still stands changes nothing when it is redriven again"
-                ),
-                remaining: batch.len() - position,
+            self.settle(entry, has_failed, &log).await.map_err(|error| {
+                anyhow!("{error:#}; what the function accepted and still stands changes nothing when it is redriven again")
             })?;
         }
         Ok(batch.len())
     }
 
     /// Reads the next entries, as many as fit an event.
-    async fn gather(
-        &mut self,
-        target: &Target,
-        heads: &mut VecDeque<Head>,
-    ) -> Result<Vec<(Entry, Redelivered)>, Fault> {
-        let mut batch: Vec<(Entry, Redelivered)> = Vec::new();
+    async fn gather(&mut self, heads: &mut VecDeque<Head>) -> anyhow::Result<Vec<(Entry, String)>> {
+        let mut batch = Vec::new();
         let mut bytes = 0;
-        while batch.len() < self.pace.batch_size.max(1) {
-            let Some(head) = heads.front() else { break };
-            let read = self.store.read(&head.key).await;
-            let read = read
-                .map_err(|error| Fault { cause: format!("{error:#}"), remaining: batch.len() })?;
-            let Some(entry) = read else {
+        while batch.len() < self.pace.batch_size
+            && let Some(head) = heads.front()
+        {
+            let Some(entry) = self.store.read(&head.key).await? else {
                 self.summary.were_gone += 1;
                 self.progress.inc(1);
                 heads.pop_front();
                 continue;
             };
-            let broken = match Redelivered::new(&entry) {
+            match redelivered(&entry) {
                 Ok(record) => {
                     // Several records together take less than each in an event of its own.
-                    let alone = event(&target.topic, &[(&entry.head, &record)]).len();
+                    let alone = event(&[(&entry.head, &record)]).len();
                     if bytes + alone <= MAX_EVENT_BYTES {
                         bytes += alone;
                         batch.push((entry, record));
-                        heads.pop_front();
-                        continue;
-                    }
-                    if !batch.is_empty() {
+                    } else if batch.is_empty() {
+                        self.leave(&entry.head, Why::TooLarge, None);
+                    } else {
                         break;
                     }
-                    Why::TooLarge
                 }
-                Err(Broken::Incomplete) => Why::Incomplete,
-                Err(Broken::Unreadable) => Why::Unreadable,
-            };
-            self.leave(&entry.head, broken, None);
+                Err(why) => self.leave(&entry.head, why, None),
+            }
             heads.pop_front();
         }
         Ok(batch)
@@ -361,30 +310,25 @@ impl Run<'_> {
 
     /// Removes an entry whose record was accepted.
     async fn settle(&mut self, entry: &Entry, has_failed: bool, log: &Log) -> anyhow::Result<()> {
-        let Head { topic, partition, offset, .. } = &entry.head;
-        let remark = log.remark(topic, *partition, *offset);
-        let message = remark.map(|it| it.words.clone());
+        let remark = log.remark(&entry.head);
         let why = if has_failed {
-            Some(Why::Failed)
+            Why::Failed
         } else if remark.is_some_and(|it| it.is_regression) {
-            Some(Why::NotApplied)
+            Why::NotApplied
         } else {
-            match self.store.remove(entry).await? {
-                Removal::Removed => {
-                    self.summary.accepted += 1;
-                    None
-                }
-                Removal::WasGone => {
-                    self.summary.were_gone += 1;
-                    None
-                }
-                Removal::RejectedAgain => Some(Why::RejectedAgain),
+            let gone = match self.store.remove(entry).await? {
+                Removal::Removed => Some(&mut self.summary.accepted),
+                Removal::WasGone => Some(&mut self.summary.were_gone),
+                Removal::RejectedAgain => None,
+            };
+            if let Some(count) = gone {
+                *count += 1;
+                self.progress.inc(1);
+                return Ok(());
             }
+            Why::RejectedAgain
         };
-        match why {
-            Some(why) => self.leave(&entry.head, why, message),
-            None => self.progress.inc(1),
-        }
+        self.leave(&entry.head, why, remark.map(|it| it.words.clone()));
         Ok(())
     }
 
@@ -408,20 +352,24 @@ mod tests {
     use local::invoke::{Invoker, RemoteFunction};
 
     use super::*;
+    use crate::tables;
+
+    fn target() -> Target {
+        let remote = RemoteFunction::new("http://127.0.0.1:9", "f", Duration::ZERO).unwrap();
+        Target {
+            function: "f".to_owned(),
+            topic: "a-b".to_owned(),
+            epoch: 1,
+            invoker: Invoker::Remote(Box::new(remote)),
+        }
+    }
 
     #[test]
     fn entries_that_can_not_be_delivered_are_told_apart() {
         #[track_caller]
         fn check(head: Head, is_whole: bool, expected: Option<Why>) {
-            let remote = RemoteFunction::new("http://127.0.0.1:9", "f", Duration::ZERO).unwrap();
-            let target = Target {
-                function: "f".to_owned(),
-                topic: "a-b".to_owned(),
-                epoch: 1,
-                invoker: Invoker::Remote(Box::new(remote)),
-            };
             let entry = Listed { head, is_whole };
-            assert_eq!(obstacle(&entry, Some(&target), 89_999), expected);
+            assert_eq!(obstacle(&entry, Some(&target()), 89_999), expected);
             assert_eq!(obstacle(&entry, None, 89_999), Some(Why::NoFunction));
         }
 
@@ -435,6 +383,21 @@ mod tests {
         let odd = Head { reason: "INVALID_EPOCH".to_owned(), ..head() };
         check(odd, true, Some(Why::OddEpoch));
         check(Head { topic: "a".to_owned(), ..head() }, true, Some(Why::OtherTopic));
+    }
+
+    #[tokio::test]
+    async fn a_redrive_that_is_stopped_asks_nobody() {
+        let client = tables::client(Some("http://127.0.0.1:9")).await;
+        let store = Store { client, table: "t".to_owned() };
+        let entries = [7, 8].map(|offset| Head { offset, expires_at: None, ..Head::example() });
+        let entries = entries.map(|head| Listed { head, is_whole: true });
+        let targets = BTreeMap::from([("sinkSeatoolData".to_owned(), target())]);
+        let pace = Pace { rate: 1, batch_size: 1 };
+        let progress = ProgressBar::hidden();
+        let summary =
+            run(&store, entries.to_vec(), &targets, pace, 0, &progress, std::future::ready(()));
+        let summary = summary.await;
+        assert_eq!((summary.remaining, summary.ended_by), (2, Some(EndedBy::Stop)));
     }
 
     #[test]

@@ -8,22 +8,24 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use clap::Args;
+use kafka_event::Event;
 use serde::{Serialize, de::IgnoredAny};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     Place,
     filter::Selection,
-    none_found, now,
-    record::decoded,
+    none_found,
+    record::{event, redelivered},
     store::{Entry, Listed},
+    summary::Why,
 };
 use crate::{
-    text::counted,
-    visible::{Visible, visible_json},
+    text::{self, counted},
+    visible::{Visible, visible_json, write_json},
 };
 
-pub(super) const EXAMPLES: &str = "\
+pub const EXAMPLES: &str = "\
 Examples:
   sinkctl quarantine show aws.ksqldb.seatool.agg.State_Plan-4 1234 --stage master
   sinkctl quarantine show --reason INVALID_JSON --decoded --stage master
@@ -53,26 +55,21 @@ pub struct Show {
 }
 
 impl Show {
-    pub(super) async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
+    pub async fn run(self, template: &Path) -> anyhow::Result<ExitCode> {
         let (_, store) = self.place.open(template).await?;
-        let now = now();
+        let now = text::now().cast_signed();
         let found = store.find(&self.chosen.filter(), now).await?;
         if found.entries.is_empty() {
             return none_found(&store);
         }
-        let detail = match (self.decoded, self.raw) {
-            (true, _) => Detail::Decoded,
-            (_, true) => Detail::Raw,
-            _ => Detail::Sizes,
-        };
         let more = found.entries.len().saturating_sub(self.limit);
         let mut out = io::stdout();
         for listed in found.entries.into_iter().take(self.limit) {
             // What was removed meanwhile is not shown.
             let Some(entry) = store.read(&listed.head.key).await? else { continue };
-            let shown = Shown::new(&entry, detail);
+            let shown = Shown::new(&entry, self.decoded, self.raw);
             if self.json {
-                shown.write_json(&mut out)?;
+                write_json(&shown, &mut out)?;
             } else {
                 shown.write(now, &mut out)?;
                 writeln!(out)?;
@@ -85,19 +82,6 @@ impl Show {
     }
 }
 
-/// How much of a record is shown: it is data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Detail {
-    /// How large its parts are.
-    #[default]
-    Sizes,
-    /// Its key, value and headers.
-    Decoded,
-    /// Its JSON text as Lambda delivered it.
-    Raw,
-}
-
-/// What is shown of an entry.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shown {
@@ -110,7 +94,6 @@ pub struct Shown {
     /// What the record says, or why it cannot be decoded.
     #[serde(flatten)]
     content: Content,
-    /// The record's JSON text.
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<Box<RawValue>>,
 }
@@ -145,44 +128,22 @@ enum Meaning {
 }
 
 impl Shown {
-    /// What is shown of an entry.
-    pub fn new(entry: &Entry, detail: Detail) -> Self {
-        let with_data = detail == Detail::Decoded;
-        let content = decoded(entry, |record| match record {
-            Ok(record) => {
-                let bytes = |bytes: &Option<Vec<u8>>| {
-                    bytes.as_deref().map(|bytes| Bytes::new(bytes, with_data))
-                };
-                let header = |header: &kafka_event::Header<'_>| Header {
-                    name: header.name.to_string(),
-                    value: bytes(&header.value),
-                };
-                Content::Decoded {
-                    key: bytes(&record.key),
-                    value: bytes(&record.value),
-                    headers: record.headers.iter().map(header).collect(),
-                }
-            }
-            Err(why) => Content::Undecoded { undecoded: why.to_owned() },
-        });
-        let text = entry.record.as_deref().filter(|_| detail == Detail::Raw);
+    /// What is shown of an entry: what its key, value and headers hold and its record only on demand.
+    pub fn new(entry: &Entry, decoded: bool, raw: bool) -> Self {
+        let text = entry.record.as_deref().filter(|_| raw);
         let text = text.map(|text| String::from_utf8_lossy(text).into_owned());
         let head = entry.head.clone();
         Self {
             record_bytes: entry.record.as_ref().map(Vec::len),
             parts: head.parts,
             entry: Listed { is_whole: entry.record.is_some(), head },
-            content,
+            content: Content::of(entry, decoded)
+                .unwrap_or_else(|undecoded| Content::Undecoded { undecoded }),
             record: text.and_then(|text| {
                 // What no sink wrote may be no JSON, and is shown as a JSON text then.
                 RawValue::from_string(text.clone()).or_else(|_| to_raw_value(&text)).ok()
             }),
         }
-    }
-
-    /// Writes it as one line of JSON.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", visible_json(&serde_json::to_string(self)?))
     }
 
     /// Writes it for people, `now` being in milliseconds since 1970.
@@ -219,6 +180,29 @@ impl Shown {
     }
 }
 
+impl Content {
+    /// The content of an entry's record, or in words why it cannot be decoded.
+    fn of(entry: &Entry, with_data: bool) -> Result<Self, String> {
+        let no_record = || "it is no record of this entry".to_owned();
+        let text = redelivered(entry).map_err(|why| match why {
+            Why::Incomplete => "a part of it is missing".to_owned(),
+            _ => no_record(),
+        })?;
+        let event = event(&[(&entry.head, &text)]);
+        let event = Event::read(event.as_bytes()).map_err(|_| no_record())?;
+        let record = event.records.first().ok_or_else(no_record)?;
+        let record = record.decode().map_err(|error| error.kind.to_string())?;
+        let bytes = |bytes: Option<Vec<u8>>| bytes.map(|it| Bytes::new(&it, with_data));
+        let header =
+            |it: kafka_event::Header<'_>| Header { name: it.name.into(), value: bytes(it.value) };
+        Ok(Self::Decoded {
+            key: bytes(record.key),
+            value: bytes(record.value),
+            headers: record.headers.into_iter().map(header).collect(),
+        })
+    }
+}
+
 impl Bytes {
     fn new(bytes: &[u8], with_data: bool) -> Self {
         let meaning = with_data.then(|| match str::from_utf8(bytes) {
@@ -250,22 +234,23 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use crate::entry::Head;
+    use crate::quarantine::entry::Head;
 
     const RECORD: &str = concat!(
         r#"{"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"key":"IkEi","value":"eyJuIjoxMjM0NTY3ODkwMTIzNDU2Nzg5MC4xMCwicyI6IsKbIn0=","#,
         r#""headers":[{"\u001b[2J":[104,105]},{"raw":[-1]},{"none":null}]}"#
     );
 
-    fn entry(text: Option<&str>) -> Entry {
+    fn shown(text: Option<&str>, option: &str) -> Shown {
         let record = text.map(|text| text.as_bytes().to_vec());
-        Entry { head: Head::example(), record, items: Vec::new() }
+        let entry = Entry { head: Head::example(), record, items: Vec::new() };
+        Shown::new(&entry, option == "--decoded", option == "--raw")
     }
 
     #[track_caller]
-    fn check(text: Option<&str>, detail: Detail, expected: &Expect) {
+    fn check(text: Option<&str>, option: &str, expected: &Expect) {
         let mut out = Vec::new();
-        Shown::new(&entry(text), detail).write(61_000, &mut out).unwrap();
+        shown(text, option).write(61_000, &mut out).unwrap();
         expected.assert_eq(&String::from_utf8(out).unwrap());
     }
 
@@ -273,7 +258,7 @@ mod tests {
     fn data_is_shown_on_demand_only() {
         check(
             Some(RECORD),
-            Detail::Sizes,
+            "",
             &expect![[r"
             a-b-3 offset 7
               reason     INVALID_JSON
@@ -293,7 +278,7 @@ mod tests {
         );
         check(
             Some(RECORD),
-            Detail::Decoded,
+            "--decoded",
             &expect![[r#"
             a-b-3 offset 7
               reason     INVALID_JSON
@@ -313,7 +298,7 @@ mod tests {
         );
         check(
             Some(RECORD),
-            Detail::Raw,
+            "--raw",
             &expect![[r#"
             a-b-3 offset 7
               reason     INVALID_JSON
@@ -338,7 +323,7 @@ mod tests {
     fn what_can_not_be_decoded_is_told() {
         check(
             Some("\u{1b}"),
-            Detail::Raw,
+            "--raw",
             &expect![[r#"
             a-b-3 offset 7
               reason     INVALID_JSON
@@ -355,7 +340,7 @@ mod tests {
         );
         check(
             None,
-            Detail::Decoded,
+            "--decoded",
             &expect![[r"
             a-b-3 offset 7
               reason     INVALID_JSON
@@ -371,7 +356,7 @@ mod tests {
         );
         check(
             Some(&RECORD.replace("IkEi", "?")),
-            Detail::Decoded,
+            "--decoded",
             &expect![[r"
             a-b-3 offset 7
               reason     INVALID_JSON
@@ -390,26 +375,26 @@ mod tests {
     #[test]
     fn json_keeps_every_digit() {
         #[track_caller]
-        fn check(detail: Detail, expected: &Expect) {
+        fn check(option: &str, expected: &Expect) {
             let mut out = Vec::new();
-            Shown::new(&entry(Some(RECORD)), detail).write_json(&mut out).unwrap();
+            write_json(&shown(Some(RECORD), option), &mut out).unwrap();
             expected.assert_eq(&String::from_utf8(out).unwrap());
         }
 
         check(
-            Detail::Sizes,
+            "",
             &expect![[r#"
             {"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"epoch":1,"sink":"sinkSeatoolData","reason":"INVALID_JSON","message":"no JSON","firstSeen":1000,"attempts":2,"expiresAt":90,"isWhole":true,"recordBytes":194,"parts":0,"key":{"bytes":3},"value":{"bytes":38},"headers":[{"name":"\u001b[2J","value":{"bytes":2}},{"name":"raw","value":{"bytes":1}},{"name":"none","value":null}]}
         "#]],
         );
         check(
-            Detail::Decoded,
+            "--decoded",
             &expect![[r#"
             {"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"epoch":1,"sink":"sinkSeatoolData","reason":"INVALID_JSON","message":"no JSON","firstSeen":1000,"attempts":2,"expiresAt":90,"isWhole":true,"recordBytes":194,"parts":0,"key":{"bytes":3,"json":"A"},"value":{"bytes":38,"json":{"n":12345678901234567890.10,"s":"\u009b"}},"headers":[{"name":"\u001b[2J","value":{"bytes":2,"text":"hi"}},{"name":"raw","value":{"bytes":1,"base64":"/w=="}},{"name":"none","value":null}]}
         "#]],
         );
         check(
-            Detail::Raw,
+            "--raw",
             &expect![[r#"
             {"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"epoch":1,"sink":"sinkSeatoolData","reason":"INVALID_JSON","message":"no JSON","firstSeen":1000,"attempts":2,"expiresAt":90,"isWhole":true,"recordBytes":194,"parts":0,"key":{"bytes":3},"value":{"bytes":38},"headers":[{"name":"\u001b[2J","value":{"bytes":2}},{"name":"raw","value":{"bytes":1}},{"name":"none","value":null}],"record":{"topic":"a-b","partition":3,"offset":7,"timestamp":-1,"key":"IkEi","value":"eyJuIjoxMjM0NTY3ODkwMTIzNDU2Nzg5MC4xMCwicyI6IsKbIn0=","headers":[{"\u001b[2J":[104,105]},{"raw":[-1]},{"none":null}]}}
         "#]],

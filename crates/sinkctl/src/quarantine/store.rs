@@ -1,6 +1,6 @@
 //! The quarantine's table: which entries stand there, whole entries, and their removal.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -10,21 +10,18 @@ use aws_sdk_dynamodb::{
 use dynamo_sink::stored::Attributes;
 use serde::Serialize;
 
-use super::filter::Filter;
-use crate::{
-    entry::{Head, Item, Key, RECORD},
-    tables::{self, cannot_be},
+use super::{
+    entry::{HEAD_ATTRIBUTES, Head, Item, Key, RECORD},
+    filter::Filter,
 };
+use crate::tables::cannot_be;
 
-/// A stage's quarantine.
-#[derive(Clone, Debug)]
 pub struct Store {
-    client: Client,
-    table: String,
+    pub client: Client,
+    pub table: String,
 }
 
-/// What stands in the quarantine.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Found {
     /// The entries that were asked for, by topic, partition, epoch and offset.
     pub entries: Vec<Listed>,
@@ -38,15 +35,12 @@ pub struct Found {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listed {
-    /// What it says.
     #[serde(flatten)]
     pub head: Head,
-    /// Whether all parts of its record stand.
     pub is_whole: bool,
 }
 
-/// A whole entry, as it stood when it was read.
-#[derive(Clone, PartialEq)]
+/// A whole entry, as it stood when it was read. It has no `Debug`: records must not reach a log.
 pub struct Entry {
     pub head: Head,
     /// The record's JSON text as Lambda delivered it; none if a part of it is missing.
@@ -55,17 +49,8 @@ pub struct Entry {
     pub items: Vec<Attributes>,
 }
 
-/// Shows the key only: records must not reach a log.
-impl std::fmt::Debug for Entry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry").field("key", &self.head.key).finish_non_exhaustive()
-    }
-}
-
-/// What became of an entry that was to be removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Removal {
-    /// It is gone.
     Removed,
     /// It stays: its record was rejected again since it was read.
     RejectedAgain,
@@ -74,54 +59,52 @@ pub enum Removal {
 }
 
 impl Store {
-    /// The quarantine in this table.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
-    }
-
-    /// The table's name.
-    pub fn table(&self) -> &str {
-        &self.table
-    }
-
     /// Finds the entries that the filter lets through, `now` being in milliseconds since 1970.
     pub async fn find(&self, filter: &Filter, now: i64) -> anyhow::Result<Found> {
+        let names = HEAD_ATTRIBUTES.split(' ').map(|name| (format!("#{name}"), name.to_owned()));
+        let names: HashMap<_, _> = names.collect();
+        let projection = format!("#{}", HEAD_ATTRIBUTES.replace(' ', ", #"));
         let mut gathered = Gathered::default();
-        let mut start = None;
-        loop {
-            let partition = filter.topic_partition();
-            let page = tables::quarantined(&self.client, &self.table, partition, start).await?;
-            for item in page.items {
-                gathered.add(item, filter, now);
+        if let (Some(topic), Some(partition)) = (&filter.topic, filter.partition) {
+            let key = AttributeValue::S(format!("{topic}-{partition}"));
+            let query = self.client.query().table_name(&self.table).consistent_read(true);
+            let query = query.projection_expression(projection);
+            let query = query.set_expression_attribute_names(Some(names));
+            let query = query.key_condition_expression("#PK = :PK");
+            let query = query.expression_attribute_values(":PK", key);
+            let mut items = query.into_paginator().items().send();
+            while let Some(item) = items.next().await {
+                let item = item.map_err(|error| cannot_be(&self.table, "read", error))?;
+                gathered.add(Item::read(&item));
             }
-            start = page.next;
-            if start.is_none() {
-                return Ok(gathered.finish());
+        } else {
+            let scan = self.client.scan().table_name(&self.table).consistent_read(true);
+            let scan = scan.projection_expression(projection);
+            let scan = scan.set_expression_attribute_names(Some(names));
+            let mut items = scan.into_paginator().items().send();
+            while let Some(item) = items.next().await {
+                let item = item.map_err(|error| cannot_be(&self.table, "read", error))?;
+                gathered.add(Item::read(&item));
             }
         }
+        Ok(gathered.finish(filter, now))
     }
 
     /// Reads a whole entry; `None` if it is gone.
     pub async fn read(&self, key: &Key) -> anyhow::Result<Option<Entry>> {
-        let mut items = Vec::new();
-        let mut start = None;
-        loop {
-            // The keys of an entry's parts begin with its own, and no other entry's do.
-            let query = self.client.query().table_name(&self.table).consistent_read(true);
-            let query = query.key_condition_expression("#PK = :PK AND begins_with(#SK, :SK)");
-            let query = query.expression_attribute_names("#PK", "PK");
-            let query = query.expression_attribute_names("#SK", "SK");
-            let query = query
-                .expression_attribute_values(":PK", AttributeValue::S(key.partition.clone()))
-                .expression_attribute_values(":SK", AttributeValue::S(key.sort.clone()));
-            let sent = query.set_exclusive_start_key(start).send().await;
-            let output = sent.map_err(|error| cannot_be(&self.table, "read", error))?;
-            items.extend(output.items.unwrap_or_default());
-            start = tables::rest(output.last_evaluated_key);
-            if start.is_none() {
-                return Ok(assemble(items));
-            }
-        }
+        // The keys of an entry's parts begin with its own, and no other entry's do.
+        let query = self.client.query().table_name(&self.table).consistent_read(true);
+        let items = query
+            .key_condition_expression("#PK = :PK AND begins_with(#SK, :SK)")
+            .expression_attribute_names("#PK", "PK")
+            .expression_attribute_names("#SK", "SK")
+            .expression_attribute_values(":PK", AttributeValue::S(key.partition.clone()))
+            .expression_attribute_values(":SK", AttributeValue::S(key.sort.clone()))
+            .into_paginator()
+            .items()
+            .send();
+        let items = items.try_collect().await;
+        Ok(assemble(items.map_err(|error| cannot_be(&self.table, "read", error))?))
     }
 
     /// Removes an entry unless its record was rejected again since it was read.
@@ -129,18 +112,18 @@ impl Store {
     /// The head goes first. When this ends in between, what is left are parts that count for nothing and expire.
     pub async fn remove(&self, entry: &Entry) -> anyhow::Result<Removal> {
         let Head { key, attempts, first_seen, .. } = &entry.head;
-        let number = |number: String| AttributeValue::N(number);
+        let delete = |sort: &str| {
+            let delete = self.client.delete_item().table_name(&self.table);
+            let delete = delete.key("PK", AttributeValue::S(key.partition.clone()));
+            delete.key("SK", AttributeValue::S(sort.to_owned()))
+        };
         // An entry that was removed and made again may have as many attempts, but not the same time.
-        let sent = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(attributes(&key.partition, &key.sort)))
+        let sent = delete(&key.sort)
             .condition_expression("#attempts = :attempts AND #firstSeen = :firstSeen")
             .expression_attribute_names("#attempts", "attempts")
             .expression_attribute_names("#firstSeen", "firstSeen")
-            .expression_attribute_values(":attempts", number(attempts.to_string()))
-            .expression_attribute_values(":firstSeen", number(first_seen.to_string()))
+            .expression_attribute_values(":attempts", AttributeValue::N(attempts.to_string()))
+            .expression_attribute_values(":firstSeen", AttributeValue::N(first_seen.to_string()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
@@ -153,105 +136,90 @@ impl Store {
                 _ => Err(cannot_be(&self.table, "written", error)),
             };
         }
-        for item in &entry.items {
-            let Some(AttributeValue::S(sort)) = item.get("SK") else { continue };
-            if *sort == key.sort {
-                continue;
-            }
-            let delete = self.client.delete_item().table_name(&self.table);
-            let sent = delete.set_key(Some(attributes(&key.partition, sort))).send().await;
+        for sort in entry.items.iter().filter_map(sort_key).filter(|sort| **sort != key.sort) {
+            let sent = delete(sort).send().await;
             sent.map_err(|error| cannot_be(&self.table, "written", error))?;
         }
         Ok(Removal::Removed)
     }
 }
 
-fn attributes(partition: &str, sort: &str) -> Attributes {
-    [("PK", partition), ("SK", sort)]
-        .map(|(name, text)| (name.to_owned(), AttributeValue::S(text.to_owned())))
-        .into()
+fn sort_key(item: &Attributes) -> Option<&String> {
+    item.get("SK")?.as_s().ok()
 }
 
-/// What was found so far.
 #[derive(Default)]
-struct Gathered {
+pub struct Gathered {
     heads: Vec<Head>,
-    /// The keys of entries that were not asked for.
-    others: HashSet<Key>,
-    /// The hashes of the parts' texts and their numbers.
+    /// The hashes of the parts' texts and their numbers, by their heads' keys.
     parts: HashMap<Key, BTreeSet<(String, u64)>>,
     foreign: usize,
 }
 
 impl Gathered {
-    fn add(&mut self, item: Option<Item>, filter: &Filter, now: i64) {
+    pub fn add(&mut self, item: Option<Item>) {
         match item {
-            Some(Item::Head(head)) if filter.matches(&head, now) => self.heads.push(head),
-            Some(Item::Head(head)) => {
-                self.others.insert(head.key);
-            }
-            Some(Item::Part(part)) => {
-                self.parts.entry(part.head).or_default().insert((part.hash, part.number));
+            Some(Item::Head(head)) => self.heads.push(head),
+            Some(Item::Part { head, hash, number }) => {
+                self.parts.entry(head).or_default().insert((hash, number));
             }
             None => self.foreign += 1,
         }
     }
 
-    fn finish(self) -> Found {
-        let Self { heads, others, mut parts, foreign } = self;
-        let entry = |head: Head| {
+    pub fn finish(self, filter: &Filter, now: i64) -> Found {
+        let Self { heads, mut parts, foreign } = self;
+        let mut entries = Vec::new();
+        for head in heads {
             // A record that came in another text may have parts of that one too.
             let parts = parts.remove(&head.key).unwrap_or_default();
-            let hash = head.hash.clone().unwrap_or_default();
-            let is_whole = (0..head.parts).all(|number| parts.contains(&(hash.clone(), number)));
-            Listed { head, is_whole }
-        };
-        let mut entries: Vec<_> = heads.into_iter().map(entry).collect();
-        entries.sort_by(|one, other| order(&one.head).cmp(&order(&other.head)));
-        parts.retain(|key, _| !others.contains(key));
-        let leftovers = parts.values().map(BTreeSet::len).sum();
-        Found { entries, leftovers, foreign }
-    }
-}
-
-fn order(head: &Head) -> (&str, i32, u64, i64, i64) {
-    (&head.topic, head.partition, head.epoch, head.offset, head.timestamp)
-}
-
-/// Puts an entry together from its items.
-fn assemble(mut items: Vec<Attributes>) -> Option<Entry> {
-    let bytes = |item: &Attributes| Some(item.get(RECORD)?.as_b().ok()?.as_ref().to_vec());
-    let mut found = None;
-    let mut parts = HashMap::new();
-    for (position, item) in items.iter().enumerate() {
-        match Item::read(item) {
-            Some(Item::Head(head)) => found = Some((position, head)),
-            Some(Item::Part(part)) => {
-                parts.insert((part.hash, part.number), position);
+            if filter.matches(&head, now) {
+                let hash = head.hash.clone().unwrap_or_default();
+                let is_whole = (0..head.parts).all(|it| parts.contains(&(hash.clone(), it)));
+                entries.push(Listed { head, is_whole });
             }
-            None => {}
         }
+        entries.sort_by_cached_key(|Listed { head, .. }| {
+            let Head { partition, epoch, offset, timestamp, .. } = *head;
+            (head.topic.clone(), partition, epoch, offset, timestamp)
+        });
+        Found { entries, leftovers: parts.values().map(BTreeSet::len).sum(), foreign }
     }
-    let (position, head) = found?;
-    let record = if head.parts == 0 {
-        bytes(&items[position])
-    } else {
-        let hash = head.hash.clone().unwrap_or_default();
-        let part = |number| bytes(&items[*parts.get(&(hash.clone(), number))?]);
-        let parts: Option<Vec<_>> = (0..head.parts).map(part).collect();
-        parts.map(|parts| parts.concat())
-    };
+}
+
+fn assemble(mut items: Vec<Attributes>) -> Option<Entry> {
+    let (position, head) = items.iter().enumerate().find_map(|(position, item)| {
+        let Some(Item::Head(head)) = Item::read(item) else { return None };
+        Some((position, head))
+    })?;
     let head_item = items.remove(position);
     items.push(head_item);
+    let bytes = |sort: &str| {
+        let item = items.iter().find(|item| sort_key(item).is_some_and(|it| it == sort))?;
+        Some(item.get(RECORD)?.as_b().ok()?.as_ref().to_vec())
+    };
+    let record = if head.parts == 0 {
+        bytes(&head.key.sort)
+    } else {
+        let text = format!("{}#{}", head.key.sort, head.hash.as_deref().unwrap_or_default());
+        let parts = (0..head.parts).map(|number| bytes(&format!("{text}#{number:04}")));
+        parts.collect::<Option<Vec<_>>>().map(|parts| parts.concat())
+    };
     Some(Entry { head, record, items })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use aws_sdk_dynamodb::primitives::Blob;
+    use local::{
+        dynamodb::{LocalDynamoDb, Storage, without_streams},
+        template::{LOCAL_STAGE, Template},
+    };
 
     use super::*;
-    use crate::entry::Part;
+    use crate::tables::client;
 
     #[test]
     fn a_record_is_one_whatever_it_is_split_into() {
@@ -260,9 +228,9 @@ mod tests {
             let mut gathered = Gathered::default();
             let filter = Filter { reasons: vec!["INVALID_JSON".to_owned()], ..Filter::default() };
             for item in items {
-                gathered.add(item.clone(), &filter, 0);
+                gathered.add(item.clone());
             }
-            let found = gathered.finish();
+            let found = gathered.finish(&filter, 0);
             let entries: Vec<_> =
                 found.entries.iter().map(|it| (it.head.offset, it.is_whole)).collect();
             assert_eq!((entries.as_slice(), found.leftovers), (expected, leftovers));
@@ -276,7 +244,7 @@ mod tests {
         };
         let entry = |offset, parts| Some(Item::Head(head(offset, parts)));
         let part_of = |hash: &str, offset, number| {
-            Some(Item::Part(Part { head: key(offset), hash: hash.to_owned(), number }))
+            Some(Item::Part { head: key(offset), hash: hash.to_owned(), number })
         };
         let part = |offset, number| part_of("ab", offset, number);
         let other = Head { reason: "MISSING_KEY".to_owned(), ..head(5, 1) };
@@ -294,6 +262,63 @@ mod tests {
         check(&[entry(1, 0), part(1, 0), part(1, 1)], &[(1, true)], 0);
         // Those whose head is gone, but not those of an entry that was not asked for.
         check(&[part(1, 0), part(1, 1), other, part(5, 0)], &[], 2);
+    }
+
+    fn item(sort: &str, text: &str) -> Attributes {
+        let record = AttributeValue::B(Blob::new(text.as_bytes()));
+        let keys = [("PK", "t-0"), ("SK", sort)].map(|(name, text)| (name, text_of(text)));
+        let members = keys.into_iter().chain([(RECORD, record)]);
+        members.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    fn text_of(text: &str) -> AttributeValue {
+        AttributeValue::S(text.to_owned())
+    }
+
+    fn head(parts: u64, record: Option<&str>) -> Attributes {
+        let mut item = item("k", record.unwrap_or_default());
+        if record.is_none() {
+            item.remove(RECORD);
+        }
+        for name in ["topic", "sink", "reason", "message"] {
+            item.insert(name.to_owned(), text_of("t"));
+        }
+        for name in ["partition", "offset", "timestamp", "epoch", "firstSeen", "attempts"] {
+            item.insert(name.to_owned(), AttributeValue::N("0".to_owned()));
+        }
+        item.insert("parts".to_owned(), AttributeValue::N(parts.to_string()));
+        item.insert("hash".to_owned(), text_of("ab"));
+        item
+    }
+
+    #[tokio::test]
+    async fn an_entry_goes_only_as_it_was_read() {
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
+        let template = Template::read(&template, &[("Stage", LOCAL_STAGE)]).unwrap();
+        let tables = without_streams(&template.tables);
+        let dynamodb = LocalDynamoDb::start(Storage::Memory, 0, &tables).await.unwrap();
+        let client = client(Some(&dynamodb.endpoint())).await;
+        let store = Store { client, table: "compare-connector-local-quarantine".to_owned() };
+        let put = async |attempts: &str, first_seen: &str| {
+            let put = store.client.put_item().table_name(&store.table);
+            let put = put.set_item(Some(head(0, Some("{}"))));
+            let put = put.item("attempts", AttributeValue::N(attempts.to_owned()));
+            put.item("firstSeen", AttributeValue::N(first_seen.to_owned())).send().await.unwrap();
+        };
+        let key = Key { partition: "t-0".to_owned(), sort: "k".to_owned() };
+
+        put("1", "5").await;
+        let first = store.read(&key).await.unwrap().unwrap();
+        put("2", "5").await;
+        assert_eq!(store.remove(&first).await.unwrap(), Removal::RejectedAgain);
+        let second = store.read(&key).await.unwrap().unwrap();
+        assert_eq!(store.remove(&second).await.unwrap(), Removal::Removed);
+        assert_eq!(store.remove(&second).await.unwrap(), Removal::WasGone);
+        // The same record in an entry of its own, with as many attempts as the first.
+        put("1", "7").await;
+        assert_eq!(store.remove(&first).await.unwrap(), Removal::RejectedAgain);
+        let third = store.read(&key).await.unwrap().unwrap();
+        assert_eq!((third.head.attempts, third.head.first_seen), (1, 7));
     }
 
     #[derive(Debug, PartialEq)]
@@ -316,27 +341,6 @@ mod tests {
             }
         }
 
-        let item = |sort: &str, text: &str| {
-            let mut item = attributes("t-0", sort);
-            let record = AttributeValue::B(Blob::new(text.as_bytes()));
-            item.insert(RECORD.to_owned(), record);
-            item
-        };
-        let head = |parts: u64, record: Option<&str>| {
-            let mut item = item("k", record.unwrap_or_default());
-            if record.is_none() {
-                item.remove(RECORD);
-            }
-            for name in ["topic", "sink", "reason", "message"] {
-                item.insert(name.to_owned(), AttributeValue::S("t".to_owned()));
-            }
-            for name in ["partition", "offset", "timestamp", "epoch", "firstSeen", "attempts"] {
-                item.insert(name.to_owned(), AttributeValue::N("0".to_owned()));
-            }
-            item.insert("parts".to_owned(), AttributeValue::N(parts.to_string()));
-            item.insert("hash".to_owned(), AttributeValue::S("ab".to_owned()));
-            item
-        };
         let [first, second, third] = [("k#ab#0000", "a"), ("k#ab#0001", "b"), ("k#ab#0002", "c")]
             .map(|(key, text)| item(key, text));
         let other = item("k#cd#0001", "other");

@@ -8,20 +8,17 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    text::{counted, write_rest},
-    visible::{Visible, visible_json},
+    text::{counted, counts, write_rest},
+    visible::Visible,
 };
 
 /// How many entries that stay are shown of each cause.
 const SHOWN: usize = 20;
 
-/// What came of it.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// The entries that were to be delivered again.
     pub entries: usize,
-    /// How many were accepted, and are removed.
     pub accepted: usize,
     /// How the functions' logs say that these ended, as far as the logs are known.
     pub outcomes: BTreeMap<&'static str, u64>,
@@ -31,11 +28,9 @@ pub struct Summary {
     pub left: Vec<Left>,
     /// How many still stand that nothing was decided on.
     pub remaining: usize,
-    /// What ended it before all were tried.
     pub ended_by: Option<EndedBy>,
 }
 
-/// An entry that stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Left {
@@ -50,35 +45,26 @@ pub struct Left {
     pub message: Option<String>,
 }
 
-/// Why an entry stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Why {
-    /// The function rejected its record again.
     RejectedAgain,
     /// The function did not decide on it, or failed to store what it decided.
     Failed,
     /// The function took it for the sign of a topic that was created again.
     NotApplied,
-    /// A part of its record is missing.
     Incomplete,
-    /// It is not what a sink wrote.
     Unreadable,
-    /// It is larger than what Lambda can be invoked with.
     TooLarge,
     /// It should be gone already, and with it may be what would keep its record from overwriting a newer state.
     Expired,
-    /// The template has no function of this name.
     NoFunction,
-    /// The function accepts another topic.
     OtherTopic,
-    /// The function's epoch is lower.
     LowerEpoch,
     /// The record came with an epoch that could not be used, so that its entry's is a guess.
     OddEpoch,
 }
 
-/// What ended it before all were tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum EndedBy {
@@ -88,7 +74,6 @@ pub enum EndedBy {
 }
 
 impl Why {
-    /// In words.
     pub fn words(self) -> &'static str {
         match self {
             Self::RejectedAgain => "rejected again",
@@ -109,17 +94,6 @@ impl Why {
 }
 
 impl Summary {
-    /// Whether every entry that was meant is gone.
-    pub fn is_complete(&self) -> bool {
-        self.left.is_empty() && self.remaining == 0 && self.ended_by.is_none()
-    }
-
-    /// Writes it as one line of JSON.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", visible_json(&serde_json::to_string(self)?))
-    }
-
-    /// Writes it for people.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         write!(
             out,
@@ -127,10 +101,9 @@ impl Summary {
             self.accepted,
             counted(self.entries, "record")
         )?;
-        let outcomes: Vec<_> =
-            self.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+        let outcomes = counts(self.outcomes.clone());
         if !outcomes.is_empty() {
-            write!(out, " (by the functions' logs {})", outcomes.join(", "))?;
+            write!(out, " (by the functions' logs {outcomes})")?;
         }
         writeln!(out)?;
         if self.were_gone > 0 {
@@ -167,6 +140,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
+    use crate::visible::write_json;
 
     fn left(offset: i64, why: Why, message: Option<&str>) -> Left {
         Left {
@@ -183,18 +157,16 @@ mod tests {
     #[test]
     fn what_stays_is_shown_by_its_cause() {
         #[track_caller]
-        fn check(summary: &Summary, is_complete: bool, expected: &Expect) {
+        fn check(summary: &Summary, expected: &Expect) {
             let mut out = Vec::new();
             summary.write(&mut out).unwrap();
             expected.assert_eq(&String::from_utf8(out).unwrap());
-            assert_eq!(summary.is_complete(), is_complete);
         }
 
         let outcomes = BTreeMap::from([("written", 2), ("stale", 1)]);
         let good = || Summary { entries: 3, accepted: 3, outcomes, ..Summary::default() };
         check(
             &good(),
-            true,
             &expect![[r"
             3 of 3 records accepted and removed (by the functions' logs 1 stale, 2 written)
         "]],
@@ -202,7 +174,6 @@ mod tests {
         let gone = Summary { entries: 1, were_gone: 1, ..Summary::default() };
         check(
             &gone,
-            true,
             &expect![[r"
             0 of 1 record accepted and removed
             1 already gone
@@ -221,7 +192,6 @@ mod tests {
         };
         check(
             &several,
-            false,
             &expect![[r"
             1 of 30 records accepted and removed
             22 records left, rejected again
@@ -261,7 +231,6 @@ mod tests {
         };
         check(
             &stopped,
-            false,
             &expect![[r"
             1 of 2 records accepted and removed
             stopped
@@ -270,7 +239,7 @@ mod tests {
         );
 
         let mut out = Vec::new();
-        Summary { left: several.left[22..].to_vec(), ..several }.write_json(&mut out).unwrap();
+        write_json(&Summary { left: several.left[22..].to_vec(), ..several }, &mut out).unwrap();
         expect![[r#"
             {"entries":30,"accepted":1,"outcomes":{},"wereGone":0,"left":[{"topic":"a-b","partition":3,"offset":99,"epoch":0,"reason":"INVALID_JSON","why":"incomplete","message":null}],"remaining":6,"endedBy":{"fault":"`f` failed: \u0007"}}
         "#]].assert_eq(&String::from_utf8(out).unwrap());

@@ -1,27 +1,27 @@
 //! The functions that records are delivered to again.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    path::Path,
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
 use anyhow::Context as _;
+use clap::Args;
 use dynamo_sink::settings::{EPOCH, KAFKA_TOPIC};
 use local::{
-    build::Programs,
     function::{FunctionSettings, LocalFunction},
     invoke::{Invoker, RemoteFunction, lambda::LambdaFunction},
     template::Function,
 };
 
-use crate::tables;
+use crate::{arguments::programs, tables};
 
 /// How long an invocation elsewhere may take; the function may have to be built first.
 const REMOTE_TIMEOUT: Duration = Duration::from_mins(14);
 
 /// A function, and what decides whether it can take a record.
-#[derive(Debug)]
 pub struct Target {
     pub function: String,
     /// The one topic whose records it accepts.
@@ -31,80 +31,78 @@ pub struct Target {
     pub invoker: Invoker,
 }
 
-/// What runs the functions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Functions {
-    Deployed,
-    /// This program, from these, with DynamoDB at an endpoint.
-    Here {
-        /// Where the programs come from.
-        programs: Programs,
-        endpoint: String,
-    },
-    /// Whatever answers at this address.
-    Address(String),
+/// What runs the functions: Lambda, unless the DynamoDB is a local one.
+#[derive(Args, Clone, Debug)]
+pub struct Functions {
+    /// With a local DynamoDB, invoke the functions at this Lambda Invoke API instead of running their binaries.
+    #[arg(long, value_name = "URL", requires = "dynamodb_endpoint", conflicts_with_all = ["build_dir", "release"], help_heading = "Functions")]
+    invoke_address: Option<String>,
+    /// With a local DynamoDB, run what `sam build` left in this directory, usually `.aws-sam/build`, instead of
+    /// building.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "dynamodb_endpoint",
+        conflicts_with = "release",
+        help_heading = "Functions"
+    )]
+    build_dir: Option<PathBuf>,
+    /// With a local DynamoDB, build the functions as they are deployed.
+    #[arg(long, requires = "dynamodb_endpoint", help_heading = "Functions")]
+    release: bool,
 }
 
 impl Functions {
     /// Those of the template's functions whose binaries are named, ready to be invoked, by their binaries.
     pub async fn targets(
-        &self,
+        self,
+        dynamodb_endpoint: Option<&str>,
         template: &Path,
-        declared: &[Function],
+        mut declared: Vec<Function>,
         binaries: &BTreeSet<String>,
     ) -> anyhow::Result<BTreeMap<String, Target>> {
-        let chosen: Vec<_> =
-            declared.iter().filter(|function| binaries.contains(&function.binary)).collect();
-        let programs = match self {
-            Self::Here { programs, .. } if !chosen.is_empty() => {
-                let functions: Vec<_> = chosen.iter().map(|&function| function.clone()).collect();
-                programs.find(template.parent().unwrap_or(Path::new(".")), &functions)?
-            }
-            _ => BTreeMap::new(),
-        };
+        declared.retain(|function| binaries.contains(&function.binary));
+        let mut executables = BTreeMap::new();
+        if dynamodb_endpoint.is_some() && self.invoke_address.is_none() && !declared.is_empty() {
+            let folder = template.parent().unwrap_or(Path::new("."));
+            executables = programs(self.release, self.build_dir).find(folder, &declared)?;
+        }
         let mut targets = BTreeMap::new();
-        for function in chosen {
-            let target = self.target(function, &programs).await?;
-            targets.insert(function.binary.clone(), target);
+        for function in declared {
+            let mut variables = function.variables.clone();
+            let invoker = match (dynamodb_endpoint, &self.invoke_address) {
+                (None, _) => {
+                    let client = aws_sdk_lambda::Client::new(&tables::config(None).load().await);
+                    let function = LambdaFunction::new(client, &function.name);
+                    variables = function.variables().await?.into_iter().collect();
+                    Invoker::Lambda(Box::new(function))
+                }
+                (Some(_), Some(address)) => {
+                    let remote = RemoteFunction::new(address, &function.binary, REMOTE_TIMEOUT)?;
+                    Invoker::Remote(Box::new(remote))
+                }
+                (Some(endpoint), None) => {
+                    let executable = executables.remove(&function.binary).unwrap_or_default();
+                    let mut settings = FunctionSettings::local(&function, executable, endpoint);
+                    settings.max_environments = 1;
+                    Invoker::Local(Box::new(LocalFunction::new(settings)))
+                }
+            };
+            let target = Target {
+                topic: variable(&function, &variables, KAFKA_TOPIC)?,
+                epoch: variable(&function, &variables, EPOCH)?,
+                function: function.name,
+                invoker,
+            };
+            targets.insert(function.binary, target);
         }
         Ok(targets)
     }
-
-    async fn target(
-        &self,
-        function: &Function,
-        programs: &BTreeMap<String, std::path::PathBuf>,
-    ) -> anyhow::Result<Target> {
-        let declared = || function.variables.clone().into_iter().collect();
-        let (variables, invoker) = match self {
-            Self::Deployed => {
-                let client = aws_sdk_lambda::Client::new(&tables::config(None).load().await);
-                let function = LambdaFunction::new(client, &function.name);
-                (function.variables().await?, Invoker::Lambda(Box::new(function)))
-            }
-            Self::Here { endpoint, .. } => {
-                let program = programs.get(&function.binary).cloned().unwrap_or_default();
-                let mut settings = FunctionSettings::local(function, program, endpoint);
-                settings.max_environments = 1;
-                (declared(), Invoker::Local(Box::new(LocalFunction::new(settings))))
-            }
-            Self::Address(address) => {
-                let remote = RemoteFunction::new(address, &function.binary, REMOTE_TIMEOUT)?;
-                (declared(), Invoker::Remote(Box::new(remote)))
-            }
-        };
-        Ok(Target {
-            function: function.name.clone(),
-            topic: variable(function, &variables, KAFKA_TOPIC)?,
-            epoch: variable(function, &variables, EPOCH)?,
-            invoker,
-        })
-    }
 }
 
-fn variable<T: std::str::FromStr>(
+fn variable<T: FromStr>(
     function: &Function,
-    variables: &HashMap<String, String>,
+    variables: &BTreeMap<String, String>,
     name: &str,
 ) -> anyhow::Result<T> {
     let value = variables.get(name).and_then(|text| text.parse().ok());

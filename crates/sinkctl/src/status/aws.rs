@@ -2,31 +2,26 @@
 
 mod metrics;
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
+use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials as _;
-use dynamo_sink::settings::{EPOCH, QUARANTINE_TABLE_NAME};
+use aws_sdk_lambda::types::EventSourceMappingConfiguration;
+use dynamo_sink::settings::EPOCH;
 use local::{
     samconfig,
     template::{Function, Template},
 };
 
 use super::{
-    AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, Status, StatusArguments,
-    quarantine,
+    Activity, AlarmStatus, FunctionStatus, MappingStatus, Status, StatusArguments, quarantine,
 };
-use crate::{aws_error::explained, text};
-
-/// How long an answer may take, all attempts together: who waits is in a hurry.
-const ANSWER_TIME: Duration = Duration::from_secs(20);
+use crate::{aws_error::explained, tables, text};
 
 /// The settings of the environment, with a region and credentials in them.
 pub async fn config() -> anyhow::Result<SdkConfig> {
-    let timeouts = TimeoutConfig::builder().operation_timeout(ANSWER_TIME).build();
-    let config =
-        aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).load().await;
+    let config = tables::config(None).load().await;
     ensure!(
         config.region().is_some(),
         "no region is set: set `AWS_REGION` to that of the stage, as in `samconfig.toml`"
@@ -58,33 +53,24 @@ pub async fn read(
         for function in &template.functions {
             let (mappings, epoch) =
                 tokio::join!(mappings(&lambda, function), epoch(&lambda, function));
-            functions.push((mappings, epoch));
+            functions.push(FunctionStatus {
+                binary: function.binary.clone(),
+                name: function.name.clone(),
+                epoch,
+                mappings,
+                activity: Ok(Activity::default()),
+            });
         }
         functions
     };
-    let activities = metrics::activities(&cloudwatch, &template, minutes, time);
-    let depth = async {
-        match quarantine_table(&template) {
-            Some(table) => quarantine::depth(&dynamodb, table).await,
-            None => Err("the template names no table for it".to_owned()),
-        }
-    };
-    let (functions, activities, depth, alarms) =
-        tokio::join!(functions, activities, depth, alarms(&cloudwatch, &template));
-
-    let mut statuses = Vec::new();
-    let mut activities = activities.map(Vec::into_iter);
-    for (function, (mappings, epoch)) in template.functions.iter().zip(functions) {
-        statuses.push(FunctionStatus {
-            binary: function.binary.clone(),
-            name: function.name.clone(),
-            epoch: epoch.into(),
-            mappings: mappings.into(),
-            activity: match &mut activities {
-                Ok(activities) => Part::Read(activities.next().unwrap_or_default()),
-                Err(reason) => Part::unread(reason.as_str()),
-            },
-        });
+    let (mut functions, activities, quarantine, alarms) = tokio::join!(
+        functions,
+        metrics::activities(&cloudwatch, &template, minutes, time),
+        quarantine::depth(&dynamodb, &template),
+        alarms(&cloudwatch, &template)
+    );
+    for (position, function) in functions.iter_mut().enumerate() {
+        function.activity = activities.clone().map(|mut it| it.swap_remove(position));
     }
     let region = config.region().map_or_else(String::new, ToString::to_string);
     Ok(Status {
@@ -93,16 +79,10 @@ pub async fn read(
         place: format!("AWS {region}"),
         time,
         minutes,
-        functions: statuses,
-        quarantine: depth.into(),
-        alarms: Some(alarms.into()),
+        functions,
+        quarantine,
+        alarms: alarms.map(Some),
     })
-}
-
-/// The table that all functions put rejected records into.
-pub(super) fn quarantine_table(template: &Template) -> Option<&str> {
-    let mut tables = template.functions.iter().map(|it| it.variables.get(QUARANTINE_TABLE_NAME));
-    tables.find_map(|table| table.map(String::as_str))
 }
 
 async fn mappings(
@@ -117,16 +97,13 @@ async fn mappings(
         .try_collect()
         .await
         .map_err(|error| explained(&error, "lambda:ListEventSourceMappings", &function.name))?;
-    let text = |text: Option<String>| text.unwrap_or_default();
-    Ok(found
-        .into_iter()
-        .map(|it| MappingStatus {
-            id: text(it.uuid),
-            state: text(it.state),
-            state_transition_reason: it.state_transition_reason,
-            last_processing_result: it.last_processing_result,
-        })
-        .collect())
+    let mapping = |it: EventSourceMappingConfiguration| MappingStatus {
+        id: it.uuid.unwrap_or_default(),
+        state: it.state.unwrap_or_default(),
+        state_transition_reason: it.state_transition_reason,
+        last_processing_result: it.last_processing_result,
+    };
+    Ok(found.into_iter().map(mapping).collect())
 }
 
 async fn epoch(client: &aws_sdk_lambda::Client, function: &Function) -> Result<String, String> {
@@ -135,14 +112,12 @@ async fn epoch(client: &aws_sdk_lambda::Client, function: &Function) -> Result<S
         .send()
         .await
         .map_err(|error| explained(&error, "lambda:GetFunctionConfiguration", &function.name))?;
-    let environment = found
-        .environment
-        .unwrap_or_else(|| aws_sdk_lambda::types::EnvironmentResponse::builder().build());
-    if let Some(error) = environment.error() {
+    let environment = found.environment.as_ref();
+    if let Some(error) = environment.and_then(|it| it.error()) {
         let message = error.message().unwrap_or("no reason is given");
         return Err(format!("the function's variables cannot be read: {message}"));
     }
-    let epoch = environment.variables().and_then(|variables| variables.get(EPOCH));
+    let epoch = environment.and_then(|it| it.variables()?.get(EPOCH));
     // So the functions take it.
     Ok(epoch.filter(|it| !it.is_empty()).map_or_else(|| "0".to_owned(), Clone::clone))
 }
@@ -152,37 +127,29 @@ async fn alarms(
     template: &Template,
 ) -> Result<Vec<AlarmStatus>, String> {
     let prefix = template.name_prefix();
-    let mut by_name = BTreeMap::new();
+    let mut found = Vec::new();
     let mut pages = client.describe_alarms().alarm_name_prefix(prefix).into_paginator().send();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| explained(&error, "cloudwatch:DescribeAlarms", prefix))?;
         for alarm in page.metric_alarms.unwrap_or_default() {
-            let name = alarm.alarm_name.unwrap_or_default();
-            let raised = match alarm.state_value.map(|it| it.as_str().to_owned()).as_deref() {
-                Some("OK") => AlarmState::Ok,
-                Some("ALARM") => AlarmState::Alarm,
-                _ => AlarmState::InsufficientData,
-            };
-            by_name.insert(
-                name.clone(),
-                AlarmStatus {
-                    name,
-                    state: raised,
-                    description: alarm.alarm_description.unwrap_or_default(),
-                    reason: alarm.state_reason.unwrap_or_default(),
-                },
-            );
+            found.push(AlarmStatus {
+                name: alarm.alarm_name.unwrap_or_default(),
+                state: alarm.state_value.map_or_else(String::new, |it| it.as_str().to_owned()),
+                description: alarm.alarm_description.unwrap_or_default(),
+                reason: alarm.state_reason.unwrap_or_default(),
+            });
         }
     }
     // Without monitoring there are none by design.
-    if by_name.is_empty() && !template.alarms.is_empty() {
+    if found.is_empty() && !template.alarms.is_empty() {
         return Err(format!(
             "there are no alarms `{prefix}…` in this account and region: is the stage deployed there, with this Prefix?"
         ));
     }
     // Those of the template first, in its order; the deployed ones may be of another version.
-    let mut alarms: Vec<_> =
-        template.alarms.iter().filter_map(|name| by_name.remove(name)).collect();
-    alarms.extend(by_name.into_values());
-    Ok(alarms)
+    found.sort_by_key(|alarm| {
+        let position = template.alarms.iter().position(|name| *name == alarm.name);
+        (position.unwrap_or(usize::MAX), alarm.name.clone())
+    });
+    Ok(found)
 }

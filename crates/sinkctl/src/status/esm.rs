@@ -2,19 +2,15 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::anyhow;
-use axum::{
-    body::Bytes,
-    http::{StatusCode, Uri},
-};
+use anyhow::{Context as _, anyhow, ensure};
+use axum::{body::Bytes, http::StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::{client::legacy, rt::TokioExecutor};
-use local::{chain::chain, template::Template};
+use local::template::Template;
 use tokio::time::timeout;
 
 use super::{
-    Activity, Document, FunctionDocument, FunctionStatus, Part, Status, StatusArguments, aws,
-    quarantine,
+    Activity, Document, FunctionDocument, FunctionStatus, Status, StatusArguments, quarantine,
 };
 use crate::tables;
 
@@ -22,14 +18,14 @@ use crate::tables;
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// Asks for all of it.
-pub(super) async fn read(
+pub async fn read(
     address: &str,
     StatusArguments { dynamodb_endpoint, minutes, .. }: &StatusArguments,
     template: &Path,
 ) -> anyhow::Result<Status> {
     let document = fetch(address).await.map_err(|reason| {
         anyhow!(
-            "no mapping answers at `{address}` ({reason}): start `sinkctl esm` with `--status-address`, and \
+            "no mapping answers at `{address}` ({reason:#}): start `sinkctl esm` with `--status-address`, and \
              name what it prints"
         )
     })?;
@@ -37,15 +33,10 @@ pub(super) async fn read(
     parameters
         .extend(document.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let template = Template::read(template, &parameters)?;
-    let depth = match aws::quarantine_table(&template) {
-        Some(table) => {
-            let client = tables::client(Some(dynamodb_endpoint)).await;
-            quarantine::depth(&client, table).await.map_err(|reason| {
-                format!("{reason} (asked at `{dynamodb_endpoint}`, as `--dynamodb-endpoint` says)")
-            })
-        }
-        None => Err("the template names no table for it".to_owned()),
-    };
+    let client = tables::client(Some(dynamodb_endpoint)).await;
+    let depth = quarantine::depth(&client, &template).await.map_err(|reason| {
+        format!("{reason} (asked at `{dynamodb_endpoint}`, as `--dynamodb-endpoint` says)")
+    });
     let functions = document.functions.iter();
     Ok(Status {
         stage: document.stage.clone(),
@@ -54,8 +45,8 @@ pub(super) async fn read(
         time: document.time,
         minutes: *minutes,
         functions: functions.map(|it| status(it, document.time / 60_000, *minutes)).collect(),
-        quarantine: depth.into(),
-        alarms: None,
+        quarantine: depth,
+        alarms: Ok(None),
     })
 }
 
@@ -72,27 +63,22 @@ fn status(function: &FunctionDocument, now: u64, minutes: u64) -> FunctionStatus
     FunctionStatus {
         binary: function.binary.clone(),
         name: function.name.clone(),
-        epoch: Part::Read(function.epoch.clone()),
-        mappings: Part::Read(vec![function.mapping.clone()]),
-        activity: Part::Read(activity),
+        epoch: Ok(function.epoch.clone()),
+        mappings: Ok(vec![function.mapping.clone()]),
+        activity: Ok(activity),
     }
 }
 
-async fn fetch(address: &str) -> Result<Document, String> {
-    let uri: Uri = address.parse().map_err(|error| format!("{error}"))?;
+async fn fetch(address: &str) -> anyhow::Result<Document> {
     let client: legacy::Client<_, Empty<Bytes>> =
         legacy::Client::builder(TokioExecutor::new()).build_http();
+    let uri = address.parse()?;
     let exchange = async {
-        let response = client.get(uri).await.map_err(|it| chain(&it))?;
+        let response = client.get(uri).await?;
         let status = response.status();
-        let body = response.into_body().collect().await.map_err(|it| chain(&it))?.to_bytes();
-        Ok((status, body))
+        ensure!(status == StatusCode::OK, "something else answers: {status}");
+        let body = response.into_body().collect().await?.to_bytes();
+        serde_json::from_slice(&body).context("something else answers")
     };
-    let answer: Result<_, String> =
-        timeout(ANSWER_TIME, exchange).await.unwrap_or_else(|_| Err("no answer".to_owned()));
-    match answer? {
-        (StatusCode::OK, body) => serde_json::from_slice(&body)
-            .map_err(|error| format!("something else answers: {error}")),
-        (status, _) => Err(format!("something else answers: {status}")),
-    }
+    timeout(ANSWER_TIME, exchange).await.map_err(|_| anyhow!("no answer"))?
 }

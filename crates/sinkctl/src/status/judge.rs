@@ -3,12 +3,16 @@
 
 use serde::Serialize;
 
-use super::{
-    Activity, AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, QuarantineDepth, Status,
-};
+use super::{AlarmStatus, FunctionStatus, MappingStatus, Status};
 use crate::text::counted;
 
-/// Something that someone must act on.
+/// The counts that should be zero, and the alarm of a deployed stage whose row in the guide says what to do.
+const COUNTS_OF_TROUBLE: [(&str, &str); 3] = [
+    ("quarantineFailed", "-quarantine-failed"),
+    ("tombstoneFailed", "-tombstone-failed"),
+    ("regression", "-regressions"),
+];
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
@@ -29,144 +33,105 @@ pub enum Verdict {
 }
 
 impl Status {
-    /// What is wrong, as far as it is known.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        for function in &self.functions {
-            if let Part::Read(mappings) = &function.mappings {
-                if mappings.is_empty() {
-                    problems.push(no_mapping(function));
+        let mut add = |what: String, advice: String| problems.push(Problem { what, advice });
+        for FunctionStatus { binary, mappings, activity, .. } in &self.functions {
+            if mappings.as_ref().is_ok_and(Vec::is_empty) {
+                add(
+                    format!("{binary} has no event source mapping"),
+                    "No record of its topic comes. If `AppianEnabled` or `SeatoolEnabled` is `absent`, deploying it as \
+                     `true` creates the mapping; locally `sinkctl esm` runs it."
+                        .to_owned(),
+                );
+            }
+            for mapping in mappings.iter().flatten() {
+                let MappingStatus { id, state, state_transition_reason, .. } = mapping;
+                // What begins or changes is not wrong yet.
+                if ["Disabled", "Disabling", "Deleting"].contains(&state.as_str()) {
+                    let reason = state_transition_reason.as_deref().unwrap_or("no reason is given");
+                    add(
+                        format!("{binary}: the mapping is {state} ({reason})"),
+                        format!(
+                            "No record comes. If nobody wants that: `aws lambda update-event-source-mapping --enabled \
+                             --uuid {id}`; OPERATIONS.md, \"Troubleshooting\"."
+                        ),
+                    );
                 }
-                problems.extend(mappings.iter().flat_map(|it| of_mapping(function, it)));
+                let result = mapping.last_processing_result.as_deref().unwrap_or_default();
+                if !["", "OK", "No records processed"].contains(&result) {
+                    add(
+                        format!("{binary}: {result}"),
+                        "It is the mapping's last result, and it tries on. The function's log says why it fails: \
+                         `sinkctl tail`, level ERROR; OPERATIONS.md, \"Troubleshooting\"."
+                            .to_owned(),
+                    );
+                }
             }
-            if let (None, Part::Read(activity)) = (&self.alarms, &function.activity) {
-                problems.extend(of_counts(&function.binary, activity, self.minutes));
+            let (Ok(None), Ok(activity)) = (&self.alarms, activity) else { continue };
+            for (name, alarm) in COUNTS_OF_TROUBLE {
+                let number = activity.records.get(name).copied().unwrap_or_default();
+                if number > 0 {
+                    add(
+                        format!("{binary}: {number} {name} in {} min", self.minutes),
+                        format!("OPERATIONS.md, \"Troubleshooting\": alarm `{alarm}`."),
+                    );
+                }
+            }
+            if let Some(given_up @ 1..) = activity.given_up {
+                let records = counted(given_up, "record");
+                add(
+                    format!("{binary}: {records} given up in {} min", self.minutes),
+                    "They are in the folder of `--on-failure`; without one they are lost, and the offsets must be set \
+                     back to read them again; OPERATIONS.md, \"Troubleshooting\": alarm `-dropped`."
+                        .to_owned(),
+                );
             }
         }
-        if let Part::Read(depth) = &self.quarantine {
-            problems.extend(of_quarantine(depth));
+        let records =
+            self.quarantine.as_ref().map_or(0, |depth| depth.by_function.values().sum::<u64>());
+        if records > 0 {
+            add(
+                format!("{} in the quarantine", waiting(records)),
+                "`sinkctl quarantine list` says why. Fix their producer or the mapping, then `sinkctl quarantine \
+                 redrive` delivers them again, before they expire; OPERATIONS.md, \"Troubleshooting\": `-quarantined`."
+                    .to_owned(),
+            );
         }
-        if let Some(Part::Read(alarms)) = &self.alarms {
-            let raised = alarms.iter().filter(|it| it.state == AlarmState::Alarm);
-            problems.extend(raised.map(|alarm| of_alarm(&self.name_prefix, alarm)));
+        let alarms = self.alarms.iter().flatten().flatten();
+        for alarm in alarms.filter(|alarm| alarm.state == "ALARM") {
+            let name = alarm.short_name(&self.name_prefix);
+            // The guide's rows are the same for each function.
+            let row = match name.split_once('-') {
+                Some((function, row)) if function.starts_with("sink") => row,
+                _ => name,
+            };
+            add(
+                format!("alarm {name}: {}", alarm.reason),
+                format!(
+                    "{} OPERATIONS.md, \"Troubleshooting\": alarm `-{row}`.",
+                    alarm.description.trim()
+                ),
+            );
         }
         problems
     }
 
-    /// Whether something could not be read.
     pub fn is_incomplete(&self) -> bool {
-        let of_function = |function: &FunctionStatus| {
-            [function.epoch.reason(), function.mappings.reason(), function.activity.reason()]
+        self.quarantine.is_err()
+            || self.alarms.is_err()
+            || self
+                .functions
                 .iter()
-                .any(Option::is_some)
-        };
-        self.quarantine.reason().is_some()
-            || self.alarms.as_ref().is_some_and(|it| it.reason().is_some())
-            || self.functions.iter().any(of_function)
+                .any(|it| it.epoch.is_err() || it.mappings.is_err() || it.activity.is_err())
     }
 
-    /// What all of it comes to.
     pub fn verdict(&self) -> Verdict {
         match (self.problems().is_empty(), self.is_incomplete()) {
             (false, _) => Verdict::Wrong,
             (true, true) => Verdict::Unknown,
             (true, false) => Verdict::Well,
         }
-    }
-}
-
-fn no_mapping(function: &FunctionStatus) -> Problem {
-    Problem {
-        what: format!("{} has no event source mapping", function.binary),
-        advice: "No record of its topic comes. If `AppianEnabled` or `SeatoolEnabled` is `absent`, deploying it as \
-                 `true` creates the mapping; locally `sinkctl esm` runs it."
-            .to_owned(),
-    }
-}
-
-fn of_mapping(function: &FunctionStatus, mapping: &MappingStatus) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let binary = &function.binary;
-    // What begins or changes is not wrong yet.
-    let is_stopped = ["Disabled", "Disabling", "Deleting"].contains(&mapping.state.as_str());
-    if is_stopped {
-        let reason = mapping.state_transition_reason.as_deref().unwrap_or("no reason is given");
-        problems.push(Problem {
-            what: format!("{binary}: the mapping is {} ({reason})", mapping.state),
-            advice: format!(
-                "No record comes. If nobody wants that: `aws lambda update-event-source-mapping --enabled --uuid {}`; \
-                 OPERATIONS.md, \"Troubleshooting\".",
-                mapping.id
-            ),
-        });
-    }
-    if let Some(result) = mapping.last_processing_result.as_deref()
-        && !["", "OK", "No records processed"].contains(&result)
-    {
-        problems.push(Problem {
-            what: format!("{binary}: {result}"),
-            advice: "It is the mapping's last result, and it tries on. The function's log says why it fails: `sinkctl \
-                     tail`, level ERROR; OPERATIONS.md, \"Troubleshooting\"."
-                .to_owned(),
-        });
-    }
-    problems
-}
-
-/// The counts that should be zero, and the alarm of a deployed stage whose row in the guide says what to do.
-const COUNTS_OF_TROUBLE: [(&str, &str); 3] = [
-    ("quarantineFailed", "-quarantine-failed"),
-    ("tombstoneFailed", "-tombstone-failed"),
-    ("regression", "-regressions"),
-];
-
-fn of_counts(binary: &str, activity: &Activity, minutes: u64) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (name, alarm) in COUNTS_OF_TROUBLE {
-        let number = activity.records.get(name).copied().unwrap_or_default();
-        if number > 0 {
-            problems.push(Problem {
-                what: format!("{binary}: {number} {name} in {minutes} min"),
-                advice: format!("OPERATIONS.md, \"Troubleshooting\": alarm `{alarm}`."),
-            });
-        }
-    }
-    let given_up = activity.given_up.unwrap_or_default();
-    if given_up > 0 {
-        let records = counted(given_up, "record");
-        problems.push(Problem {
-            what: format!("{binary}: {records} given up in {minutes} min"),
-            advice: "They are in the folder of `--on-failure`; without one they are lost, and the offsets must be set \
-                     back to read them again; OPERATIONS.md, \"Troubleshooting\": alarm `-dropped`."
-                .to_owned(),
-        });
-    }
-    problems
-}
-
-fn of_quarantine(depth: &QuarantineDepth) -> Option<Problem> {
-    let records: u64 = depth.by_function.values().sum();
-    (records > 0).then(|| Problem {
-        what: format!("{} in the quarantine", waiting(records)),
-        advice: "`sinkctl quarantine list` says why. Fix their producer or the mapping, then `sinkctl quarantine \
-                 redrive` delivers them again, before they expire; OPERATIONS.md, \"Troubleshooting\": `-quarantined`."
-            .to_owned(),
-    })
-}
-
-fn of_alarm(name_prefix: &str, alarm: &AlarmStatus) -> Problem {
-    let name = alarm.short_name(name_prefix);
-    // The guide's rows are the same for each function.
-    let row = match name.split_once('-') {
-        Some((function, row)) if function.starts_with("sink") => row,
-        _ => name,
-    };
-    Problem {
-        what: format!("alarm {name}: {}", alarm.reason),
-        advice: format!(
-            "{} OPERATIONS.md, \"Troubleshooting\": alarm `-{row}`.",
-            alarm.description.trim()
-        ),
     }
 }
 
@@ -177,8 +142,7 @@ impl AlarmStatus {
     }
 }
 
-/// How many records wait.
-pub(super) fn waiting(records: u64) -> String {
+pub fn waiting(records: u64) -> String {
     format!("{} wait{}", counted(records, "record"), if records == 1 { "s" } else { "" })
 }
 
@@ -187,6 +151,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::status::{Activity, QuarantineDepth};
 
     fn status() -> Status {
         let mapping = MappingStatus {
@@ -204,19 +169,19 @@ mod tests {
             functions: vec![FunctionStatus {
                 binary: "sinkAppianData".to_owned(),
                 name: "a-prefix-val-sinkAppianData".to_owned(),
-                epoch: Part::Read("0".to_owned()),
-                mappings: Part::Read(vec![mapping]),
-                activity: Part::Read(Activity::default()),
+                epoch: Ok("0".to_owned()),
+                mappings: Ok(vec![mapping]),
+                activity: Ok(Activity::default()),
             }],
-            quarantine: Part::Read(QuarantineDepth::default()),
-            alarms: Some(Part::Read(Vec::new())),
+            quarantine: Ok(QuarantineDepth::default()),
+            alarms: Ok(Some(Vec::new())),
         }
     }
 
-    fn alarm(name: &str, state: AlarmState) -> AlarmStatus {
+    fn alarm(name: &str, state: &str) -> AlarmStatus {
         AlarmStatus {
             name: format!("a-prefix-val-{name}"),
-            state,
+            state: state.to_owned(),
             description: "It is slow.".to_owned(),
             reason: "1 > 0".to_owned(),
         }
@@ -234,7 +199,7 @@ mod tests {
     fn check_mapping(change: impl FnOnce(&mut MappingStatus), problems: &[&str]) {
         let verdict = if problems.is_empty() { Verdict::Well } else { Verdict::Wrong };
         let change = |status: &mut Status| {
-            if let Part::Read(mappings) = &mut status.functions[0].mappings {
+            if let Ok(mappings) = &mut status.functions[0].mappings {
                 change(&mut mappings[0]);
             }
         };
@@ -259,7 +224,7 @@ mod tests {
             &["sinkAppianData: the mapping is Disabled (USER_INITIATED)"],
         );
         check(
-            |it| it.functions[0].mappings = Part::Read(Vec::new()),
+            |it| it.functions[0].mappings = Ok(Vec::new()),
             Verdict::Wrong,
             &["sinkAppianData has no event source mapping"],
         );
@@ -271,33 +236,33 @@ mod tests {
             by_function: BTreeMap::from([("sinkAppianData".to_owned(), records)]),
             is_incomplete: false,
         };
-        check(|it| it.quarantine = Part::Read(depth(0)), Verdict::Well, &[]);
+        check(|it| it.quarantine = Ok(depth(0)), Verdict::Well, &[]);
         check(
-            |it| it.quarantine = Part::Read(depth(1)),
+            |it| it.quarantine = Ok(depth(1)),
             Verdict::Wrong,
             &["1 record waits in the quarantine"],
         );
         check(
-            |it| it.quarantine = Part::Read(depth(2)),
+            |it| it.quarantine = Ok(depth(2)),
             Verdict::Wrong,
             &["2 records wait in the quarantine"],
         );
         let alarms = || {
             let names = [
-                ("sinkAppianData-errors", AlarmState::Ok),
-                ("sinkAppianData-lag", AlarmState::Alarm),
-                ("sinkAppianData-silent", AlarmState::InsufficientData),
-                ("failures-bucket", AlarmState::Alarm),
+                ("sinkAppianData-errors", "OK"),
+                ("sinkAppianData-lag", "ALARM"),
+                ("sinkAppianData-silent", "INSUFFICIENT_DATA"),
+                ("failures-bucket", "ALARM"),
             ];
             names.map(|(name, state)| alarm(name, state)).to_vec()
         };
         check(
-            |it| it.alarms = Some(Part::Read(alarms())),
+            |it| it.alarms = Ok(Some(alarms())),
             Verdict::Wrong,
             &["alarm sinkAppianData-lag: 1 > 0", "alarm failures-bucket: 1 > 0"],
         );
         let mut status = status();
-        status.alarms = Some(Part::Read(alarms()));
+        status.alarms = Ok(Some(alarms()));
         let advice: Vec<_> = status.problems().into_iter().map(|it| it.advice).collect();
         assert_eq!(
             advice,
@@ -314,8 +279,8 @@ mod tests {
         fn check_counts(has_alarms: bool, activity: Activity, problems: &[&str]) {
             let verdict = if problems.is_empty() { Verdict::Well } else { Verdict::Wrong };
             let change = |status: &mut Status| {
-                status.alarms = has_alarms.then(|| Part::Read(Vec::new()));
-                status.functions[0].activity = Part::Read(activity);
+                status.alarms = Ok(has_alarms.then(Vec::new));
+                status.functions[0].activity = Ok(activity);
             };
             check(change, verdict, problems);
         }
@@ -345,15 +310,15 @@ mod tests {
 
     #[test]
     fn what_is_wrong_counts_more_than_what_is_not_known() {
-        check(|it| it.alarms = Some(Part::unread("no")), Verdict::Unknown, &[]);
-        check(|it| it.quarantine = Part::unread("no"), Verdict::Unknown, &[]);
-        check(|it| it.functions[0].epoch = Part::unread("no"), Verdict::Unknown, &[]);
-        check(|it| it.functions[0].mappings = Part::unread("no"), Verdict::Unknown, &[]);
-        check(|it| it.functions[0].activity = Part::unread("no"), Verdict::Unknown, &[]);
+        check(|it| it.alarms = Err("no".to_owned()), Verdict::Unknown, &[]);
+        check(|it| it.quarantine = Err("no".to_owned()), Verdict::Unknown, &[]);
+        check(|it| it.functions[0].epoch = Err("no".to_owned()), Verdict::Unknown, &[]);
+        check(|it| it.functions[0].mappings = Err("no".to_owned()), Verdict::Unknown, &[]);
+        check(|it| it.functions[0].activity = Err("no".to_owned()), Verdict::Unknown, &[]);
         check(
             |it| {
-                it.quarantine = Part::unread("no");
-                it.alarms = Some(Part::Read(vec![alarm("failures-bucket", AlarmState::Alarm)]));
+                it.quarantine = Err("no".to_owned());
+                it.alarms = Ok(Some(vec![alarm("failures-bucket", "ALARM")]));
             },
             Verdict::Wrong,
             &["alarm failures-bucket: 1 > 0"],

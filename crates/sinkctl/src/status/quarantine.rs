@@ -1,6 +1,8 @@
 //! How many records wait in the quarantine, as far as a bounded look says.
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use dynamo_sink::settings::QUARANTINE_TABLE_NAME;
+use local::template::Template;
 
 use super::QuarantineDepth;
 use crate::aws_error::explained;
@@ -9,7 +11,9 @@ use crate::aws_error::explained;
 const MAX_PAGES: usize = 10;
 
 /// Counts the entries by the function that rejected them; of an entry in several items only the head counts.
-pub(super) async fn depth(client: &Client, table: &str) -> Result<QuarantineDepth, String> {
+pub async fn depth(client: &Client, template: &Template) -> Result<QuarantineDepth, String> {
+    let mut tables = template.functions.iter().map(|it| it.variables.get(QUARANTINE_TABLE_NAME));
+    let table = tables.find_map(|table| table).ok_or("the template names no table for it")?;
     let mut depth = QuarantineDepth::default();
     let mut start = None;
     for _ in 0..MAX_PAGES {

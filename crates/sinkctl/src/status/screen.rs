@@ -1,18 +1,17 @@
 //! A status as one screen of 80 columns.
 
-use std::io::{self, Write};
+use std::fmt::Display;
 
 use anstyle::AnsiColor;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    Activity, AlarmState, AlarmStatus, FunctionStatus, MappingStatus, Part, QuarantineDepth,
-    Status,
+    Activity, AlarmStatus, FunctionStatus, MappingStatus, QuarantineDepth, Status,
     judge::{Problem, Verdict, waiting},
     record_counts,
 };
 use crate::{
-    text::{age, counted, styled, time_of_day},
+    text::{age, counted, counts, styled, time_of_day},
     visible::Visible,
 };
 
@@ -23,29 +22,25 @@ const WIDTH: usize = 80;
 const DETAILED_PROBLEMS: usize = 2;
 
 impl Status {
-    /// Writes it as one line of JSON, with what is wrong.
-    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// It as JSON, with what is wrong.
+    pub fn with_problems(&self) -> serde_json::Result<Value> {
         let mut json = serde_json::to_value(self)?;
         json["problems"] = json!(self.problems());
         json["isIncomplete"] = self.is_incomplete().into();
-        writeln!(out, "{json}")
+        Ok(json)
     }
 
-    /// Writes it for people.
-    pub fn write_screen(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", head(self))?;
+    pub fn screen(&self) -> String {
+        let mut text = head(self) + "\n\n";
         for function in &self.functions {
-            writeln!(out)?;
-            out.write_all(of_function(function, self.minutes).as_bytes())?;
+            text += &of_function(function, self.minutes);
+            text += "\n";
         }
-        writeln!(out)?;
-        out.write_all(row("quarantine", &self.quarantine, quarantine).as_bytes())?;
-        let alarms = |alarms: &Vec<AlarmStatus>| alarm_counts(&self.name_prefix, alarms);
-        if let Some(part) = &self.alarms {
-            out.write_all(row("alarms", part, alarms).as_bytes())?;
+        text += &row("quarantine", &self.quarantine, quarantine);
+        if let Some(alarms) = self.alarms.as_ref().map(Option::as_ref).transpose() {
+            text += &row("alarms", &alarms, |it| alarm_counts(&self.name_prefix, it));
         }
-        writeln!(out)?;
-        out.write_all(end(&self.problems(), self.verdict()).as_bytes())
+        text + "\n" + &end(&self.problems(), self.verdict())
     }
 }
 
@@ -64,15 +59,10 @@ fn head(status: &Status) -> String {
 fn of_function(function: &FunctionStatus, minutes: u64) -> String {
     let mut text = format!("{}\n", Visible(&function.binary));
     match &function.mappings {
-        Part::Read(mappings) if mappings.is_empty() => text += &line("mapping", "none"),
-        Part::Read(mappings) => {
-            for it in mappings {
-                text += &line("mapping", &mapping(it));
-            }
+        Ok(mappings) if !mappings.is_empty() => {
+            text.extend(mappings.iter().map(|it| line("mapping", &mapping(it))));
         }
-        unread @ Part::Unread { .. } => {
-            text += &row("mapping", unread, |_| String::new());
-        }
+        none => text += &row("mapping", none, |_| "none".to_owned()),
     }
     text += &row("lag", &function.activity, lag);
     text += &row("calls", &function.activity, |it| calls(it, minutes));
@@ -81,11 +71,11 @@ fn of_function(function: &FunctionStatus, minutes: u64) -> String {
 }
 
 /// A row, or why there is none.
-fn row<T>(name: &str, part: &Part<T>, text: impl FnOnce(&T) -> String) -> String {
+fn row<T, E: Display>(name: &str, part: &Result<T, E>, text: impl FnOnce(&T) -> String) -> String {
     match part {
-        Part::Read(value) => line(name, &text(value)),
-        Part::Unread { unread } => {
-            let text = line(name, &format!("not read: {unread}"));
+        Ok(value) => line(name, &text(value)),
+        Err(why) => {
+            let text = line(name, &format!("not read: {why}"));
             styled(text.trim_end(), AnsiColor::Yellow.on_default()) + "\n"
         }
     }
@@ -121,26 +111,18 @@ fn line(name: &str, text: &str) -> String {
 /// The text in lines of the screen's width, with so many spaces in front of the first and the others.
 fn wrapped(text: &str, first: usize, others: usize) -> String {
     let text = Visible(text).to_string();
+    let mut words = text.split(' ');
     let mut lines = String::new();
-    let mut line = " ".repeat(first);
-    let mut is_begun = false;
-    for word in text.split(' ') {
-        let length = line.chars().count() + usize::from(is_begun) + word.chars().count();
-        if is_begun && length > WIDTH {
-            lines += line.trim_end();
-            lines.push('\n');
-            line = " ".repeat(others);
-            is_begun = false;
+    let mut line = " ".repeat(first) + words.next().unwrap_or_default();
+    for word in words {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            lines = lines + line.trim_end() + "\n";
+            line = " ".repeat(others) + word;
+        } else {
+            line = line + " " + word;
         }
-        if is_begun {
-            line.push(' ');
-        }
-        line += word;
-        is_begun = true;
     }
-    lines += line.trim_end();
-    lines.push('\n');
-    lines
+    lines + line.trim_end() + "\n"
 }
 
 fn mapping(mapping: &MappingStatus) -> String {
@@ -200,17 +182,10 @@ fn percent(part: u64, whole: u64) -> String {
 }
 
 fn records(activity: &Activity) -> String {
-    let received = activity.records.get("received").copied().unwrap_or_default();
-    let others: Vec<_> = record_counts()
-        .skip(1)
-        .filter_map(|name| Some((name, activity.records.get(name)?)))
-        .filter(|(_, number)| **number > 0)
-        .map(|(name, number)| format!("{number} {name}"))
-        .collect();
-    if others.is_empty() {
-        return format!("{received} received");
-    }
-    format!("{received} received: {}", others.join(", "))
+    let number = |name| activity.records.get(name).copied().unwrap_or_default();
+    let others = counts(record_counts().skip(1).map(|name| (name, number(name))));
+    let colon = if others.is_empty() { "" } else { ": " };
+    format!("{} received{colon}{others}", number("received"))
 }
 
 fn quarantine(depth: &QuarantineDepth) -> String {
@@ -218,15 +193,11 @@ fn quarantine(depth: &QuarantineDepth) -> String {
     if records == 0 && !depth.is_incomplete {
         return "empty".to_owned();
     }
-    let functions: Vec<_> = depth
-        .by_function
-        .iter()
-        .filter(|(_, number)| **number > 0)
-        .map(|(function, number)| format!("{number} of {function}"))
-        .collect();
+    let functions =
+        counts(depth.by_function.iter().map(|(it, count)| (format!("of {it}"), *count)));
     let mut text = waiting(records);
     if !functions.is_empty() {
-        text = format!("{text}: {}", functions.join(", "));
+        text = format!("{text}: {functions}");
     }
     if depth.is_incomplete {
         text += "; the table holds more than was read";
@@ -243,15 +214,13 @@ fn alarm_counts(name_prefix: &str, alarms: &[AlarmStatus]) -> String {
         let of_state = alarms.iter().filter(move |it| it.state == state);
         of_state.map(|it| it.short_name(name_prefix)).collect::<Vec<_>>()
     };
-    let well = names(AlarmState::Ok).len();
+    let well = names("OK").len();
     let mut text = format!("{well} of {} quiet", alarms.len());
-    let raised = names(AlarmState::Alarm);
-    if !raised.is_empty() {
-        text = format!("{text}; raised: {}", raised.join(", "));
-    }
-    let unknown = names(AlarmState::InsufficientData);
-    if !unknown.is_empty() {
-        text = format!("{text}; without enough data: {}", unknown.join(", "));
+    for (state, words) in [("ALARM", "raised"), ("INSUFFICIENT_DATA", "without enough data")] {
+        let names = names(state);
+        if !names.is_empty() {
+            text = format!("{text}; {words}: {}", names.join(", "));
+        }
     }
     text
 }

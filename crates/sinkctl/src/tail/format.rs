@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     status::record_counts,
-    text::{age, counted, styled, time_of_day},
+    text::{age, counted, counts, styled, time_of_day},
     visible::Visible,
 };
 
@@ -17,7 +17,7 @@ const PLACED: [&str; 9] =
 ///
 /// What is no JSON object is shown as it is, but for what a terminal would obey.
 pub fn line(raw: &str) -> Option<String> {
-    let Some((prefix, members)) = object(raw) else { return plain(raw) };
+    let Some((prefix, members)) = object(raw) else { return Some(Visible(raw).to_string()) };
     let line = Line { prefix, members: &members };
     if members.contains_key("_aws") {
         Some(batch(&line))
@@ -31,14 +31,13 @@ pub fn line(raw: &str) -> Option<String> {
 }
 
 fn batch(line: &Line<'_>) -> String {
-    let time = line
-        .members
-        .get("_aws")
-        .and_then(|it| it.get("Timestamp")?.as_u64())
-        .map_or_else(|| "--:--:--".to_owned(), time_of_day);
-    let mut counts = vec![format!("{} received", line.number("received"))];
-    let others = record_counts().skip(1).map(|name| (name, line.number(name)));
-    counts.extend(others.filter(|(_, it)| *it > 0).map(|(name, it)| format!("{it} {name}")));
+    let time = line.members["_aws"]["Timestamp"].as_u64();
+    let time = time.map_or_else(|| "--:--:--".to_owned(), time_of_day);
+    let mut outcomes = format!("{} received", line.number("received"));
+    let others = counts(record_counts().skip(1).map(|name| (name, line.number(name))));
+    if !others.is_empty() {
+        outcomes = format!("{outcomes}, {others}");
+    }
     let mut costs = vec![format!("{} ms", line.number("batchDuration"))];
     let looked = line.number("looked");
     if looked > 0 {
@@ -54,7 +53,7 @@ fn batch(line: &Line<'_>) -> String {
     if oldest >= 1000 {
         costs.push(format!("oldest {}", age(oldest)));
     }
-    let text = format!("{time} {}batch   {}; {}", line.name(), counts.join(", "), costs.join(", "));
+    let text = format!("{time} {}batch   {}; {}", line.name(), outcomes, costs.join(", "));
     let style = if line.number("failed") > 0 {
         RED
     } else if line.number("quarantined") + line.number("regression") > 0 {
@@ -82,7 +81,8 @@ fn message(line: &Line<'_>) -> String {
     }
     for (name, value) in line.members {
         if !PLACED.contains(&name.as_str()) {
-            text = format!("{text} {name}={}", in_words(value));
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            text = format!("{text} {name}={value}");
         }
     }
     let style = match level {
@@ -97,8 +97,7 @@ fn message(line: &Line<'_>) -> String {
 /// What Lambda says of an invocation, in its JSON format.
 fn platform(line: &Line<'_>, kind: &str) -> Option<String> {
     let record = line.members.get("record")?;
-    let text_of = |name: &str| record.get(name).and_then(Value::as_str);
-    let status = text_of("status").unwrap_or("success");
+    let status = record["status"].as_str().unwrap_or("success");
     if kind != "platform.report" && status == "success" {
         return None;
     }
@@ -106,42 +105,21 @@ fn platform(line: &Line<'_>, kind: &str) -> Option<String> {
     let what = kind.trim_start_matches("platform.");
     let what = if what == "report" { "REPORT" } else { what };
     let mut text = format!("{time} {}{what:<7} {status}", line.name());
-    if let Some(error) = text_of("errorType") {
+    if let Some(error) = record["errorType"].as_str() {
         text = format!("{text} ({error})");
     }
-    let metric = |name: &str| record.get("metrics").and_then(|it| it.get(name)?.as_f64());
-    let milliseconds = |name: &str| metric(name).map(|it| format!("{it:.0} ms"));
-    if let Some(duration) = milliseconds("durationMs") {
-        text = format!("{text}, {duration}");
+    let metric = |name: &str| record["metrics"][name].as_f64();
+    if let Some(duration) = metric("durationMs") {
+        text = format!("{text}, {duration:.0} ms");
     }
     if let (Some(used), Some(of)) = (metric("maxMemoryUsedMB"), metric("memorySizeMB")) {
         text = format!("{text}, {used:.0} of {of:.0} MB");
     }
-    if let Some(start) = milliseconds("initDurationMs") {
-        text = format!("{text}, cold start {start}");
+    if let Some(start) = metric("initDurationMs") {
+        text = format!("{text}, cold start {start:.0} ms");
     }
     let style = if status == "success" { DIM } else { RED };
     Some(in_style(&text, style))
-}
-
-/// What is no JSON; Lambda's text format among it.
-fn plain(raw: &str) -> Option<String> {
-    if ["START RequestId: ", "END RequestId: ", "INIT_START "].iter().any(|it| raw.starts_with(it))
-    {
-        return None;
-    }
-    let Some(report) = raw.strip_prefix("REPORT RequestId: ") else {
-        return Some(Visible(raw).to_string());
-    };
-    let field = |name: &str| report.split('\t').find_map(|it| it.trim().strip_prefix(name));
-    let mut text = format!("REPORT  {}", field("Duration: ").unwrap_or("?"));
-    if let (Some(used), Some(of)) = (field("Max Memory Used: "), field("Memory Size: ")) {
-        text = format!("{text}, {} of {of}", used.trim_end_matches(" MB"));
-    }
-    if let Some(start) = field("Init Duration: ") {
-        text = format!("{text}, cold start {start}");
-    }
-    Some(in_style(&text, DIM))
 }
 
 fn in_style(text: &str, style: Style) -> String {
@@ -192,10 +170,6 @@ fn object(raw: &str) -> Option<(&str, Map<String, Value>)> {
         Ok(Value::Object(members)) => Some((prefix, members)),
         _ => None,
     }
-}
-
-fn in_words(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -298,13 +272,6 @@ mod tests {
         check(
             r#"{"time":"2026-11-21T22:13:20.5Z","type":"platform.runtimeDone","record":{"status":"timeout"}}"#,
             Some("22:13:20 runtimeDone timeout"),
-        );
-        check("START RequestId: r Version: $LATEST", None);
-        check("END RequestId: r", None);
-        check("INIT_START Runtime Version: provided:al2023", None);
-        check(
-            "REPORT RequestId: r\tDuration: 46.25 ms\tBilled Duration: 217 ms\tMemory Size: 256 MB\tMax Memory Used: 64 MB\tInit Duration: 170.40 ms\t",
-            Some("REPORT  46.25 ms, 64 of 256 MB, cold start 170.40 ms"),
         );
     }
 

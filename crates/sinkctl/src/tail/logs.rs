@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io::Write as _,
     path::Path,
     time::Duration,
 };
@@ -19,12 +20,8 @@ const POLL_TIME: Duration = Duration::from_secs(2);
 /// How far back it is asked for what came late, in milliseconds.
 const LATE: i64 = 30_000;
 
-/// Writes the lines of a function's log as they come, until nobody reads them any more.
-pub(super) async fn follow(
-    arguments: &TailArguments,
-    stage: &str,
-    template: &Path,
-) -> anyhow::Result<()> {
+/// Writes the lines of a function's log as they come.
+pub async fn follow(arguments: &TailArguments, stage: &str, template: &Path) -> anyhow::Result<()> {
     let functions = samconfig::template(template, Some(stage), &arguments.parameters)?.functions;
     let Some(function) = functions.iter().find(|it| it.binary == arguments.source) else {
         let known: Vec<_> = functions.iter().map(|it| format!("`{}`", it.binary)).collect();
@@ -51,12 +48,11 @@ pub(super) async fn follow(
             events.extend(page.events.unwrap_or_default());
         }
         for message in seen.unseen(events) {
-            if let Some(line) = format::line(message.trim_end())
-                && !super::write(&line, out)?
-            {
-                return Ok(());
+            if let Some(line) = format::line(message.trim_end()) {
+                writeln!(out, "{line}")?;
             }
         }
+        out.flush()?;
         if arguments.no_follow {
             return Ok(());
         }
@@ -72,7 +68,6 @@ struct Seen {
 }
 
 impl Seen {
-    /// The messages that are new, by their time.
     fn unseen(&mut self, mut events: Vec<FilteredLogEvent>) -> Vec<String> {
         events.sort_by_key(|it| it.timestamp);
         let mut messages = Vec::new();

@@ -21,51 +21,35 @@ const PERIOD: i32 = 60;
 /// How long it may have been since the lag was counted: it is counted once a minute, and comes late.
 const LAG_MINUTES: u64 = 15;
 
-/// What a metric is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    Lag,
-    Invocations,
-    Errors,
-    Throttles,
-    OldestRecordAge,
-    Records(&'static str),
-}
+/// Namespace, name and statistic of a metric.
+type Wanted = (&'static str, &'static str, &'static str);
 
-impl Purpose {
-    fn all() -> impl Iterator<Item = Self> {
-        let others =
-            [Self::Lag, Self::Invocations, Self::Errors, Self::Throttles, Self::OldestRecordAge];
-        others.into_iter().chain(record_counts().map(Self::Records))
-    }
-
-    /// Namespace, name and statistic.
-    fn metric(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Lag => ("AWS/Lambda", "OffsetLag", "Maximum"),
-            Self::Invocations => ("AWS/Lambda", "Invocations", "Sum"),
-            Self::Errors => ("AWS/Lambda", "Errors", "Sum"),
-            Self::Throttles => ("AWS/Lambda", "Throttles", "Sum"),
-            Self::OldestRecordAge => (METRICS_NAMESPACE, OLDEST_RECORD_AGE, "Maximum"),
-            Self::Records(name) => (METRICS_NAMESPACE, name, "Sum"),
-        }
-    }
+fn wanted() -> impl Iterator<Item = Wanted> {
+    let of_lambda = [
+        ("AWS/Lambda", "OffsetLag", "Maximum"),
+        ("AWS/Lambda", "Invocations", "Sum"),
+        ("AWS/Lambda", "Errors", "Sum"),
+        ("AWS/Lambda", "Throttles", "Sum"),
+    ];
+    let of_records = record_counts().map(|name| (METRICS_NAMESPACE, name, "Sum"));
+    let oldest = (METRICS_NAMESPACE, OLDEST_RECORD_AGE, "Maximum");
+    of_lambda.into_iter().chain([oldest]).chain(of_records)
 }
 
 /// What each function of the template did, in its order.
-pub(super) async fn activities(
+pub async fn activities(
     client: &Client,
     template: &Template,
     minutes: u64,
     time: u64,
 ) -> Result<Vec<Activity>, String> {
-    let mut wanted = BTreeMap::new();
+    let mut asked = BTreeMap::new();
     let mut queries = Vec::new();
     for (position, function) in template.functions.iter().enumerate() {
-        for purpose in Purpose::all() {
+        for metric in wanted() {
             let id = format!("m{}", queries.len());
-            queries.push(query(&id, purpose, function, template.stage()));
-            wanted.insert(id, (position, purpose));
+            queries.push(query(&id, metric, function, template.stage()));
+            asked.insert(id, (position, metric.1));
         }
     }
     let end = time.div_ceil(60_000) * 60;
@@ -84,10 +68,9 @@ pub(super) async fn activities(
         let page =
             page.map_err(|error| explained(&error, "cloudwatch:GetMetricData", METRICS_NAMESPACE))?;
         for result in page.metric_data_results.unwrap_or_default() {
-            let found = wanted.get(result.id.as_deref().unwrap_or_default());
-            let Some(&(position, purpose)) = found else { continue };
+            let found = asked.get(result.id.as_deref().unwrap_or_default());
+            let Some(&(position, name)) = found else { continue };
             if let Some(StatusCode::Forbidden | StatusCode::InternalError) = result.status_code {
-                let (_, name, _) = purpose.metric();
                 return Err(format!("CloudWatch did not give the metric `{name}`: try again"));
             }
             let times = result.timestamps.unwrap_or_default();
@@ -96,41 +79,43 @@ pub(super) async fn activities(
                 .map(|it| u64::try_from(it.secs()).unwrap_or_default())
                 .zip(result.values.unwrap_or_default())
                 .collect();
-            if let Some(activity) = activities.get_mut(position) {
-                take(activity, purpose, &points, first);
-            }
+            take(&mut activities[position], name, &points, first);
         }
     }
     Ok(activities)
 }
 
 /// Adds a page's points, of which those before `first` count for the lag only.
-fn take(activity: &mut Activity, purpose: Purpose, points: &[(u64, f64)], first: u64) {
+fn take(activity: &mut Activity, metric: &str, points: &[(u64, f64)], first: u64) {
     let counted = points.iter().filter(|(time, _)| *time >= first).map(|(_, value)| *value);
     let is_empty = counted.clone().next().is_none();
     let sum = whole(counted.clone().sum());
     let add = |number: &mut Option<u64>| *number = Some(number.unwrap_or_default() + sum);
-    match purpose {
-        Purpose::Lag => {
+    match metric {
+        "OffsetLag" => {
             let last = points.iter().max_by_key(|(time, _)| *time);
             activity.lag = last.map(|(_, value)| whole(*value)).or(activity.lag);
         }
-        Purpose::OldestRecordAge => {
+        OLDEST_RECORD_AGE => {
             let oldest = counted.reduce(f64::max).map(whole);
             activity.oldest_record_age = activity.oldest_record_age.max(oldest);
         }
         _ if is_empty => {}
-        Purpose::Invocations => add(&mut activity.invocations),
-        Purpose::Errors => add(&mut activity.errors),
-        Purpose::Throttles => add(&mut activity.throttles),
-        Purpose::Records(name) => {
+        "Invocations" => add(&mut activity.invocations),
+        "Errors" => add(&mut activity.errors),
+        "Throttles" => add(&mut activity.throttles),
+        name => {
             *activity.records.entry(name.to_owned()).or_default() += sum;
         }
     }
 }
 
-fn query(id: &str, purpose: Purpose, function: &Function, stage: &str) -> MetricDataQuery {
-    let (namespace, name, statistic) = purpose.metric();
+fn query(
+    id: &str,
+    (namespace, name, statistic): Wanted,
+    function: &Function,
+    stage: &str,
+) -> MetricDataQuery {
     let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
     let dimensions = if namespace == METRICS_NAMESPACE {
         vec![dimension("function", &function.name), dimension("stage", stage)]
@@ -163,35 +148,31 @@ mod tests {
     #[test]
     fn points_make_an_activity() {
         #[track_caller]
-        fn check(purpose: Purpose, pages: &[&[(u64, f64)]], expected: &Activity) {
+        fn check(metric: &str, pages: &[&[(u64, f64)]], expected: &Activity) {
             let mut activity = Activity::default();
             for page in pages {
-                take(&mut activity, purpose, page, 100);
+                take(&mut activity, metric, page, 100);
             }
             assert_eq!(&activity, expected);
         }
 
         let none = Activity::default();
         // What is not counted is not 0.
-        check(Purpose::Errors, &[&[]], &none);
-        check(Purpose::Errors, &[&[(40, 9.0)]], &none);
+        check("Errors", &[&[]], &none);
+        check("Errors", &[&[(40, 9.0)]], &none);
         let errors = Activity { errors: Some(6), ..none.clone() };
-        check(Purpose::Errors, &[&[(100, 1.0), (160, 2.0), (40, 9.0)], &[(220, 3.0)]], &errors);
+        check("Errors", &[&[(100, 1.0), (160, 2.0), (40, 9.0)], &[(220, 3.0)]], &errors);
         let invocations = Activity { invocations: Some(0), ..none.clone() };
-        check(Purpose::Invocations, &[&[(100, 0.0)]], &invocations);
+        check("Invocations", &[&[(100, 0.0)]], &invocations);
         let throttles = Activity { throttles: Some(2), ..none.clone() };
-        check(Purpose::Throttles, &[&[(100, 2.0)]], &throttles);
+        check("Throttles", &[&[(100, 2.0)]], &throttles);
         // The last one, however old.
         let lag = Activity { lag: Some(4), ..none.clone() };
-        check(Purpose::Lag, &[&[(40, 4.0), (20, 9.0)]], &lag);
-        check(Purpose::Lag, &[&[]], &none);
+        check("OffsetLag", &[&[(40, 4.0), (20, 9.0)]], &lag);
+        check("OffsetLag", &[&[]], &none);
         let age = Activity { oldest_record_age: Some(90), ..none.clone() };
-        check(Purpose::OldestRecordAge, &[&[(100, 90.0), (160, 7.0)], &[(220, 3.0)]], &age);
+        check(OLDEST_RECORD_AGE, &[&[(100, 90.0), (160, 7.0)], &[(220, 3.0)]], &age);
         let records = BTreeMap::from([("stale".to_owned(), 3)]);
-        check(
-            Purpose::Records("stale"),
-            &[&[(100, 1.0)], &[(160, 2.0)]],
-            &Activity { records, ..none },
-        );
+        check("stale", &[&[(100, 1.0)], &[(160, 2.0)]], &Activity { records, ..none });
     }
 }

@@ -9,14 +9,14 @@ fn function(binary: &str) -> FunctionStatus {
     FunctionStatus {
         binary: binary.to_owned(),
         name: format!("a-prefix-val-{binary}"),
-        epoch: Part::Read("0".to_owned()),
-        mappings: Part::Read(vec![MappingStatus {
+        epoch: Ok("0".to_owned()),
+        mappings: Ok(vec![MappingStatus {
             id: "1f0e1b2c-93a4-4f4c-8a57-0d6f1b2c93a4".to_owned(),
             state: "Enabled".to_owned(),
             state_transition_reason: Some("USER_INITIATED".to_owned()),
             last_processing_result: Some("OK".to_owned()),
         }]),
-        activity: Part::Read(Activity {
+        activity: Ok(Activity {
             lag: Some(3),
             lag_by_partition: BTreeMap::new(),
             invocations: Some(150),
@@ -32,7 +32,7 @@ fn function(binary: &str) -> FunctionStatus {
 fn status() -> Status {
     let alarm = |name: &str| AlarmStatus {
         name: format!("a-prefix-val-{name}"),
-        state: AlarmState::Ok,
+        state: "OK".to_owned(),
         description:
             "It is slow: make it faster, which is done by many means that are all told of here."
                 .to_owned(),
@@ -45,17 +45,15 @@ fn status() -> Status {
         time: 1_700_000_000_000,
         minutes: 15,
         functions: vec![function("sinkAppianData"), function("sinkSeatoolData")],
-        quarantine: Part::Read(QuarantineDepth::default()),
-        alarms: Some(Part::Read(vec![alarm("sinkAppianData-lag"), alarm("sinkAppianData-errors")])),
+        quarantine: Ok(QuarantineDepth::default()),
+        alarms: Ok(Some(vec![alarm("sinkAppianData-lag"), alarm("sinkAppianData-errors")])),
     }
 }
 
 /// Checks that the lines are on the screen, and that all of its lines fit it.
 #[track_caller]
 fn check(status: &Status, expected: &str) {
-    let mut screen = Vec::new();
-    status.write_screen(&mut screen).unwrap();
-    let screen = strip_str(str::from_utf8(&screen).unwrap()).to_string();
+    let screen = strip_str(&status.screen()).to_string();
     assert!(screen.lines().all(|line| line.chars().count() <= WIDTH), "{screen}");
     assert!(screen.contains(&format!("{expected}\n")), "{screen}");
 }
@@ -91,11 +89,11 @@ Nothing is wrong.",
 #[test]
 fn what_is_wrong_is_said_with_what_to_do() {
     let mut status = status();
-    if let Some(Part::Read(alarms)) = &mut status.alarms {
-        alarms[0].state = AlarmState::Alarm;
-        alarms[1].state = AlarmState::InsufficientData;
+    if let Ok(Some(alarms)) = &mut status.alarms {
+        alarms[0].state = "ALARM".to_owned();
+        alarms[1].state = "INSUFFICIENT_DATA".to_owned();
     }
-    if let Part::Read(mappings) = &mut status.functions[1].mappings {
+    if let Ok(mappings) = &mut status.functions[1].mappings {
         mappings[0].state = "Disabled".to_owned();
         mappings[0].last_processing_result =
             Some("PROBLEM: \u{1b}[2JFunction call failed".to_owned());
@@ -131,10 +129,10 @@ What to do: OPERATIONS.md \"Troubleshooting\", --json, `sinkctl quarantine list`
 fn what_could_not_be_read_says_why() {
     let mut status = status();
     status.functions.truncate(1);
-    status.functions[0].activity = Part::unread("access denied");
-    status.alarms = Some(Part::unread(
-        "access denied: allow cloudwatch:DescribeAlarms to whoever asks for it here",
-    ));
+    status.functions[0].activity = Err("access denied".to_owned());
+    status.alarms = Err(
+        "access denied: allow cloudwatch:DescribeAlarms to whoever asks for it here".to_owned(),
+    );
     check(
         &status,
         "  mapping    Enabled, last result: OK 1f0e1b2c-93a4-4f4c-8a57-0d6f1b2c93a4
@@ -193,22 +191,20 @@ fn a_row_says_what_counts() {
 #[test]
 fn a_local_mapping_has_no_row_of_alarms() {
     let mut status = status();
-    status.alarms = None;
+    status.alarms = Ok(None);
     check(&status, "  quarantine empty\n\nNothing is wrong.");
 }
 
 #[test]
 fn a_stage_without_monitoring_has_no_alarms() {
     let mut status = status();
-    status.alarms = Some(Part::Read(Vec::new()));
+    status.alarms = Ok(Some(Vec::new()));
     check(&status, "  alarms     the stage has no alarms: Monitoring=none\n\nNothing is wrong.");
 }
 
 #[test]
 fn colours_are_around_what_counts() {
-    let mut screen = Vec::new();
-    status().write_screen(&mut screen).unwrap();
-    let screen = String::from_utf8(screen).unwrap();
+    let screen = status().screen();
     assert!(screen.contains(": \u{1b}[32mall is well\u{1b}[0m\n"), "{screen}");
     assert_eq!(screen.matches('\u{1b}').count(), 2);
 }
@@ -216,10 +212,8 @@ fn colours_are_around_what_counts() {
 #[test]
 fn json_has_the_problems() {
     let mut status = status();
-    status.quarantine = Part::unread("no");
-    let mut json = Vec::new();
-    status.write_json(&mut json).unwrap();
-    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    status.quarantine = Err("no".to_owned());
+    let json = status.with_problems().unwrap();
     assert_eq!(json["problems"], json!([]));
     assert_eq!(json["isIncomplete"], true);
     assert_eq!(json["quarantine"], json!({"unread": "no"}));
