@@ -142,7 +142,7 @@ fn side(hunk: &str, sign: char) -> String {
 /// The template of the local stage, as the recipe makes it.
 fn template() -> Template {
     let text = fs::read_to_string(root().join("template.yaml")).unwrap();
-    Template::parse(&with_entries(text), &[("Stage", LOCAL_STAGE)]).unwrap()
+    Template::parse(&with_entries(&text), &[("Stage", LOCAL_STAGE)]).unwrap()
 }
 
 /// The template with a copy behind each entry that is named after Seatool. An entry's name stands two spaces deep.

@@ -53,7 +53,7 @@ The topic is read from its beginning without a consumer group, and nothing is wr
 
 #[derive(Args, Clone, Debug)]
 pub struct Audit {
-    /// The function's binary: `sinkAppianData` or `sinkSeatoolData`.
+    /// The function's binary, such as `sinkAppianData`.
     function: String,
     #[arg(long, value_name = "NAME", help = STAGE)]
     stage: Option<String>,

@@ -11,7 +11,7 @@ use crate::text::duration;
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Which records")]
 pub struct Filter {
-    /// The function's binary: `sinkAppianData` or `sinkSeatoolData`.
+    /// The function's binary, such as `sinkAppianData`.
     #[arg(long, value_name = "NAME")]
     pub sink: Option<String>,
     /// The topic.
