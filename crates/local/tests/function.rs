@@ -179,7 +179,6 @@ async fn only_the_functions_own_variables_are_set() {
     let function = template::Function {
         logical_id: "F".to_owned(),
         name: "f".to_owned(),
-        code_uri: ".".to_owned(),
         binary: "f".to_owned(),
         variables: [("TABLE_NAME".to_owned(), "t".to_owned())].into(),
         memory_size: 256,

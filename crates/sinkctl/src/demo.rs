@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use local::{
     build::Programs,
-    dynamodb::{DynamoDbError, LocalDynamoDb, Storage, without_streams},
+    dynamodb::{LocalDynamoDb, Storage, without_streams},
     events::{self, SampleEvent},
     function::{FunctionSettings, Invocation, LocalFunction},
     template::{LOCAL_STAGE, Template},
@@ -183,7 +183,7 @@ fn report_invocation(
     Ok(())
 }
 
-fn snapshot(template: &Template, dynamodb: &LocalDynamoDb) -> Result<Snapshot, DynamoDbError> {
+fn snapshot(template: &Template, dynamodb: &LocalDynamoDb) -> anyhow::Result<Snapshot> {
     let tables =
         template.tables.iter().map(|table| Ok((table.name.clone(), dynamodb.items(&table.name)?)));
     tables.collect()
