@@ -122,7 +122,7 @@ impl Template {
                     template.functions.push(resource.function()?);
                 }
                 "AWS::CloudWatch::Alarm" if resource.exists()? => {
-                    template.alarms.push(resource.required("Properties.AlarmName", text_of)?);
+                    template.alarms.push(resource.required("Properties.AlarmName", scalar)?);
                 }
                 "AWS::Lambda::EventSourceMapping" if resource.exists()? => mappings.push(resource),
                 _ => {}
@@ -156,23 +156,23 @@ impl Resource<'_> {
         let expires = self.is_true("Properties.TimeToLiveSpecification.Enabled")?;
         let ttl_attribute = "Properties.TimeToLiveSpecification.AttributeName";
         Ok(Table {
-            name: self.required("Properties.TableName", text_of)?,
+            name: self.required("Properties.TableName", scalar)?,
             key_schema: self.required("Properties.KeySchema", structure)?,
             attribute_definitions: self.required("Properties.AttributeDefinitions", structure)?,
-            billing_mode: self.get("Properties.BillingMode", text_of)?,
-            ttl_attribute: expires.then(|| self.required(ttl_attribute, text_of)).transpose()?,
-            stream_view_type: self.get("Properties.StreamSpecification.StreamViewType", text_of)?,
+            billing_mode: self.get("Properties.BillingMode", scalar)?,
+            ttl_attribute: expires.then(|| self.required(ttl_attribute, scalar)).transpose()?,
+            stream_view_type: self.get("Properties.StreamSpecification.StreamViewType", scalar)?,
         })
     }
 
     fn function(&self) -> anyhow::Result<Function> {
-        let name = self.required("Properties.FunctionName", text_of)?;
-        let log_group = self.get("Properties.LoggingConfig.LogGroup", text_of)?;
+        let name = self.required("Properties.FunctionName", scalar)?;
+        let log_group = self.get("Properties.LoggingConfig.LogGroup", scalar)?;
         Ok(Function {
             logical_id: self.logical_id.to_owned(),
             log_group: log_group.unwrap_or_else(|| format!("/aws/lambda/{name}")),
             name,
-            binary: self.required("Metadata.BuildProperties.Binary", text_of)?,
+            binary: self.required("Metadata.BuildProperties.Binary", scalar)?,
             variables: self.texts("Properties.Environment.Variables")?,
             memory_size: self.required("Properties.MemorySize", number)?,
             timeout: Duration::from_secs(self.required("Properties.Timeout", number)?),
@@ -183,7 +183,7 @@ impl Resource<'_> {
     fn get<T>(
         &self,
         path: &str,
-        read: impl FnOnce(Value) -> anyhow::Result<T>,
+        read: impl FnOnce(&Value) -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
         self.at(path, || {
             let value = match self.resolver.find(self.declaration, path)? {
@@ -191,21 +191,21 @@ impl Resource<'_> {
                 None => self.global(path)?,
             };
             let resolved = value.map(|value| self.resolver.resolve(&value)).transpose()?;
-            resolved.flatten().map(read).transpose()
+            resolved.flatten().as_ref().map(read).transpose()
         })
     }
 
     fn required<T>(
         &self,
         path: &str,
-        read: impl FnOnce(Value) -> anyhow::Result<T>,
+        read: impl FnOnce(&Value) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let found = self.get(path, read)?;
         self.at(path, || found.ok_or_else(|| anyhow!("it is missing")))
     }
 
     fn is_true(&self, path: &str) -> anyhow::Result<bool> {
-        Ok(self.get(path, text_of)?.is_some_and(|text| text == "true"))
+        Ok(self.get(path, scalar)?.is_some_and(|text| text == "true"))
     }
 
     /// A mapping from names to texts: the globals' members and the resource's own, which win.
@@ -214,7 +214,7 @@ impl Resource<'_> {
         self.at(path, || {
             let own = self.resolver.find(self.declaration, path)?;
             for section in [self.global(path)?, own].into_iter().flatten() {
-                members.extend(structure::<BTreeMap<_, _>>(section)?);
+                members.extend(structure::<BTreeMap<_, _>>(&section)?);
             }
             Ok(())
         })?;
@@ -242,18 +242,14 @@ impl Resource<'_> {
     }
 }
 
-fn text_of(value: Value) -> anyhow::Result<String> {
-    scalar(&value)
-}
-
 /// A number may stand in the template as a text, and a reference to a parameter always is one.
-fn number(value: Value) -> anyhow::Result<u64> {
-    let text = scalar(&value)?;
+fn number(value: &Value) -> anyhow::Result<u64> {
+    let text = scalar(value)?;
     text.parse().map_err(|_| anyhow!("`{text}` is not a whole number"))
 }
 
-fn structure<T: DeserializeOwned>(value: Value) -> anyhow::Result<T> {
-    serde_yaml_ng::from_value(value).context("it has the wrong structure")
+fn structure<T: DeserializeOwned>(value: &Value) -> anyhow::Result<T> {
+    serde_yaml_ng::from_value(value.clone()).context("it has the wrong structure")
 }
 
 #[cfg(test)]

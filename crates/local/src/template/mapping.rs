@@ -4,9 +4,7 @@ use std::{fmt, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::{
-    Function, Resource, Value, number, resolve::UnknownAttribute, scalar, structure, text_of,
-};
+use super::{Function, Resource, Value, number, resolve::UnknownAttribute, scalar, structure};
 
 /// A Kafka event source mapping of a function; where the template is silent, with Lambda's defaults.
 #[expect(clippy::struct_excessive_bools, reason = "each is a property of its own in the template")]
@@ -18,7 +16,6 @@ pub struct Mapping {
     pub function: String,
     /// Whether it polls.
     pub is_enabled: bool,
-    /// The topic that it reads.
     pub topic: String,
     /// The consumer group; Lambda makes one up where the template names none.
     pub consumer_group: Option<String>,
@@ -73,24 +70,23 @@ impl Resource<'_> {
         let window = self.get("Properties.MaximumBatchingWindowInSeconds", number)?;
         let response_types = self.get("Properties.FunctionResponseTypes", structure)?;
         let response_types: Vec<String> = response_types.unwrap_or_default();
-        let provisioned = self.get("Properties.ProvisionedPollerConfig", Ok)?;
+        let provisioned = self.get("Properties.ProvisionedPollerConfig", |it| {
+            Ok(it.as_mapping().is_some_and(|members| !members.is_empty()))
+        })?;
         let maximum_record_age = self.get("Properties.MaximumRecordAgeInSeconds", limit)?;
         let group = "Properties.SelfManagedKafkaEventSourceConfig.ConsumerGroupId";
         let bisects = "Properties.BisectBatchOnFunctionError";
         Ok(Mapping {
             logical_id: self.logical_id.to_owned(),
             function: self.function_of(functions)?,
-            is_enabled: self.get("Properties.Enabled", text_of)?.is_none_or(|it| it == "true"),
+            is_enabled: self.get("Properties.Enabled", scalar)?.is_none_or(|it| it == "true"),
             topic,
-            consumer_group: self.get(group, text_of)?,
+            consumer_group: self.get(group, scalar)?,
             starting_position: self.starting_position()?,
             batch_size: self.get("Properties.BatchSize", number)?.unwrap_or(100),
             batching_window: window.map_or(Duration::from_millis(500), Duration::from_secs),
             // An empty configuration turns the mode off.
-            is_provisioned: provisioned
-                .as_ref()
-                .and_then(Value::as_mapping)
-                .is_some_and(|members| !members.is_empty()),
+            is_provisioned: provisioned.unwrap_or_default(),
             reports_batch_item_failures: response_types
                 .iter()
                 .any(|it| it == "ReportBatchItemFailures"),
@@ -104,7 +100,7 @@ impl Resource<'_> {
     /// The logical id of the function that the mapping invokes, which may be given by name or by ARN.
     fn function_of(&self, functions: &[Function]) -> anyhow::Result<String> {
         self.required("Properties.FunctionName", |target| {
-            let target = scalar(&target)?;
+            let target = scalar(target)?;
             let name = target.rsplit(':').next().unwrap_or_default();
             let function = functions.iter().find(|function| function.name == name);
             let function = function.with_context(|| {
@@ -117,7 +113,7 @@ impl Resource<'_> {
     fn starting_position(&self) -> anyhow::Result<StartingPosition> {
         let seconds = || self.required("Properties.StartingPositionTimestamp", number);
         let path = "Properties.StartingPosition";
-        match self.required(path, text_of)?.as_str() {
+        match self.required(path, scalar)?.as_str() {
             "LATEST" => Ok(StartingPosition::Latest),
             "TRIM_HORIZON" => Ok(StartingPosition::TrimHorizon),
             "AT_TIMESTAMP" => seconds().map(StartingPosition::AtTimestamp),
@@ -138,8 +134,8 @@ impl Resource<'_> {
 }
 
 /// A number where `-1` stands for no limit.
-fn limit(value: Value) -> anyhow::Result<Option<u64>> {
-    if scalar(&value)? == "-1" { Ok(None) } else { number(value).map(Some) }
+fn limit(value: &Value) -> anyhow::Result<Option<u64>> {
+    if scalar(value)? == "-1" { Ok(None) } else { number(value).map(Some) }
 }
 
 #[cfg(test)]

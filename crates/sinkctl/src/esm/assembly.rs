@@ -229,7 +229,7 @@ impl Assembly {
             // A comma between two records, or what surrounds a partition's: no more than is written in the end.
             bytes += partition.bytes + partition.waiting.len();
         }
-        records >= self.batch_size || self.envelope.size().bytes() + bytes > MAX_EVENT_BYTES
+        records >= self.batch_size || self.envelope.size().bytes + bytes > MAX_EVENT_BYTES
     }
 }
 

@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use local::lock::lock;
 use serde_json::Value;
 
-use super::summary::Counts;
+use super::poll::Mapping;
 use crate::{tail::format, text::counted};
 
 /// How often the same trouble is written.
@@ -92,31 +92,30 @@ impl Report {
     }
 
     /// Writes the progress of the functions until it is dropped.
-    pub(super) async fn progress(self: Arc<Self>, functions: Vec<(String, Arc<Counts>)>) {
-        let style = ProgressStyle::with_template("{spinner} {msg}").ok();
-        let bars: Vec<_> = functions
-            .iter()
-            .map(|_| {
-                let bar = ProgressBar::new_spinner();
-                let bar = style.clone().map_or(bar.clone(), |style| bar.with_style(style));
-                self.progress.as_ref().map(|progress| progress.add(bar))
-            })
-            .collect();
+    pub(super) async fn progress(self: Arc<Self>, mappings: Vec<Arc<Mapping>>) {
+        let new_bar = || {
+            let bar = self.progress.as_ref()?.add(ProgressBar::new_spinner());
+            let style = ProgressStyle::with_template("{spinner} {msg}");
+            Some(style.map_or(bar.clone(), |style| bar.with_style(style)))
+        };
+        let mut said: Vec<_> = mappings.iter().map(|_| (new_bar(), String::new())).collect();
         let period = if self.progress.is_some() { REDRAW_TIME } else { LINE_TIME };
-        let mut said = vec![String::new(); functions.len()];
         loop {
             tokio::time::sleep(period).await;
-            for (position, (name, counts)) in functions.iter().enumerate() {
-                let in_flight = counted(counts.in_flight.get(), "batch");
-                let text = format!("{name}: {}; {in_flight} in flight", counts.summary());
-                match &bars[position] {
+            for (mapping, (bar, said)) in mappings.iter().zip(&mut said) {
+                let text = {
+                    let (name, tally) = (&mapping.function.binary, lock(&mapping.tally));
+                    let in_flight = counted(tally.in_flight, "batch");
+                    format!("{name}: {}; {in_flight} in flight", tally.summary)
+                };
+                match bar {
                     Some(bar) => {
                         bar.set_message(text);
                         bar.tick();
                     }
-                    None if text != said[position] => {
+                    None if text != *said => {
                         self.line(&text);
-                        said[position] = text;
+                        *said = text;
                     }
                     None => {}
                 }
