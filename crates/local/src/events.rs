@@ -11,10 +11,8 @@ use serde_json::Value;
 
 use crate::template::Function;
 
-/// A sample event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SampleEvent {
-    /// The file's name.
     pub file: String,
     /// The binary of the function that it is for.
     pub binary: String,

@@ -19,7 +19,7 @@ pub use environment::Environment;
 
 use crate::{
     lock::lock,
-    runtime_api::{Answer, Deadline, Limits},
+    runtime_api::{Answer, Limits},
     template,
 };
 
@@ -52,8 +52,8 @@ pub struct FunctionSettings {
     pub memory_size: u64,
     /// How long an invocation may take.
     pub timeout: Duration,
-    /// The deadline that the function is told.
-    pub deadline: Deadline,
+    /// See [`Limits::deadline`].
+    pub deadline: Option<u64>,
     /// How many environments there may be at once.
     pub max_environments: usize,
 }
@@ -86,7 +86,7 @@ impl FunctionSettings {
             variables,
             memory_size: function.memory_size,
             timeout: function.timeout,
-            deadline: Deadline::Real,
+            deadline: None,
             max_environments: 2,
         }
     }

@@ -45,7 +45,6 @@ pub struct RemoteFunction {
 /// What came of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// How it ended.
     pub outcome: Outcome,
     /// The lines that the function logged, where they are known.
     pub log: Vec<String>,
@@ -54,11 +53,9 @@ pub struct Reply {
 /// How an invocation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The function answered.
     Answered(Vec<u8>),
     /// The function reported this error.
     FunctionError(String),
-    /// The function did not answer in time.
     TimedOut,
     /// The function's process ended before it answered, in these words.
     EnvironmentGone(String),
@@ -126,7 +123,7 @@ impl Outcome {
         match answer {
             Answer::Success(body) => Self::Answered(body.to_vec()),
             Answer::FunctionError(error) | Answer::InitError(error) => {
-                Self::FunctionError(format!("{}: {}", error.error_type, error.error_message))
+                Self::FunctionError(error.to_string())
             }
             Answer::EnvironmentGone(end) => Self::EnvironmentGone(end),
             Answer::TimedOut => Self::TimedOut,

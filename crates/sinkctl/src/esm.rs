@@ -37,8 +37,9 @@ use local::{
     function::{FunctionSettings, LocalFunction},
     invoke::{Invoker, RemoteFunction},
     lock::lock,
+    samconfig,
     stop::{stop, stop_twice},
-    template::{self, Function, LOCAL_STAGE, StartingPosition, Template},
+    template::{self, Function, StartingPosition, Template},
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
@@ -165,10 +166,7 @@ type Summary = BTreeMap<String, FunctionSummary>;
 
 /// Runs the mappings until someone stops them, or the end is reached that was asked for, and writes the summary.
 async fn run_mappings(esm: Arc<Esm>, template_path: &Path) -> anyhow::Result<Summary> {
-    let mut parameters = vec![("Stage", LOCAL_STAGE)];
-    let given = &esm.source.parameters;
-    parameters.extend(given.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let template = Template::read(template_path, &parameters)?;
+    let template = samconfig::template(template_path, None, &esm.source.parameters)?;
     let chosen = choose(&template, &esm.functions)?;
     if let (Some(group), [_, _, ..]) = (&esm.overrides.group, chosen.as_slice()) {
         bail!("`--group {group}` is for the mapping of one function: name it");
