@@ -17,13 +17,11 @@ const BOOTSTRAP: &str = "bootstrap";
 /// Where the functions' programs come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Programs {
-    /// Cargo builds them.
     Cargo(Profile),
     /// `sam build` left them in this directory, as they are deployed.
     SamBuild(PathBuf),
 }
 
-/// How the binaries are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     Dev,

@@ -50,7 +50,6 @@ pub struct FunctionSettings {
     pub variables: BTreeMap<String, String>,
     /// The memory in MB that the function is told; it is not enforced.
     pub memory_size: u64,
-    /// How long an invocation may take.
     pub timeout: Duration,
     /// See [`Limits::deadline`].
     pub deadline: Option<u64>,

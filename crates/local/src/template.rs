@@ -36,7 +36,6 @@ pub struct Template {
     pub alarms: Vec<String>,
 }
 
-/// A `DynamoDB` table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     pub name: String,
@@ -51,22 +50,17 @@ pub struct Table {
     pub stream_view_type: Option<String>,
 }
 
-/// A Lambda function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
     /// Its name within the template.
     pub logical_id: String,
-    /// Its name in Lambda.
     pub name: String,
     /// The Cargo binary that it is built from.
     pub binary: String,
-    /// Its environment variables.
     pub variables: BTreeMap<String, String>,
     /// Its memory in MB.
     pub memory_size: u64,
-    /// How long an invocation may take.
     pub timeout: Duration,
-    /// Where its log goes.
     pub log_group: String,
 }
 
@@ -94,7 +88,7 @@ impl Template {
         })
     }
 
-    /// Reads a template's file; `parameters` override the defaults that it declares.
+    /// Reads a template's file; see [`Self::parse`].
     pub fn read(path: &Path, parameters: &[(&str, &str)]) -> anyhow::Result<Self> {
         let text = fs::read_to_string(path);
         let text = text.with_context(|| format!("cannot read `{}`", path.display()))?;

@@ -14,7 +14,6 @@ use std::{
 use anyhow::ensure;
 use clap::Args;
 use dynamo_sink::settings::QUARANTINE_TABLE_NAME;
-use tokio::task::JoinSet;
 
 use local::{
     build::Programs,
@@ -125,20 +124,15 @@ async fn send(
     functions: &BTreeMap<&str, Arc<LocalFunction>>,
     out: &mut dyn Write,
 ) -> anyhow::Result<usize> {
-    let mut tasks = JoinSet::new();
-    for (position, event) in events.iter().enumerate() {
+    let invoke = |event: &SampleEvent| {
         let function = Arc::clone(&functions[event.binary.as_str()]);
         let payload = event.payload.clone();
-        tasks.spawn(async move { (position, function.invoke(payload).await) });
-    }
-    let mut invocations = BTreeMap::new();
-    while let Some(ended) = tasks.join_next().await {
-        let (position, invocation) = ended?;
-        invocations.insert(position, invocation?);
-    }
+        tokio::spawn(async move { function.invoke(payload).await })
+    };
+    let tasks: Vec<_> = events.iter().map(invoke).collect();
     let mut failed = 0;
-    for (position, invocation) in &invocations {
-        failed += usize::from(!report_invocation(&events[*position], invocation, out)?);
+    for (event, task) in events.iter().zip(tasks) {
+        failed += usize::from(!report_invocation(event, &task.await??, out)?);
     }
     Ok(failed)
 }

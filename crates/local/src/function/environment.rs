@@ -71,7 +71,6 @@ impl Environment {
         Ok(Self { child, process, api, log, kill_switch, processes })
     }
 
-    /// Its id.
     pub fn process(&self) -> u32 {
         self.process
     }

@@ -9,7 +9,6 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use super::{Outcome, Reply, error_report};
 use crate::chain::chain;
 
-/// A function that Lambda runs.
 #[derive(Clone, Debug)]
 pub struct LambdaFunction {
     client: Client,
@@ -17,7 +16,6 @@ pub struct LambdaFunction {
 }
 
 impl LambdaFunction {
-    /// The function of this name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }

@@ -1,8 +1,8 @@
 //! `CloudFormation`'s functions, as far as names and variables need them.
 
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_yaml_ng::{Mapping, Value};
 
 use super::constraints;
@@ -34,6 +34,8 @@ pub(super) struct Resolver<'a> {
     given: BTreeMap<&'a str, &'a str>,
     conditions: Option<&'a Mapping>,
     resources: Option<&'a Mapping>,
+    /// How far references have led.
+    depth: Cell<u32>,
 }
 
 impl<'a> Resolver<'a> {
@@ -49,7 +51,8 @@ impl<'a> Resolver<'a> {
             }
         }
         let (conditions, resources) = (section("Conditions"), section("Resources"));
-        Ok(Self { parameters, given: given.iter().copied().collect(), conditions, resources })
+        let (given, depth) = (given.iter().copied().collect(), Cell::default());
+        Ok(Self { parameters, given, conditions, resources, depth })
     }
 
     /// The resources with their logical ids, in the template's order.
@@ -76,30 +79,30 @@ impl<'a> Resolver<'a> {
 
     /// The value with all functions in it applied; `None` if it is `AWS::NoValue`.
     pub(super) fn resolve(&self, value: &Value) -> anyhow::Result<Option<Value>> {
-        self.value(value, 0)
+        self.deeper(|| self.value(value))
     }
 
-    /// Says whether a condition holds.
-    pub(super) fn condition(&self, name: &str) -> anyhow::Result<bool> {
-        self.named_condition(name, 0)
+    fn deeper<T>(&self, resolve: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        ensure!(self.depth.get() <= MAX_DEPTH, "references go in a circle");
+        self.depth.update(|depth| depth + 1);
+        let resolved = resolve();
+        self.depth.update(|depth| depth - 1);
+        resolved
     }
 
-    fn value(&self, value: &Value, depth: u32) -> anyhow::Result<Option<Value>> {
-        if depth > MAX_DEPTH {
-            bail!("references go in a circle");
-        }
+    fn value(&self, value: &Value) -> anyhow::Result<Option<Value>> {
         if let Some((function, argument)) = function_call(value) {
-            return self.call(&function, argument, depth + 1);
+            return self.call(&function, argument);
         }
         Ok(Some(match value {
             Value::Sequence(elements) => {
-                let elements = elements.iter().map(|element| self.value(element, depth + 1));
+                let elements = elements.iter().map(|element| self.resolve(element));
                 Value::Sequence(elements.filter_map(Result::transpose).collect::<Result<_, _>>()?)
             }
             Value::Mapping(members) => {
                 let mut resolved = Mapping::new();
                 for (name, member) in members {
-                    if let Some(member) = self.value(member, depth + 1)? {
+                    if let Some(member) = self.resolve(member)? {
                         resolved.insert(name.clone(), member);
                     }
                 }
@@ -109,40 +112,40 @@ impl<'a> Resolver<'a> {
         }))
     }
 
-    fn call(&self, function: &str, argument: &Value, depth: u32) -> anyhow::Result<Option<Value>> {
+    fn call(&self, function: &str, argument: &Value) -> anyhow::Result<Option<Value>> {
         Ok(Some(match function {
             "Ref" => match name(function, argument)? {
                 "AWS::NoValue" => return Ok(None),
-                name => self.reference(name, depth)?,
+                name => self.reference(name)?,
             },
-            "Sub" => self.substitute(argument, depth)?.into(),
+            "Sub" => self.substitute(argument)?.into(),
             "GetAtt" => match argument {
                 Value::Sequence(parts) => {
                     let parts: Vec<_> = parts.iter().filter_map(Value::as_str).collect();
-                    self.attribute(&parts.join("."), depth)?.into()
+                    self.attribute(&parts.join("."))?.into()
                 }
-                target => self.attribute(name(function, target)?, depth)?.into(),
+                target => self.attribute(name(function, target)?)?.into(),
             },
             "If" => {
                 let [condition, then, otherwise] = arguments(function, argument)?;
-                let holds = self.named_condition(name(function, condition)?, depth)?;
-                return self.value(if holds { then } else { otherwise }, depth);
+                let holds = self.condition(name(function, condition)?)?;
+                return self.resolve(if holds { then } else { otherwise });
             }
             "Join" => {
                 let [delimiter, texts] = arguments(function, argument)?;
                 let delimiter = name(function, delimiter)?;
-                let texts = self.list(texts, function, depth)?;
+                let texts = self.list(texts, function)?;
                 texts.iter().map(scalar).collect::<Result<Vec<_>, _>>()?.join(delimiter).into()
             }
             "Split" => {
                 let [delimiter, text] = arguments(function, argument)?;
                 let delimiter = name(function, delimiter)?;
-                self.text(text, depth)?.split(delimiter).collect()
+                self.text(text)?.split(delimiter).collect()
             }
             "Select" => {
                 let [index, elements] = arguments(function, argument)?;
-                let index = self.text(index, depth)?.parse::<usize>();
-                let elements = self.list(elements, function, depth)?;
+                let index = self.text(index)?.parse::<usize>();
+                let elements = self.list(elements, function)?;
                 let element = index.ok().and_then(|index| elements.into_iter().nth(index));
                 element.ok_or_else(|| wrong_arguments(function))?
             }
@@ -151,24 +154,24 @@ impl<'a> Resolver<'a> {
     }
 
     /// The elements of a list, which may be given by functions.
-    fn list(&self, value: &Value, function: &str, depth: u32) -> anyhow::Result<Vec<Value>> {
-        match self.value(value, depth)? {
+    fn list(&self, value: &Value, function: &str) -> anyhow::Result<Vec<Value>> {
+        match self.resolve(value)? {
             Some(Value::Sequence(elements)) => Ok(elements),
             _ => Err(wrong_arguments(function)),
         }
     }
 
     /// The text of a scalar, which may be given by functions.
-    fn text(&self, value: &Value, depth: u32) -> anyhow::Result<String> {
-        scalar(&self.value(value, depth)?.unwrap_or_default())
+    fn text(&self, value: &Value) -> anyhow::Result<String> {
+        scalar(&self.resolve(value)?.unwrap_or_default())
     }
 
-    fn reference(&self, name: &str, depth: u32) -> anyhow::Result<Value> {
+    fn reference(&self, name: &str) -> anyhow::Result<Value> {
         if let Some((_, value)) = PSEUDO_PARAMETERS.iter().find(|(it, _)| *it == name) {
             return Ok((*value).into());
         }
         let Some(declaration) = self.parameters.and_then(|all| all.get(name)) else {
-            return Ok(self.resource_name(name, depth)?.into());
+            return Ok(self.resource_name(name)?.into());
         };
         let kind = declaration.get("Type").and_then(Value::as_str).unwrap_or_default();
         if kind.starts_with("AWS::SSM::Parameter::Value<") {
@@ -186,7 +189,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The name that a reference to a resource stands for; only those have one that are given one in the template.
-    fn resource_name(&self, logical_id: &str, depth: u32) -> anyhow::Result<String> {
+    fn resource_name(&self, logical_id: &str) -> anyhow::Result<String> {
         let named = || {
             let property = match self.resource_type(logical_id)? {
                 "AWS::DynamoDB::Table" => "TableName",
@@ -196,7 +199,7 @@ impl<'a> Resolver<'a> {
             };
             self.resources?.get(logical_id)?.get("Properties")?.get(property)
         };
-        let name = named().map(|name| self.value(name, depth + 1)).transpose()?.flatten();
+        let name = named().map(|name| self.resolve(name)).transpose()?.flatten();
         scalar(&name.with_context(|| {
             format!("`{logical_id}` is neither a parameter nor a resource with a name")
         })?)
@@ -206,7 +209,7 @@ impl<'a> Resolver<'a> {
         self.resources?.get(logical_id)?.get("Type")?.as_str()
     }
 
-    fn attribute(&self, target: &str, depth: u32) -> anyhow::Result<String> {
+    fn attribute(&self, target: &str) -> anyhow::Result<String> {
         let (resource, attribute) =
             target.split_once('.').ok_or_else(|| wrong_arguments("GetAtt"))?;
         let prefix = match (self.resource_type(resource), attribute) {
@@ -217,10 +220,10 @@ impl<'a> Resolver<'a> {
                 bail!(UnknownAttribute { resource, attribute });
             }
         };
-        Ok(format!("arn:aws:{prefix}{}", self.resource_name(resource, depth)?))
+        Ok(format!("arn:aws:{prefix}{}", self.resource_name(resource)?))
     }
 
-    fn substitute(&self, argument: &Value, depth: u32) -> anyhow::Result<String> {
+    fn substitute(&self, argument: &Value) -> anyhow::Result<String> {
         let (mut rest, own) = match argument {
             Value::Sequence(_) => {
                 let [pattern, own] = arguments("Sub", argument)?;
@@ -235,41 +238,39 @@ impl<'a> Resolver<'a> {
             if let Some(literal) = name.strip_prefix('!') {
                 result.extend(["${", literal, "}"]);
             } else if let Some(value) = own.and_then(|own| own.get(name)) {
-                result.push_str(&self.text(value, depth + 1)?);
+                result.push_str(&self.text(value)?);
             } else if name.contains('.') {
-                result.push_str(&self.attribute(name, depth)?);
+                result.push_str(&self.attribute(name)?);
             } else {
-                result.push_str(&scalar(&self.reference(name, depth)?)?);
+                result.push_str(&scalar(&self.reference(name)?)?);
             }
             rest = after;
         }
         Ok(result + rest)
     }
 
-    fn named_condition(&self, name: &str, depth: u32) -> anyhow::Result<bool> {
+    /// Says whether a condition holds.
+    pub(super) fn condition(&self, name: &str) -> anyhow::Result<bool> {
         let definition = self.conditions.and_then(|conditions| conditions.get(name));
         let definition = definition.with_context(|| format!("there is no condition `{name}`"))?;
-        self.holds(definition, depth)
+        self.deeper(|| self.holds(definition))
     }
 
-    fn holds(&self, definition: &Value, depth: u32) -> anyhow::Result<bool> {
-        if depth > MAX_DEPTH {
-            bail!("references go in a circle");
-        }
+    fn holds(&self, definition: &Value) -> anyhow::Result<bool> {
         let wrong = || wrong_arguments("Conditions");
         let (function, argument) = function_call(definition).ok_or_else(wrong)?;
         match (function.as_str(), argument, argument.as_sequence().map(Vec::as_slice)) {
-            ("Condition", Value::String(name), _) => self.named_condition(name, depth + 1),
+            ("Condition", Value::String(name), _) => self.condition(name),
             ("Equals", _, Some([left, right])) => {
                 // A parameter's value is a text, also where the other side is spelled as a number.
-                Ok(self.text(left, depth + 1)? == self.text(right, depth + 1)?)
+                Ok(self.text(left)? == self.text(right)?)
             }
-            ("Not", _, Some([negated])) => Ok(!self.holds(negated, depth + 1)?),
+            ("Not", _, Some([negated])) => Ok(!self.holds(negated)?),
             ("And", _, Some(all)) => {
-                all.iter().try_fold(true, |holds, one| Ok(holds && self.holds(one, depth + 1)?))
+                all.iter().try_fold(true, |holds, one| Ok(holds && self.holds(one)?))
             }
             ("Or", _, Some(any)) => {
-                any.iter().try_fold(false, |holds, one| Ok(holds || self.holds(one, depth + 1)?))
+                any.iter().try_fold(false, |holds, one| Ok(holds || self.holds(one)?))
             }
             _ => Err(wrong()),
         }

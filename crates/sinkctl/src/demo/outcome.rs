@@ -43,8 +43,8 @@ mod tests {
     #[test]
     fn only_an_answer_without_failures_is_a_success() {
         #[track_caller]
-        fn check(answer: Answer, text: &str, succeeded: bool) {
-            assert_eq!(shown(&answer), (text.to_owned(), succeeded));
+        fn check(answer: &Answer, text: &str, succeeded: bool) {
+            assert_eq!(shown(answer), (text.to_owned(), succeeded));
         }
 
         let error = FunctionError {
@@ -54,18 +54,18 @@ mod tests {
         };
         let some = r#"{"batchItemFailures":[{"itemIdentifier":{"partition":"t-0","offset":1}}]}"#;
         let none = r#"{"batchItemFailures":[]}"#;
-        check(Answer::Success("null".into()), "null", true);
-        check(Answer::Success("".into()), "", true);
-        check(Answer::Success(none.into()), none, true);
-        check(Answer::Success(some.into()), some, false);
-        check(Answer::FunctionError(error.clone()), "Retryable: throttled", false);
-        check(Answer::InitError(error), "it cannot start: Retryable: throttled", false);
+        check(&Answer::Success("null".into()), "null", true);
+        check(&Answer::Success("".into()), "", true);
+        check(&Answer::Success(none.into()), none, true);
+        check(&Answer::Success(some.into()), some, false);
+        check(&Answer::FunctionError(error.clone()), "Retryable: throttled", false);
+        check(&Answer::InitError(error), "it cannot start: Retryable: throttled", false);
         check(
-            Answer::EnvironmentGone("signal: 9".to_owned()),
+            &Answer::EnvironmentGone("signal: 9".to_owned()),
             "none, the process ended: signal: 9",
             false,
         );
-        check(Answer::TimedOut, "none in time", false);
+        check(&Answer::TimedOut, "none in time", false);
     }
 
     #[test]

@@ -42,7 +42,6 @@ struct Partition {
 struct Waiting {
     record: Arc<Record>,
     arrived: Duration,
-    is_too_large: bool,
 }
 
 /// Records to be handled together.
@@ -50,8 +49,6 @@ struct Waiting {
 pub struct Batch {
     /// The records, each partition's in order.
     pub records: Vec<Arc<Record>>,
-    /// Whether it is a single record that no event can hold.
-    pub is_too_large: bool,
     /// Its partitions' assignments.
     generations: BTreeMap<i32, u64>,
 }
@@ -111,12 +108,10 @@ impl Assembly {
     ///
     /// Its offset may be lower than the last one's: the topic may have been created again.
     pub fn push(&mut self, record: Record, now: Duration) {
-        let is_too_large = self.envelope.is_too_large(&record);
         let Some(partition) = self.partitions.get_mut(&record.partition) else { return };
         partition.bytes += record.length();
-        partition.too_large += usize::from(is_too_large);
-        let record = Arc::new(record);
-        partition.waiting.push_back(Waiting { record, arrived: now, is_too_large });
+        partition.too_large += usize::from(record.is_too_large);
+        partition.waiting.push_back(Waiting { record: Arc::new(record), arrived: now });
     }
 
     /// The next batch, if one is full or its first record has waited long enough.
@@ -130,25 +125,26 @@ impl Assembly {
             return None;
         }
 
-        let mut batch =
-            Batch { records: Vec::new(), is_too_large: false, generations: BTreeMap::new() };
+        let mut batch = Batch { records: Vec::new(), generations: BTreeMap::new() };
         let mut size = self.envelope.size();
         'partitions: for (_, number) in free {
             let Some(partition) = self.partitions.get_mut(&number) else { continue };
-            while let Some(Waiting { record, is_too_large, .. }) = partition.waiting.front() {
-                if batch.records.len() == self.batch_size || batch.is_too_large {
+            while let Some(Waiting { record, .. }) = partition.waiting.front() {
+                let first = batch.records.first();
+                // A record that no event can hold goes alone.
+                if batch.records.len() == self.batch_size || first.is_some_and(|it| it.is_too_large)
+                {
                     break 'partitions;
                 }
-                if *is_too_large && !batch.records.is_empty() {
+                if record.is_too_large && first.is_some() {
                     continue 'partitions;
                 }
-                if !is_too_large && size.with(number, record.length()) > MAX_EVENT_BYTES {
+                if !record.is_too_large && size.with(number, record.length()) > MAX_EVENT_BYTES {
                     break 'partitions;
                 }
                 size.add(number, record.length());
                 partition.bytes -= record.length();
-                partition.too_large -= usize::from(*is_too_large);
-                batch.is_too_large = *is_too_large;
+                partition.too_large -= usize::from(record.is_too_large);
                 batch.records.extend(partition.waiting.pop_front().map(|waiting| waiting.record));
                 batch.generations.insert(number, partition.generation);
             }

@@ -102,12 +102,8 @@ struct Part {
 
 impl Life {
     /// A new batch of the mapping's records, or a record that no event can hold.
-    pub fn new(
-        mapping: &Mapping,
-        partial_retry: PartialRetry,
-        records: Vec<Arc<Record>>,
-        is_too_large: bool,
-    ) -> Self {
+    pub fn new(mapping: &Mapping, partial_retry: PartialRetry, records: Vec<Arc<Record>>) -> Self {
+        let is_too_large = records.iter().any(|record| record.is_too_large);
         let given_up = is_too_large.then_some(Condition::MaximumPayloadSizeExceeded);
         let part = Part { records, given_up, ..Part::default() };
         Self { mapping: mapping.clone(), partial_retry, parts: VecDeque::from([part]) }

@@ -30,6 +30,8 @@ pub struct Record {
     pub offset: i64,
     /// The timestamp in milliseconds since 1970.
     pub timestamp: i64,
+    /// Whether no event can hold it.
+    pub is_too_large: bool,
     json: String,
 }
 
@@ -109,7 +111,8 @@ impl Envelope {
             value: message.payload().map(|value| BASE64.encode(value)),
             headers,
         })?;
-        Ok(Record { partition, offset, timestamp, json })
+        let is_too_large = self.size().with(partition, json.len()) > MAX_EVENT_BYTES;
+        Ok(Record { partition, offset, timestamp, is_too_large, json })
     }
 
     /// The event of these records, which each partition's come in order.
@@ -132,11 +135,6 @@ impl Envelope {
             bytes_of_key: self.key.len(),
             partitions: BTreeSet::new(),
         }
-    }
-
-    /// Whether no event can hold the record.
-    pub fn is_too_large(&self, record: &Record) -> bool {
-        self.size().with(record.partition, record.length()) > MAX_EVENT_BYTES
     }
 }
 

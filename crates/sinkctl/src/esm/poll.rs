@@ -1,7 +1,7 @@
 //! One mapping at work: records in, batches to the function, offsets back.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -20,7 +20,7 @@ use rdkafka::{
 };
 use tokio::{
     sync::watch,
-    task::JoinSet,
+    task::{self, JoinSet},
     time::{MissedTickBehavior, interval, sleep},
 };
 
@@ -70,8 +70,7 @@ pub(super) async fn run(
         consumer,
         begin: Instant::now(),
         batches: JoinSet::new(),
-        in_flight: BTreeMap::new(),
-        begun: 0,
+        in_flight: HashMap::new(),
         at_end: BTreeSet::new(),
         offsets: BTreeMap::new(),
         ends,
@@ -91,9 +90,8 @@ struct Poller {
     consumer: Arc<Consumer>,
     assembly: Assembly,
     begin: Instant,
-    batches: JoinSet<anyhow::Result<(u64, End)>>,
-    in_flight: BTreeMap<u64, InFlight>,
-    begun: u64,
+    batches: JoinSet<anyhow::Result<End>>,
+    in_flight: HashMap<task::Id, InFlight>,
     /// The assigned partitions that were read to their end.
     at_end: BTreeSet<i32>,
     /// Of each assigned partition the offset from which the group goes on.
@@ -131,9 +129,9 @@ impl Poller {
             let can_begin = !is_stopping && self.batches.len() < self.mapping.esm.environments;
             tokio::select! {
                 biased;
-                Some(ended) = self.batches.join_next() => {
-                    let (number, end) = ended??;
-                    self.end_batch(number, end);
+                Some(ended) = self.batches.join_next_with_id() => {
+                    let (id, end) = ended?;
+                    self.end_batch(id, end?);
                 }
                 // An error says that nobody can stop it any more.
                 _ = self.stop.changed(), if !is_stopping => {
@@ -223,22 +221,20 @@ impl Poller {
                 tally.summary.batches += 1;
                 tally.in_flight += 1;
             }
-            self.begun += 1;
-            let (number, mapping) = (self.begun, Arc::clone(&self.mapping));
-            let (settings, partial_retry) = (&mapping.settings, mapping.esm.partial_retry);
-            let records = batch.records.clone();
-            let life = Life::new(settings, partial_retry, records, batch.is_too_large);
+            let mapping = Arc::clone(&self.mapping);
+            let partial_retry = mapping.esm.partial_retry;
+            let life = Life::new(&mapping.settings, partial_retry, batch.records.clone());
             let (is_last_try, last_try) = watch::channel(false);
-            self.in_flight.insert(number, InFlight { batch, is_last_try });
-            self.batches.spawn(async move { Ok((number, live(&mapping, life, last_try).await?)) });
+            let task = self.batches.spawn(async move { live(&mapping, life, last_try).await });
+            self.in_flight.insert(task.id(), InFlight { batch, is_last_try });
         }
     }
 
-    fn end_batch(&mut self, number: u64, end: End) {
+    fn end_batch(&mut self, id: task::Id, end: End) {
         lock(&self.mapping.tally).in_flight -= 1;
         // A change that is not followed yet would let an offset through that is not the group's any more.
         self.follow_assignments();
-        let Some(InFlight { batch, .. }) = self.in_flight.remove(&number) else { return };
+        let Some(InFlight { batch, .. }) = self.in_flight.remove(&id) else { return };
         match end {
             End::Done => {
                 let offsets = self.assembly.done(&batch);
@@ -298,7 +294,7 @@ impl Poller {
 
     async fn is_committed_elsewhere(&self, ends: BTreeMap<i32, i64>) -> bool {
         let (consumer, topic) = (Arc::clone(&self.consumer), self.mapping.settings.topic.clone());
-        let committed = tokio::task::spawn_blocking(move || {
+        let committed = task::spawn_blocking(move || {
             let partitions = list(&topic, ends.keys().map(|&it| (it, Offset::Invalid)))?;
             let committed = consumer.committed_offsets(partitions, ANSWER_TIME)?;
             KafkaResult::Ok(committed.elements().iter().all(|element| {
@@ -317,7 +313,7 @@ impl Poller {
         let offsets = list(&self.mapping.settings.topic, known(&self.offsets))?;
         let consumer = Arc::clone(&self.consumer);
         consumer.context().close();
-        let committed = tokio::task::spawn_blocking(move || {
+        let committed = task::spawn_blocking(move || {
             let mut committed = Ok(());
             if offsets.count() > 0 {
                 for _ in 0..LAST_COMMITS {

@@ -36,7 +36,7 @@ fn check(
 }
 
 fn life(policy: &Mapping, coordinates: &[(i32, i64)]) -> Life {
-    Life::new(policy, PartialRetry::Listed, records(coordinates), false)
+    Life::new(policy, PartialRetry::Listed, records(coordinates))
 }
 
 fn records(coordinates: &[(i32, i64)]) -> Vec<Arc<Record>> {
@@ -216,7 +216,7 @@ fn records_that_the_function_named_are_sent_again() {
         &[&failed, &failures(&[(0, 2)]), "ok"],
         &[&format!("{whole} Partial 200"), "[0@2, 1@1] Partial 400", "[0@2] succeeded", "done"],
     );
-    let mut from_lowest = Life::new(&listed, PartialRetry::FromLowest, records(&sent), false);
+    let mut from_lowest = Life::new(&listed, PartialRetry::FromLowest, records(&sent));
     assert_eq!(
         play(&mut from_lowest, 0, &[&failed, "ok"]),
         [&format!("{whole} Partial 200"), "[0@2, 0@3, 1@1, 1@2] succeeded", "done"],
@@ -286,7 +286,9 @@ fn records_can_grow_too_old() {
 
 #[test]
 fn a_record_that_no_event_holds_is_given_up() {
-    let mut life = Life::new(&policy(), PartialRetry::Listed, records(&[(0, 1)]), true);
+    let mut record = Arc::unwrap_or_clone(records(&[(0, 1)]).remove(0));
+    record.is_too_large = true;
+    let mut life = Life::new(&policy(), PartialRetry::Listed, vec![Arc::new(record)]);
     assert_eq!(play(&mut life, 0, &[]), ["MaximumPayloadSizeExceeded [0@1] after 0", "done"]);
 }
 

@@ -113,7 +113,7 @@ fn a_record_is_too_large_from_the_first_byte_above_the_limit() {
     #[track_caller]
     fn check(name_of_header: usize, expected: bool) {
         let record = record_with_header(name_of_header);
-        assert_eq!(envelope().is_too_large(&record), expected);
+        assert_eq!(record.is_too_large, expected);
         let event = envelope().event(&[Arc::new(record)]);
         assert_eq!(event.len() > MAX_EVENT_BYTES, expected);
     }
