@@ -4,7 +4,6 @@ mod environment;
 
 use std::{
     collections::BTreeMap,
-    fmt,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -31,8 +30,9 @@ const INIT_TIME: Duration = Duration::from_secs(10);
 /// As on Lambda an environment handles one invocation at a time and is used again, also after an error that the
 /// function reported. After a crash, a timeout or an init error the next invocation gets a fresh one. Unlike on Lambda
 /// an invocation that finds all environments busy waits for one.
+#[derive(Debug)]
 pub struct LocalFunction {
-    settings: FunctionSettings,
+    pub settings: FunctionSettings,
     /// One permit for each environment that may be at work.
     free: Semaphore,
     idle: Mutex<Vec<Environment>>,
@@ -109,10 +109,6 @@ impl LocalFunction {
         Self { settings, free, idle: Mutex::default(), processes: Arc::default() }
     }
 
-    pub fn settings(&self) -> &FunctionSettings {
-        &self.settings
-    }
-
     /// Invokes the function, in a free environment if there is one. When this is dropped before it ends, so does the
     /// environment.
     pub async fn invoke(&self, payload: impl Into<Bytes>) -> anyhow::Result<Invocation> {
@@ -168,12 +164,6 @@ impl LocalFunction {
         let mut idle = lock(&self.idle);
         std::iter::from_fn(|| idle.pop())
             .find_map(|mut environment| environment.is_alive().then_some(environment))
-    }
-}
-
-impl fmt::Debug for LocalFunction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalFunction").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 

@@ -21,6 +21,7 @@ const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 pub struct Assembly {
     envelope: Envelope,
     batch_size: usize,
+    /// How long a batch's first record waits for more.
     window: Duration,
     partitions: BTreeMap<i32, Partition>,
     in_flight: BTreeSet<i32>,
@@ -28,7 +29,7 @@ pub struct Assembly {
 }
 
 /// A partition as long as it is assigned.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Partition {
     /// Tells this assignment from an earlier one of the same partition.
     generation: u64,
@@ -63,7 +64,6 @@ pub enum Flow {
 }
 
 impl Assembly {
-    /// An assembly of batches of so many records, which wait so long for the last.
     pub fn new(envelope: Envelope, batch_size: usize, window: Duration) -> Self {
         Self {
             envelope,
@@ -78,13 +78,7 @@ impl Assembly {
     /// Takes a partition's records from now on.
     pub fn assign(&mut self, partition: i32) {
         self.generations += 1;
-        let assigned = Partition {
-            generation: self.generations,
-            waiting: VecDeque::new(),
-            bytes: 0,
-            too_large: 0,
-            is_paused: false,
-        };
+        let assigned = Partition { generation: self.generations, ..Partition::default() };
         self.partitions.insert(partition, assigned);
     }
 
@@ -99,7 +93,6 @@ impl Assembly {
         Some(assigned.waiting.is_empty() && !self.in_flight.contains(&partition))
     }
 
-    /// The assigned partitions.
     pub fn assigned(&self) -> impl Iterator<Item = i32> {
         self.partitions.keys().copied()
     }
@@ -161,22 +154,18 @@ impl Assembly {
     /// Ends a batch whose records are all done, and returns what can be committed: each partition's next offset.
     pub fn done(&mut self, batch: &Batch) -> BTreeMap<i32, i64> {
         self.abandon(batch);
-        let mut offsets = BTreeMap::new();
-        for record in &batch.records {
-            let assigned = self.partitions.get(&record.partition).map(|it| it.generation);
-            if assigned == batch.generations.get(&record.partition).copied() {
-                offsets.insert(record.partition, record.offset + 1);
-            }
-        }
-        offsets
+        let next = batch.records.iter().map(|record| (record.partition, record.offset + 1));
+        next.filter(|(partition, _)| self.is_current(batch, *partition)).collect()
     }
 
     /// Whether nothing of the batch could be committed any more.
     pub fn is_lost(&self, batch: &Batch) -> bool {
-        let is_current = |(partition, generation): (&i32, &u64)| {
-            self.partitions.get(partition).is_some_and(|it| it.generation == *generation)
-        };
-        !batch.generations.iter().any(is_current)
+        !batch.generations.keys().any(|&partition| self.is_current(batch, partition))
+    }
+
+    fn is_current(&self, batch: &Batch, partition: i32) -> bool {
+        let generation = self.partitions.get(&partition).map(|it| it.generation);
+        generation == batch.generations.get(&partition).copied()
     }
 
     /// Ends a batch whose records are not all done.
