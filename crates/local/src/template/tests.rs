@@ -34,7 +34,7 @@ fn the_workspace_template_declares_the_tables() {
     check(3, "compare-connector-local-quarantine", Some("expiresAt"), None);
 }
 
-/// That no variable is forgotten, [`crate::function`] finds by what `cargo lambda watch` sets.
+/// Only some of the variables: that none is forgotten, the integration test `declared` sees.
 #[test]
 fn the_workspace_template_declares_the_functions() {
     #[track_caller]
