@@ -177,7 +177,7 @@ impl ConsumerContext for Assignments {
             (false, false) => consumer.unassign(),
         };
         if is_refused {
-            // Whether it is heard makes no difference any more.
+            // Whether the client hears that makes no difference any more.
             return;
         }
         if let Err(error) = result {
