@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use local::{
     function::{FunctionSettings, LocalFunction},
-    runtime_api::{Answer, Deadline},
+    runtime_api::Answer,
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -229,7 +229,7 @@ async fn a_deadline_in_the_past_means_none() {
     let dynamodb = dynamodb().await;
     for milliseconds in [0, 1_000] {
         let settings = FunctionSettings {
-            deadline: Deadline::At(milliseconds),
+            deadline: Some(milliseconds),
             ..function_settings(&sink_seatool_data::SINK, &dynamodb.endpoint(), &[])
         };
         let function = LocalFunction::new(settings);

@@ -33,7 +33,7 @@ async fn each_batch_has_one_line_that_is_embedded_metrics() {
             let directive = &line["_aws"]["CloudWatchMetrics"][0];
             assert_eq!(directive["Namespace"], contract.namespace.as_str());
             assert_eq!(directive["Dimensions"], serde_json::json!([contract.dimensions]));
-            assert_eq!(line["function"], function.settings().name.as_str());
+            assert_eq!(line["function"], function.settings.name.as_str());
             assert_eq!(line["stage"], "val");
 
             let count = |name: &str| line[name].as_u64().unwrap();

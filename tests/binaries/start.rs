@@ -3,10 +3,11 @@
 use std::process::Command;
 
 use dynamo_sink::sink::Sink;
+use dynoxide::types::ScalarAttributeType;
 use local::{
     function::{FunctionSettings, LocalFunction},
     runtime_api::Answer,
-    template::{AttributeType, Table},
+    template::Table,
 };
 
 use crate::support::{
@@ -120,7 +121,7 @@ async fn a_wrong_key_schema_is_shown() {
     check_tables(
         |tables| {
             let table = tables.iter_mut().find(|table| table.name == SEATOOL).unwrap();
-            table.attribute_definitions[1].attribute_type = AttributeType::N;
+            table.attribute_definitions[1].attribute_type = ScalarAttributeType::N;
         },
         "KeySchema",
         &format!(

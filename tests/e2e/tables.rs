@@ -12,7 +12,8 @@ use aws_sdk_dynamodb::{
         TimeToLiveSpecification,
     },
 };
-use local::template::{self, LOCAL_STAGE, Table, Template};
+use dynoxide::types;
+use local::template::{LOCAL_STAGE, Table, Template};
 
 use crate::compare::Item;
 
@@ -49,8 +50,8 @@ async fn create(client: &Client, table: &Table) {
         client.create_table().table_name(&table.name).billing_mode(BillingMode::PayPerRequest);
     for element in &table.key_schema {
         let key_type = match element.key_type {
-            template::KeyType::Hash => KeyType::Hash,
-            template::KeyType::Range => KeyType::Range,
+            types::KeyType::HASH => KeyType::Hash,
+            types::KeyType::RANGE => KeyType::Range,
         };
         let name = &element.attribute_name;
         let element = KeySchemaElement::builder().attribute_name(name).key_type(key_type);
@@ -58,9 +59,9 @@ async fn create(client: &Client, table: &Table) {
     }
     for definition in &table.attribute_definitions {
         let attribute_type = match definition.attribute_type {
-            template::AttributeType::S => ScalarAttributeType::S,
-            template::AttributeType::N => ScalarAttributeType::N,
-            template::AttributeType::B => ScalarAttributeType::B,
+            types::ScalarAttributeType::S => ScalarAttributeType::S,
+            types::ScalarAttributeType::N => ScalarAttributeType::N,
+            types::ScalarAttributeType::B => ScalarAttributeType::B,
         };
         let name = &definition.attribute_name;
         let definition =

@@ -29,9 +29,9 @@ pub use targets::Target;
 
 use lane::{Lane, LaneSettings};
 use local::{
-    build::{self, BuildError, Profile, Programs},
-    function::{FunctionSettings, LocalFunctionError},
-    template::{Function, LOCAL_STAGE, Template, TemplateError},
+    build::{self, Profile, Programs},
+    function::FunctionSettings,
+    template::{Function, LOCAL_STAGE, Template},
 };
 use stub::{Faults, Stub, StubSettings};
 use workload::{Kind, Mix, State, Workload};
@@ -145,15 +145,9 @@ fn records(text: &str) -> Result<usize, String> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BenchError {
-    /// Occurs when the template cannot be read.
+    /// Occurs when the template cannot be read, the programs cannot be built, or a process cannot be started at all.
     #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// Occurs when the programs cannot be built, or were not.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// Occurs when a process cannot be started at all.
-    #[error(transparent)]
-    Start(#[from] LocalFunctionError),
+    Local(#[from] anyhow::Error),
     /// Occurs when the template has no function for a workload.
     #[error("the template has no function of the binary `{binary}`")]
     NoFunction {

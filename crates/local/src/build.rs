@@ -2,11 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, Stdio},
 };
 
+use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
 use crate::template::Function;
@@ -17,53 +17,16 @@ const BOOTSTRAP: &str = "bootstrap";
 /// Where the functions' programs come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Programs {
-    /// Cargo builds them.
     Cargo(Profile),
     /// `sam build` left them in this directory, as they are deployed.
     SamBuild(PathBuf),
 }
 
-/// How the binaries are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
-    /// Fast to build.
     Dev,
     /// As they are deployed.
     Release,
-}
-
-/// Why there are no binaries.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// Occurs when Cargo cannot be started.
-    #[error(
-        "cannot start `{cargo}`: install Rust, or name what `sam build` left with `--build-dir`"
-    )]
-    Cargo {
-        /// The program.
-        cargo: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Occurs when Cargo fails; it has said why on standard error.
-    #[error("cargo could not build the functions ({status}): what it printed above says why")]
-    Failed {
-        /// How it ended.
-        status: ExitStatus,
-    },
-    /// Occurs when Cargo succeeds without telling where a binary is.
-    #[error("cargo built no binary `{binary}`")]
-    NoBinary {
-        /// The binary's name.
-        binary: String,
-    },
-    /// Occurs when `sam build` has not been run, or on another template.
-    #[error("there is no file `{}`: `sam build` makes it", path.display())]
-    NotBuilt {
-        /// Where the program should be.
-        path: PathBuf,
-    },
 }
 
 impl Programs {
@@ -72,33 +35,24 @@ impl Programs {
         &self,
         root: &Path,
         functions: &[Function],
-    ) -> Result<BTreeMap<String, PathBuf>, BuildError> {
+    ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
         match self {
             Self::Cargo(profile) => {
-                let binaries: Vec<_> =
-                    functions.iter().map(|function| function.binary.as_str()).collect();
+                let binaries: Vec<_> = functions.iter().map(|it| it.binary.as_str()).collect();
                 build(root, &binaries, *profile)
             }
-            Self::SamBuild(directory) => built(directory, functions),
+            // One for each function, in a directory of the function's logical id.
+            Self::SamBuild(directory) => {
+                let program = |function: &Function| {
+                    let path = directory.join(&function.logical_id).join(BOOTSTRAP);
+                    let shown = path.display();
+                    ensure!(path.is_file(), "there is no file `{shown}`: `sam build` makes it");
+                    Ok((function.binary.clone(), path))
+                };
+                functions.iter().map(program).collect()
+            }
         }
     }
-}
-
-/// The programs that `sam build` left in `directory`: one for each function, in a directory of the function's logical
-/// id.
-fn built(
-    directory: &Path,
-    functions: &[Function],
-) -> Result<BTreeMap<String, PathBuf>, BuildError> {
-    let program = |function: &Function| {
-        let path = directory.join(&function.logical_id).join(BOOTSTRAP);
-        if path.is_file() {
-            Ok((function.binary.clone(), path))
-        } else {
-            Err(BuildError::NotBuilt { path })
-        }
-    };
-    functions.iter().map(program).collect()
 }
 
 /// Builds these binaries of the workspace at `root` and returns their programs by name.
@@ -108,7 +62,7 @@ pub fn build(
     root: &Path,
     binaries: &[&str],
     profile: Profile,
-) -> Result<BTreeMap<String, PathBuf>, BuildError> {
+) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let cargo = cargo();
     let mut command = Command::new(&cargo);
     command.arg("build").arg("--manifest-path").arg(root.join("Cargo.toml"));
@@ -120,15 +74,21 @@ pub fn build(
         command.args(["--bin", binary]);
     }
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-    let output = output.map_err(|source| BuildError::Cargo { cargo, source })?;
-    if !output.status.success() {
-        return Err(BuildError::Failed { status: output.status });
-    }
+    let output = output.with_context(|| {
+        format!(
+            "cannot start `{cargo}`: install Rust, or name what `sam build` left with `--build-dir`"
+        )
+    })?;
+    let status = output.status;
+    ensure!(
+        status.success(),
+        "cargo could not build the functions ({status}): what it printed above says why"
+    );
     let executables = executables(&String::from_utf8_lossy(&output.stdout));
-    match binaries.iter().find(|binary| !executables.contains_key(**binary)) {
-        Some(binary) => Err(BuildError::NoBinary { binary: (*binary).to_owned() }),
-        None => Ok(executables),
+    for binary in binaries {
+        ensure!(executables.contains_key(*binary), "cargo built no binary `{binary}`");
     }
+    Ok(executables)
 }
 
 /// The Cargo that runs this program, so that both use one toolchain, else the usual one.

@@ -3,11 +3,12 @@
 use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
+use anyhow::{Context as _, anyhow, ensure};
 use dynoxide::{
-    Database, DynoxideError,
+    Database,
     actions::{
         create_table::{CreateTableRequest, StreamSpecification},
         describe_table::DescribeTableRequest,
@@ -15,12 +16,12 @@ use dynoxide::{
         scan::ScanRequest,
         update_time_to_live::{TimeToLiveSpecification, UpdateTimeToLiveRequest},
     },
-    server, types,
+    server,
 };
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::template::{AttributeType, KeyType, Table};
+use crate::template::Table;
 
 /// The port that `cargo lambda watch` and other clients find the tables at.
 pub const DEFAULT_PORT: u16 = 8000;
@@ -35,64 +36,10 @@ pub struct LocalDynamoDb {
 /// Where the items are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Storage<'a> {
-    /// In memory, until the process ends.
+    /// Until the process ends.
     Memory,
     /// In a file, which is created when it does not exist.
     File(&'a Path),
-}
-
-/// Why the embedded `DynamoDB` could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DynamoDbError {
-    /// Occurs when memory or the file cannot be used as a database.
-    #[error("cannot open the database{}", path.as_ref().map(|path| format!(" `{}`", path.display())).unwrap_or_default())]
-    Open {
-        /// The file, if it is one.
-        path: Option<PathBuf>,
-        /// What the database said.
-        source: DynoxideError,
-    },
-    /// Occurs when another program listens on the port.
-    #[error(
-        "port {port} is taken by another program: stop it or choose another port with `--port`"
-    )]
-    PortTaken {
-        /// The port.
-        port: u16,
-    },
-    /// Occurs when the system does not let us listen.
-    #[error("cannot listen on port {port}")]
-    Listen {
-        /// The port.
-        port: u16,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Occurs when a request for a table is refused.
-    #[error("table `{table}`: cannot {action}")]
-    Table {
-        /// The table's name.
-        table: String,
-        /// What was to be done.
-        action: &'static str,
-        /// What the database said.
-        source: DynoxideError,
-    },
-    /// Occurs when the file holds a table of the same name that cannot take the template's items.
-    #[error("table `{table}` exists with another key than the template declares: use another file")]
-    OtherKey {
-        /// The table's name.
-        table: String,
-    },
-    /// Occurs when an item cannot be written as JSON.
-    #[error("table `{table}`: an item cannot be shown")]
-    Item {
-        /// The table's name.
-        table: String,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
 }
 
 /// The tables as the commands create them: without streams, which nobody reads here.
@@ -106,15 +53,20 @@ pub fn without_streams(tables: &[Table]) -> Vec<Table> {
 impl LocalDynamoDb {
     /// Opens the database, creates the tables that it lacks and serves it on `port` of this machine only; port 0 takes
     /// a free one.
-    pub async fn start(
-        storage: Storage<'_>,
-        port: u16,
-        tables: &[Table],
-    ) -> Result<Self, DynamoDbError> {
-        let listener = listen(port).await?;
-        let address =
-            listener.local_addr().map_err(|source| DynamoDbError::Listen { port, source })?;
-        let database = open(storage)?;
+    pub async fn start(storage: Storage<'_>, port: u16, tables: &[Table]) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+        let listener = listener.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => anyhow!(
+                "port {port} is taken by another program: stop it or choose another port with `--port`"
+            ),
+            _ => anyhow!(error).context(format!("cannot listen on port {port}")),
+        })?;
+        let address = listener.local_addr()?;
+        let database = match storage {
+            Storage::Memory => Database::memory().context("cannot open the database")?,
+            Storage::File(path) => Database::new(&path.to_string_lossy())
+                .with_context(|| format!("cannot open the database `{}`", path.display()))?,
+        };
         for table in tables {
             create_table(&database, table)?;
         }
@@ -133,14 +85,10 @@ impl LocalDynamoDb {
     }
 
     /// All items of a table in `DynamoDB`'s JSON, sorted by their keys.
-    pub fn items(&self, table: &str) -> Result<Vec<Value>, DynamoDbError> {
-        let refused = |source| DynamoDbError::Table {
-            table: table.to_owned(),
-            action: "read its items",
-            source,
-        };
+    pub fn items(&self, table: &str) -> anyhow::Result<Vec<Value>> {
+        let refused = || format!("table `{table}`: cannot read its items");
         let request = DescribeTableRequest { table_name: table.to_owned() };
-        let key_schema = self.database.describe_table(request).map_err(refused)?.table.key_schema;
+        let described = self.database.describe_table(request).with_context(refused)?;
         let mut items = Vec::new();
         let mut start = None;
         loop {
@@ -149,11 +97,9 @@ impl LocalDynamoDb {
                 exclusive_start_key: start,
                 ..ScanRequest::default()
             };
-            let page = self.database.scan(request).map_err(refused)?;
+            let page = self.database.scan(request).with_context(refused)?;
             for item in page.items.unwrap_or_default() {
-                let item = serde_json::to_value(item)
-                    .map_err(|source| DynamoDbError::Item { table: table.to_owned(), source })?;
-                items.push(item);
+                items.push(serde_json::to_value(item).with_context(refused)?);
             }
             start = page.last_evaluated_key;
             if start.is_none() {
@@ -161,8 +107,8 @@ impl LocalDynamoDb {
             }
         }
         items.sort_by_cached_key(|item| {
-            let key = key_schema.iter().map(|element| item[&element.attribute_name].to_string());
-            key.collect::<Vec<_>>()
+            let key = described.table.key_schema.iter();
+            key.map(|element| item[&element.attribute_name].to_string()).collect::<Vec<_>>()
         });
         Ok(items)
     }
@@ -180,104 +126,56 @@ impl Drop for LocalDynamoDb {
     }
 }
 
-async fn listen(port: u16) -> Result<TcpListener, DynamoDbError> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => DynamoDbError::PortTaken { port },
-        _ => DynamoDbError::Listen { port, source },
-    })
-}
-
-fn open(storage: Storage<'_>) -> Result<Database, DynamoDbError> {
-    match storage {
-        Storage::Memory => {
-            Database::memory().map_err(|source| DynamoDbError::Open { path: None, source })
-        }
-        Storage::File(path) => Database::new(&path.to_string_lossy())
-            .map_err(|source| DynamoDbError::Open { path: Some(path.to_owned()), source }),
-    }
-}
-
-fn create_table(database: &Database, table: &Table) -> Result<(), DynamoDbError> {
-    let refused =
-        |action| move |source| DynamoDbError::Table { table: table.name.clone(), action, source };
-    let key_schema = key_schema(table);
-    let attribute_definitions = attribute_definitions(table);
-    if exists(database, table)? {
-        let request = DescribeTableRequest { table_name: table.name.clone() };
-        let found = database.describe_table(request).map_err(refused("describe it"))?.table;
-        if found.key_schema != key_schema || found.attribute_definitions != attribute_definitions {
-            return Err(DynamoDbError::OtherKey { table: table.name.clone() });
-        }
+fn create_table(database: &Database, table: &Table) -> anyhow::Result<()> {
+    let table_name = table.name.clone();
+    let refused = |action| move || format!("table `{}`: cannot {action}", table.name);
+    let found = database.get_table_metadata(&table_name).with_context(refused("look for it"))?;
+    if found.is_some() {
+        let request = DescribeTableRequest { table_name };
+        let found = database.describe_table(request).with_context(refused("describe it"))?.table;
+        ensure!(
+            found.key_schema == table.key_schema
+                && found.attribute_definitions == table.attribute_definitions,
+            "table `{}` exists with another key than the template declares: use another file",
+            table.name
+        );
     } else {
-        let stream_specification = table
-            .stream_view_type
-            .clone()
-            .map(|view| StreamSpecification { stream_enabled: true, stream_view_type: Some(view) });
+        let stream_view_type = table.stream_view_type.clone();
         let request = CreateTableRequest {
-            table_name: table.name.clone(),
-            key_schema,
-            attribute_definitions,
+            table_name,
+            key_schema: table.key_schema.clone(),
+            attribute_definitions: table.attribute_definitions.clone(),
             billing_mode: table.billing_mode.clone(),
-            stream_specification,
+            stream_specification: stream_view_type.map(|view| StreamSpecification {
+                stream_enabled: true,
+                stream_view_type: Some(view),
+            }),
             ..CreateTableRequest::default()
         };
-        database.create_table(request).map_err(refused("create it"))?;
+        database.create_table(request).with_context(refused("create it"))?;
     }
-    if let Some(attribute_name) = &table.ttl_attribute {
+    if let Some(attribute_name) = table.ttl_attribute.clone() {
         let request = DescribeTimeToLiveRequest { table_name: table.name.clone() };
-        let found = database
-            .describe_time_to_live(request)
-            .map_err(refused("describe its time to live"))?;
-        if found.time_to_live_description.attribute_name.as_ref() != Some(attribute_name) {
+        let found = database.describe_time_to_live(request);
+        let found = found.with_context(refused("describe its time to live"))?;
+        if found.time_to_live_description.attribute_name.as_ref() != Some(&attribute_name) {
             let request = UpdateTimeToLiveRequest {
                 table_name: table.name.clone(),
                 time_to_live_specification: TimeToLiveSpecification {
-                    attribute_name: attribute_name.clone(),
+                    attribute_name,
                     enabled: true,
                 },
             };
-            database.update_time_to_live(request).map_err(refused("set its time to live"))?;
+            let updated = database.update_time_to_live(request);
+            updated.with_context(refused("set its time to live"))?;
         }
     }
     Ok(())
 }
 
-fn exists(database: &Database, table: &Table) -> Result<bool, DynamoDbError> {
-    match database.get_table_metadata(&table.name) {
-        Ok(metadata) => Ok(metadata.is_some()),
-        Err(source) => {
-            Err(DynamoDbError::Table { table: table.name.clone(), action: "look for it", source })
-        }
-    }
-}
-
-fn key_schema(table: &Table) -> Vec<types::KeySchemaElement> {
-    let elements = table.key_schema.iter().map(|element| types::KeySchemaElement {
-        attribute_name: element.attribute_name.clone(),
-        key_type: match element.key_type {
-            KeyType::Hash => types::KeyType::HASH,
-            KeyType::Range => types::KeyType::RANGE,
-        },
-    });
-    elements.collect()
-}
-
-fn attribute_definitions(table: &Table) -> Vec<types::AttributeDefinition> {
-    let definitions =
-        table.attribute_definitions.iter().map(|definition| types::AttributeDefinition {
-            attribute_name: definition.attribute_name.clone(),
-            attribute_type: match definition.attribute_type {
-                AttributeType::S => types::ScalarAttributeType::S,
-                AttributeType::N => types::ScalarAttributeType::N,
-                AttributeType::B => types::ScalarAttributeType::B,
-            },
-        });
-    definitions.collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{error::Error as _, fs};
+    use std::fs;
 
     use dynoxide::{
         actions::{list_tables::ListTablesRequest, put_item::PutItemRequest},
@@ -324,7 +222,7 @@ mod tests {
             let request = DescribeTableRequest { table_name: table.name.clone() };
             let found = dynamodb.database().describe_table(request).unwrap().table;
             assert_eq!(found.table_status, "ACTIVE");
-            assert_eq!(found.key_schema, key_schema(&table));
+            assert_eq!(found.key_schema, table.key_schema);
             assert_eq!(found.stream_specification.is_some(), table.stream_view_type.is_some());
             let request = DescribeTimeToLiveRequest { table_name: table.name.clone() };
             let found = dynamodb.database().describe_time_to_live(request).unwrap();

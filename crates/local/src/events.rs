@@ -1,18 +1,18 @@
 //! The sample events, and which function each is for.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    fs::{self, DirEntry},
+    io,
+    path::Path,
 };
 
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::template::Function;
 
-/// A sample event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SampleEvent {
-    /// The file's name.
     pub file: String,
     /// The binary of the function that it is for.
     pub binary: String,
@@ -20,57 +20,25 @@ pub struct SampleEvent {
     pub payload: Vec<u8>,
 }
 
-/// Why the samples could not be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EventsError {
-    /// Occurs when the directory or a file cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The directory or file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Occurs when the directory has no sample.
-    #[error("no `*.json` in `{}`: name a folder of sample events with `--events`", directory.display())]
-    Empty {
-        /// The directory.
-        directory: PathBuf,
-    },
-    /// Occurs when a file's name names no function.
-    #[error("`{file}` is for no function of the template: names begin with {accepted}")]
-    NoFunction {
-        /// The file's name.
-        file: String,
-        /// The beginnings that name a function.
-        accepted: String,
-    },
-}
-
 /// Reads the samples of a directory in the order of their names.
 ///
 /// A name's first word says the function: `appian.json` and `appian-pipe.json` are for `sinkAppianData`.
-pub fn read(directory: &Path, functions: &[Function]) -> Result<Vec<SampleEvent>, EventsError> {
-    let refused = |path: &Path| {
-        let path = path.to_owned();
-        move |source| EventsError::Read { path, source }
-    };
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(directory).map_err(refused(directory))? {
-        let path = entry.map_err(refused(directory))?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            paths.push(path);
-        }
-    }
-    if paths.is_empty() {
-        return Err(EventsError::Empty { directory: directory.to_owned() });
-    }
+pub fn read(directory: &Path, functions: &[Function]) -> anyhow::Result<Vec<SampleEvent>> {
+    let cannot_read = |path: &Path| format!("cannot read `{}`", path.display());
+    let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.with_context(|| cannot_read(directory))?;
+    let mut paths: Vec<_> = entries.iter().map(DirEntry::path).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    ensure!(
+        !paths.is_empty(),
+        "no `*.json` in `{}`: name a folder of sample events with `--events`",
+        directory.display()
+    );
     paths.sort();
     let events = paths.iter().map(|path| {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let binary = function_of(&file, functions)?.binary.clone();
-        let payload = fs::read(path).map_err(refused(path))?;
+        let payload = fs::read(path).with_context(|| cannot_read(path))?;
         Ok(SampleEvent { file, binary, payload })
     });
     events.collect()
@@ -89,13 +57,12 @@ impl SampleEvent {
     }
 }
 
-fn function_of<'a>(file: &str, functions: &'a [Function]) -> Result<&'a Function, EventsError> {
+fn function_of<'a>(file: &str, functions: &'a [Function]) -> anyhow::Result<&'a Function> {
     let first_word = file.split(['-', '.']).next().unwrap_or_default();
-    let found = functions.iter().find(|function| word(function) == first_word);
-    found.ok_or_else(|| {
-        let accepted: Vec<_> =
-            functions.iter().map(|function| format!("`{}`", word(function))).collect();
-        EventsError::NoFunction { file: file.to_owned(), accepted: accepted.join(" or ") }
+    functions.iter().find(|function| word(function) == first_word).with_context(|| {
+        let words: Vec<_> = functions.iter().map(|it| format!("`{}`", word(it))).collect();
+        let accepted = words.join(" or ");
+        format!("`{file}` is for no function of the template: names begin with {accepted}")
     })
 }
 

@@ -4,13 +4,13 @@ mod environment;
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use axum::body::Bytes;
 use tokio::sync::{Notify, Semaphore};
 
@@ -18,7 +18,7 @@ pub use environment::Environment;
 
 use crate::{
     lock::lock,
-    runtime_api::{Answer, Deadline, Limits},
+    runtime_api::{Answer, Limits},
     template,
 };
 
@@ -30,8 +30,9 @@ const INIT_TIME: Duration = Duration::from_secs(10);
 /// As on Lambda an environment handles one invocation at a time and is used again, also after an error that the
 /// function reported. After a crash, a timeout or an init error the next invocation gets a fresh one. Unlike on Lambda
 /// an invocation that finds all environments busy waits for one.
+#[derive(Debug)]
 pub struct LocalFunction {
-    settings: FunctionSettings,
+    pub settings: FunctionSettings,
     /// One permit for each environment that may be at work.
     free: Semaphore,
     idle: Mutex<Vec<Environment>>,
@@ -41,20 +42,17 @@ pub struct LocalFunction {
 /// What a function is, and how it is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionSettings {
-    /// The function's name.
     pub name: String,
     /// The program that its environments run.
     pub executable: PathBuf,
-    /// The program's arguments.
     pub arguments: Vec<String>,
     /// The environment variables, beside those that Lambda sets.
     pub variables: BTreeMap<String, String>,
     /// The memory in MB that the function is told; it is not enforced.
     pub memory_size: u64,
-    /// How long an invocation may take.
     pub timeout: Duration,
-    /// The deadline that the function is told.
-    pub deadline: Deadline,
+    /// See [`Limits::deadline`].
+    pub deadline: Option<u64>,
     /// How many environments there may be at once.
     pub max_environments: usize,
 }
@@ -62,7 +60,6 @@ pub struct FunctionSettings {
 /// What is known of an invocation after it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invocation {
-    /// How it ended.
     pub answer: Answer,
     /// The lines that the environment wrote to its standard output and error since the invocation before.
     pub log: Vec<String>,
@@ -74,36 +71,6 @@ pub struct Invocation {
     pub process: u32,
     /// The most memory in bytes that the process held since its start; `None` where the system does not say.
     pub peak_memory: Option<u64>,
-}
-
-/// Why a function could not be invoked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LocalFunctionError {
-    /// Occurs when the Runtime API cannot listen.
-    #[error("cannot start a Runtime API for `{function}`")]
-    RuntimeApi {
-        /// The function's name.
-        function: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Occurs when the function's program cannot be started.
-    #[error("cannot start `{}`", executable.display())]
-    Spawn {
-        /// The program.
-        executable: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Occurs when an environment's log cannot be written or read.
-    #[error("cannot keep the log of `{function}`")]
-    Log {
-        /// The function's name.
-        function: String,
-        /// What the system said.
-        source: io::Error,
-    },
 }
 
 impl FunctionSettings {
@@ -118,7 +85,7 @@ impl FunctionSettings {
             variables,
             memory_size: function.memory_size,
             timeout: function.timeout,
-            deadline: Deadline::Real,
+            deadline: None,
             max_environments: 2,
         }
     }
@@ -142,17 +109,9 @@ impl LocalFunction {
         Self { settings, free, idle: Mutex::default(), processes: Arc::default() }
     }
 
-    /// The function's settings.
-    pub fn settings(&self) -> &FunctionSettings {
-        &self.settings
-    }
-
     /// Invokes the function, in a free environment if there is one. When this is dropped before it ends, so does the
     /// environment.
-    pub async fn invoke(
-        &self,
-        payload: impl Into<Bytes>,
-    ) -> Result<Invocation, LocalFunctionError> {
+    pub async fn invoke(&self, payload: impl Into<Bytes>) -> anyhow::Result<Invocation> {
         // The semaphore is never closed; without a permit there would only be more environments.
         let _permit = self.free.acquire().await.ok();
         let begin = Instant::now();
@@ -176,10 +135,8 @@ impl LocalFunction {
         if !is_usable {
             environment.kill().await;
         }
-        let log = environment.read_log().map_err(|source| LocalFunctionError::Log {
-            function: self.settings.name.clone(),
-            source,
-        })?;
+        let log = environment.read_log();
+        let log = log.with_context(|| environment::cannot_log(&self.settings.name))?;
         if is_usable {
             lock(&self.idle).push(environment);
         }
@@ -207,12 +164,6 @@ impl LocalFunction {
         let mut idle = lock(&self.idle);
         std::iter::from_fn(|| idle.pop())
             .find_map(|mut environment| environment.is_alive().then_some(environment))
-    }
-}
-
-impl fmt::Debug for LocalFunction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalFunction").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 

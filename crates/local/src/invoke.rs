@@ -5,6 +5,7 @@ pub mod response;
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use axum::{
     body::Bytes,
     http::{HeaderMap, Request, StatusCode, Uri, header::CONTENT_TYPE},
@@ -44,7 +45,6 @@ pub struct RemoteFunction {
 /// What came of an invocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// How it ended.
     pub outcome: Outcome,
     /// The lines that the function logged, where they are known.
     pub log: Vec<String>,
@@ -53,24 +53,14 @@ pub struct Reply {
 /// How an invocation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The function answered.
     Answered(Vec<u8>),
     /// The function reported this error.
     FunctionError(String),
-    /// The function did not answer in time.
     TimedOut,
     /// The function's process ended before it answered, in these words.
     EnvironmentGone(String),
     /// It did not come to the function, for this reason.
     NotReached(String),
-}
-
-/// Occurs when an address is not one that functions can be invoked at.
-#[derive(Debug, thiserror::Error)]
-#[error("`{address}` is no address of a Lambda Invoke API, such as `http://127.0.0.1:9000`")]
-pub struct AddressError {
-    /// What was given.
-    address: String,
 }
 
 impl Invoker {
@@ -82,7 +72,7 @@ impl Invoker {
                     Reply { outcome: Outcome::of(invocation.answer), log: invocation.log }
                 }
                 Err(error) => {
-                    Reply { outcome: Outcome::NotReached(chain(&error)), log: Vec::new() }
+                    Reply { outcome: Outcome::NotReached(format!("{error:#}")), log: Vec::new() }
                 }
             },
             Self::Remote(function) => {
@@ -95,15 +85,15 @@ impl Invoker {
 
 impl RemoteFunction {
     /// The function of this name behind the API at `address`, such as `http://127.0.0.1:9000`.
-    pub fn new(address: &str, name: &str, timeout: Duration) -> Result<Self, AddressError> {
-        let error = || AddressError { address: address.to_owned() };
-        let base: Uri = address.parse().map_err(|_| error())?;
-        if base.scheme_str() != Some("http") || base.authority().is_none() {
-            return Err(error());
-        }
-        let address = address.trim_end_matches('/');
-        let uri = format!("{address}/2015-03-31/functions/{name}/invocations");
-        let uri = uri.parse().map_err(|_| error())?;
+    pub fn new(address: &str, name: &str, timeout: Duration) -> anyhow::Result<Self> {
+        let base = address.trim_end_matches('/');
+        let uri = format!("{base}/2015-03-31/functions/{name}/invocations").parse::<Uri>().ok();
+        let is_address = |uri: &Uri| uri.scheme_str() == Some("http") && uri.authority().is_some();
+        let uri = uri.filter(is_address).with_context(|| {
+            format!(
+                "`{address}` is no address of a Lambda Invoke API, such as `http://127.0.0.1:9000`"
+            )
+        })?;
         let client = Client::builder(TokioExecutor::new()).build_http();
         Ok(Self { client, uri, timeout })
     }
@@ -133,7 +123,7 @@ impl Outcome {
         match answer {
             Answer::Success(body) => Self::Answered(body.to_vec()),
             Answer::FunctionError(error) | Answer::InitError(error) => {
-                Self::FunctionError(format!("{}: {}", error.error_type, error.error_message))
+                Self::FunctionError(error.to_string())
             }
             Answer::EnvironmentGone(end) => Self::EnvironmentGone(end),
             Answer::TimedOut => Self::TimedOut,

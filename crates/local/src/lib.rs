@@ -3,6 +3,8 @@
 //! The template says what there is, and [`build`] makes its functions' programs; [`function`] runs them behind a
 //! [`runtime_api`], beside an embedded [`dynamodb`]. [`invoke`] hands events also to functions that run elsewhere.
 
+#![expect(missing_docs, reason = "only this workspace's programs and tests stand on it")]
+
 use dynamo_sink::sink::Sink;
 
 /// Each sink of the workspace: the template declares a function for it.

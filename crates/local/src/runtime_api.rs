@@ -11,14 +11,15 @@ use std::{
 };
 
 use axum::{
-    Router,
+    Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Path, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
     routing::{get, post},
 };
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     sync::{Notify, oneshot, watch},
@@ -46,23 +47,14 @@ pub struct Limits {
     pub init: Duration,
     /// The time from the delivery of the invocation to its answer.
     pub timeout: Duration,
-    /// What the function is told.
-    pub deadline: Deadline,
-}
-
-/// The deadline that a function is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deadline {
-    /// The time at which the invocation is ended.
-    Real,
-    /// Another one, in milliseconds since 1970.
-    At(u64),
+    /// The deadline that the function is told, in milliseconds since 1970, instead of the time at which the invocation
+    /// is ended.
+    pub deadline: Option<u64>,
 }
 
 /// How an invocation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The function answered.
     Success(Bytes),
     /// The function reported an error; the environment lives on.
     FunctionError(FunctionError),
@@ -70,16 +62,16 @@ pub enum Answer {
     InitError(FunctionError),
     /// The environment's process ended before it answered; how it ended, in words.
     EnvironmentGone(String),
-    /// The environment did not answer in time.
     TimedOut,
 }
 
 /// An error as a function reports it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{error_type}: {error_message}")]
 pub struct FunctionError {
-    /// The error's type; empty where the report names none.
+    /// Empty where the report names none.
     pub error_type: String,
-    /// What went wrong; empty where the report does not say.
+    /// Empty where the report does not say.
     pub error_message: String,
     /// The report as it came.
     pub body: Bytes,
@@ -123,23 +115,18 @@ impl RuntimeApi {
     pub async fn invoke(&self, payload: Bytes, limits: Limits) -> Answer {
         static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
         let number = INVOCATIONS.fetch_add(1, Ordering::Relaxed) + 1;
-        let (delivered_sender, delivered) = oneshot::channel();
-        let (answer_sender, mut answer) = oneshot::channel();
-        *lock(&self.slot.state) = SlotState::Offered(Offer {
-            number,
-            payload,
-            limits,
-            delivered: delivered_sender,
-            answer: answer_sender,
-        });
+        let (delivered, delivery) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
+        let offer = Offer { number, payload, limits, delivered, answer };
+        *lock(&self.slot.state) = SlotState::Offered(offer);
         self.slot.offered.notify_one();
 
-        // An error of `delivered` means that there will be no delivery, but an answer: the environment cannot start.
+        // An error of `delivery` means that there will be no delivery, but an answer: the environment cannot start.
         let time_to_delivery = limits.init + limits.timeout;
-        if timeout(time_to_delivery, delivered).await.is_err() {
+        if timeout(time_to_delivery, delivery).await.is_err() {
             return Answer::TimedOut;
         }
-        match timeout(limits.timeout, &mut answer).await {
+        match timeout(limits.timeout, &mut answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Answer::EnvironmentGone("another invocation took its place".to_owned()),
             Err(_) => Answer::TimedOut,
@@ -187,7 +174,7 @@ impl Slot {
     /// Waits for an invocation and marks it as delivered; an error while the environment still has one to answer.
     ///
     /// Nothing is taken before the last await, so an environment that hangs up while it waits loses nothing.
-    async fn next(&self) -> Result<(u64, Bytes, Limits), Refusal> {
+    async fn next(&self) -> Result<(u64, Bytes, Limits), Said> {
         self.asked.send_modify(|asked| *asked += 1);
         loop {
             {
@@ -202,7 +189,7 @@ impl Slot {
                     SlotState::Idle => {}
                     running @ SlotState::Running { .. } => {
                         *state = running;
-                        return Err(Refusal::InvalidState);
+                        return Err(refusal(StatusCode::FORBIDDEN, "InvalidStateTransition"));
                     }
                 }
             }
@@ -211,17 +198,17 @@ impl Slot {
     }
 
     /// Passes on the answer to the invocation of that request id.
-    fn answer(&self, request: &str, outcome: Answer) -> Result<(), Refusal> {
+    fn answer(&self, request: &str, outcome: Answer) -> Result<Said, Said> {
         let mut state = lock(&self.state);
         match std::mem::take(&mut *state) {
             SlotState::Running { number, answer } if request_id(number) == request => {
                 // Nobody waits any more if the invocation timed out meanwhile.
                 let _: Result<(), Answer> = answer.send(outcome);
-                Ok(())
+                Ok(accepted())
             }
             other => {
                 *state = other;
-                Err(Refusal::InvalidRequestId)
+                Err(refusal(StatusCode::BAD_REQUEST, "InvalidRequestID"))
             }
         }
     }
@@ -248,20 +235,17 @@ fn router(slot: Arc<Slot>) -> Router {
         .with_state(slot)
 }
 
-async fn next(State(slot): State<Arc<Slot>>) -> Result<impl IntoResponse, Refusal> {
+async fn next(State(slot): State<Arc<Slot>>) -> Result<impl IntoResponse, Said> {
     let (number, payload, limits) = slot.next().await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let deadline = match limits.deadline {
-        Deadline::Real => (now + limits.timeout).as_millis().to_string(),
-        Deadline::At(milliseconds) => milliseconds.to_string(),
-    };
+    let end = (now + limits.timeout).as_millis();
     // As of an invocation that Lambda samples for X-Ray.
     let trace =
         format!("Root=1-{:08x}-{number:024x};Parent={number:016x};Sampled=1", now.as_secs());
     let headers = [
         ("Content-Type", "application/json".to_owned()),
         ("Lambda-Runtime-Aws-Request-Id", request_id(number)),
-        ("Lambda-Runtime-Deadline-Ms", deadline),
+        ("Lambda-Runtime-Deadline-Ms", limits.deadline.map_or(end, u128::from).to_string()),
         ("Lambda-Runtime-Invoked-Function-Arn", slot.function_arn.clone()),
         ("Lambda-Runtime-Trace-Id", trace),
     ];
@@ -272,18 +256,17 @@ async fn response(
     State(slot): State<Arc<Slot>>,
     Path(request): Path<String>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Accepted, Refusal> {
+) -> Result<Said, Said> {
     let Ok(body) = body else {
         let error = FunctionError {
             error_type: "Function.ResponseSizeTooLarge".to_owned(),
             error_message: format!("the response has more than {MAX_RESPONSE_BYTES} bytes"),
             body: Bytes::new(),
         };
-        slot.answer(&request, Answer::FunctionError(error))?;
-        return Err(Refusal::TooLarge);
+        let _: Said = slot.answer(&request, Answer::FunctionError(error))?;
+        return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"));
     };
-    slot.answer(&request, Answer::Success(body))?;
-    Ok(Accepted)
+    slot.answer(&request, Answer::Success(body))
 }
 
 async fn error(
@@ -291,19 +274,13 @@ async fn error(
     Path(request): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Accepted, Refusal> {
-    let error = FunctionError::read(&headers, body);
-    slot.answer(&request, Answer::FunctionError(error))?;
-    Ok(Accepted)
+) -> Result<Said, Said> {
+    slot.answer(&request, Answer::FunctionError(FunctionError::read(&headers, body)))
 }
 
-async fn init_error(
-    State(slot): State<Arc<Slot>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Accepted, Refusal> {
+async fn init_error(State(slot): State<Arc<Slot>>, headers: HeaderMap, body: Bytes) -> Said {
     slot.init_error(FunctionError::read(&headers, body));
-    Ok(Accepted)
+    accepted()
 }
 
 impl FunctionError {
@@ -317,43 +294,25 @@ impl FunctionError {
 
         let Report { mut error_type, error_message } =
             serde_json::from_slice(&body).unwrap_or_default();
-        let header = headers
-            .get("Lambda-Runtime-Function-Error-Type")
-            .and_then(|header| header.to_str().ok());
+        let header = headers.get("Lambda-Runtime-Function-Error-Type");
         if error_type.is_empty() {
+            let header = header.and_then(|header| header.to_str().ok());
             header.unwrap_or_default().clone_into(&mut error_type);
         }
         Self { error_type, error_message, body }
     }
 }
 
-/// What the API says to a runtime that it understood.
-struct Accepted;
+/// What the API says to a runtime.
+type Said = (StatusCode, Json<Value>);
 
-impl IntoResponse for Accepted {
-    fn into_response(self) -> Response {
-        (StatusCode::ACCEPTED, [(CONTENT_TYPE, "application/json")], r#"{"status":"OK"}"#)
-            .into_response()
-    }
+fn accepted() -> Said {
+    (StatusCode::ACCEPTED, Json(json!({"status": "OK"})))
 }
 
-/// What the API says to a runtime that does something wrong.
-enum Refusal {
-    InvalidRequestId,
-    InvalidState,
-    TooLarge,
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let (status, error_type) = match self {
-            Self::InvalidRequestId => (StatusCode::BAD_REQUEST, "InvalidRequestID"),
-            Self::InvalidState => (StatusCode::FORBIDDEN, "InvalidStateTransition"),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge"),
-        };
-        let body = format!(r#"{{"errorMessage":"{error_type}","errorType":"{error_type}"}}"#);
-        (status, [(CONTENT_TYPE, "application/json")], body).into_response()
-    }
+/// To a runtime that does something wrong.
+fn refusal(status: StatusCode, error_type: &str) -> Said {
+    (status, Json(json!({"errorMessage": error_type, "errorType": error_type})))
 }
 
 /// A request id in the usual form, which tells invocations apart.

@@ -1,14 +1,11 @@
 //! What a stage is deployed with: `samconfig.toml` beside the template.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
+use anyhow::{Context as _, bail, ensure};
 use toml::{Table, Value};
 
-use crate::template::{LOCAL_STAGE, Template, TemplateError};
+use crate::template::{LOCAL_STAGE, Template};
 
 /// The file that says what each stage is deployed with.
 const FILE_NAME: &str = "samconfig.toml";
@@ -19,67 +16,6 @@ const STAGE: &str = "Stage";
 /// The template's parameter that all names begin with.
 const PREFIX: &str = "Prefix";
 
-/// Why it is not known what a stage was given.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SamConfigError {
-    /// Occurs when the file is there, but cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Occurs when the file is malformed.
-    #[error("`{}` cannot be used", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Malformed,
-    },
-    /// Occurs when nothing says what the stage's names begin with: the template's default may be another deployment's.
-    #[error(
-        "`{FILE_NAME}` beside the template has no stage `{stage}`: add what it was deployed with, or give it with \
-         `--parameter {PREFIX}=…` and others that name something"
-    )]
-    UnknownStage {
-        /// The stage.
-        stage: String,
-    },
-    /// Occurs when the template cannot be read with what the stage was given.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-}
-
-/// What is wrong with the file.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Malformed {
-    /// Occurs when it is no TOML.
-    #[error("it is not TOML")]
-    Toml(#[from] toml::de::Error),
-    /// Occurs when parameters are given in another way than SAM takes them.
-    #[error(
-        "`parameter_overrides` of the section `{section}`: expected Name=Value, found `{found}`"
-    )]
-    Override {
-        /// The section.
-        section: String,
-        /// What stands there instead.
-        found: String,
-    },
-    /// Occurs when no section has the stage's name, and several set it.
-    #[error("the sections {} all set {STAGE}={stage}: name one of them", sections.join(", "))]
-    Ambiguous {
-        /// The stage.
-        stage: String,
-        /// Their names.
-        sections: Vec<String>,
-    },
-}
-
 /// Reads the template as `sam deploy` does for a stage, or for the local one; `given` wins over what the file says.
 ///
 /// A stage is the section of its name, or else the one that sets `Stage` to it; without either, its prefix must be
@@ -89,34 +25,38 @@ pub fn template(
     template: &Path,
     stage: Option<&str>,
     given: &[(String, String)],
-) -> Result<Template, SamConfigError> {
-    let deployed = match stage {
-        Some(stage) => match of_file(template.with_file_name(FILE_NAME), stage)? {
-            Some(deployed) => deployed,
-            None if given.iter().any(|(name, _)| name == PREFIX) => Vec::new(),
-            None => return Err(SamConfigError::UnknownStage { stage: stage.to_owned() }),
-        },
-        None => Vec::new(),
-    };
+) -> anyhow::Result<Template> {
+    let mut deployed = Vec::new();
+    if let Some(stage) = stage {
+        match of_file(&template.with_file_name(FILE_NAME), stage)? {
+            Some(found) => deployed = found,
+            // The template's default may be another deployment's.
+            None => ensure!(
+                given.iter().any(|(name, _)| name == PREFIX),
+                "`{FILE_NAME}` beside the template has no stage `{stage}`: add what it was deployed with, or give it \
+                 with `--parameter {PREFIX}=…` and others that name something"
+            ),
+        }
+    }
     // The last one counts.
     let mut parameters = BTreeMap::from([(STAGE, stage.unwrap_or(LOCAL_STAGE))]);
     parameters
         .extend(deployed.iter().chain(given).map(|(name, value)| (name.as_str(), value.as_str())));
-    Ok(Template::read(template, &parameters.into_iter().collect::<Vec<_>>())?)
+    Template::read(template, &parameters.into_iter().collect::<Vec<_>>())
 }
 
-fn of_file(path: PathBuf, stage: &str) -> Result<Option<Vec<(String, String)>>, SamConfigError> {
-    match fs::read_to_string(&path) {
+fn of_file(path: &Path, stage: &str) -> anyhow::Result<Option<Vec<(String, String)>>> {
+    match fs::read_to_string(path) {
         Ok(text) => {
-            of_stage(&text, stage).map_err(|source| SamConfigError::Malformed { path, source })
+            of_stage(&text, stage).with_context(|| format!("`{}` cannot be used", path.display()))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(SamConfigError::Read { path, source }),
+        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
     }
 }
 
-fn of_stage(text: &str, stage: &str) -> Result<Option<Vec<(String, String)>>, Malformed> {
-    let sections: Table = text.parse()?;
+fn of_stage(text: &str, stage: &str) -> anyhow::Result<Option<Vec<(String, String)>>> {
+    let sections: Table = text.parse().context("it is not TOML")?;
     if let Some(section) = sections.get(stage) {
         return overrides(stage, section).map(Some);
     }
@@ -124,22 +64,23 @@ fn of_stage(text: &str, stage: &str) -> Result<Option<Vec<(String, String)>>, Ma
     for (name, section) in &sections {
         let overrides = overrides(name, section)?;
         if overrides.iter().any(|(name, value)| name == STAGE && value == stage) {
-            found.push((name, overrides));
+            found.push((format!("`{name}`"), overrides));
         }
     }
     if found.len() > 1 {
-        let sections = found.iter().map(|(name, _)| format!("`{name}`")).collect();
-        return Err(Malformed::Ambiguous { stage: stage.to_owned(), sections });
+        let sections: Vec<_> = found.into_iter().map(|(name, _)| name).collect();
+        bail!("the sections {} all set {STAGE}={stage}: name one of them", sections.join(", "));
     }
     Ok(found.pop().map(|(_, overrides)| overrides))
 }
 
 /// The parameters that a section gives: the command's own, or else those of all commands.
-fn overrides(name: &str, section: &Value) -> Result<Vec<(String, String)>, Malformed> {
+fn overrides(section_name: &str, section: &Value) -> anyhow::Result<Vec<(String, String)>> {
     let of = |command| section.get(command)?.get("parameters")?.get("parameter_overrides");
     let malformed = |found: &str| {
-        let (section, found) = (name.to_owned(), found.to_owned());
-        Malformed::Override { section, found }
+        format!(
+            "`parameter_overrides` of the section `{section_name}`: expected Name=Value, found `{found}`"
+        )
     };
     let texts = match of("deploy").or_else(|| of("global")) {
         None => &[],
@@ -148,10 +89,10 @@ fn overrides(name: &str, section: &Value) -> Result<Vec<(String, String)>, Malfo
     };
     let mut overrides = Vec::new();
     for text in texts {
-        let text = text.as_str().ok_or_else(|| malformed(text.type_str()))?;
+        let text = text.as_str().with_context(|| malformed(text.type_str()))?;
         // Each may hold several.
-        for word in words(text).ok_or_else(|| malformed(text))? {
-            let (name, value) = word.split_once('=').ok_or_else(|| malformed(&word))?;
+        for word in words(text).with_context(|| malformed(text))? {
+            let (name, value) = word.split_once('=').with_context(|| malformed(&word))?;
             overrides.push((name.to_owned(), value.to_owned()));
         }
     }

@@ -7,27 +7,18 @@ const SAME_SIGNAL_TIME: Duration = Duration::from_secs(1);
 
 /// Waits for Ctrl-C, or on Unix for SIGTERM.
 pub async fn stop() {
-    let interrupt = async {
-        // Without a handler the system's own way of stopping it remains.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
     #[cfg(unix)]
     let terminate = async {
         use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
+        signal(SignalKind::terminate()).ok()?.recv().await
     };
     #[cfg(not(unix))]
-    let terminate = std::future::pending();
+    let terminate = std::future::pending::<Option<()>>();
     tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        Some(()) = terminate => {}
+        // Without a handler the system's own way of stopping it remains.
+        else => std::future::pending().await,
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 
 use local::{
     function::{FunctionSettings, LocalFunction},
-    runtime_api::{Answer, Deadline},
+    runtime_api::Answer,
     template,
 };
 
@@ -62,7 +62,7 @@ fn settings(variables: &[(&str, &str)]) -> FunctionSettings {
             .collect(),
         memory_size: 128,
         timeout: Duration::from_mins(1),
-        deadline: Deadline::Real,
+        deadline: None,
         max_environments: 2,
     }
 }
@@ -179,7 +179,6 @@ async fn only_the_functions_own_variables_are_set() {
     let function = template::Function {
         logical_id: "F".to_owned(),
         name: "f".to_owned(),
-        code_uri: ".".to_owned(),
         binary: "f".to_owned(),
         variables: [("TABLE_NAME".to_owned(), "t".to_owned())].into(),
         memory_size: 256,
@@ -188,7 +187,7 @@ async fn only_the_functions_own_variables_are_set() {
     };
     let executable = env::current_exe().unwrap();
     let settings = FunctionSettings::local(&function, executable, "http://127.0.0.1:8000");
-    assert_eq!((settings.timeout, settings.deadline), (Duration::from_secs(30), Deadline::Real));
+    assert_eq!((settings.timeout, settings.deadline), (Duration::from_secs(30), None));
 
     let function = LocalFunction::new(settings);
     let invocation = function.invoke("variables").await.unwrap();

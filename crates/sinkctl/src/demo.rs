@@ -14,17 +14,15 @@ use std::{
 use anyhow::ensure;
 use clap::Args;
 use dynamo_sink::settings::QUARANTINE_TABLE_NAME;
-use tokio::task::JoinSet;
 
 use local::{
     build::Programs,
-    dynamodb::{DynamoDbError, LocalDynamoDb, Storage, without_streams},
+    dynamodb::{LocalDynamoDb, Storage, without_streams},
     events::{self, SampleEvent},
     function::{FunctionSettings, Invocation, LocalFunction},
     template::{LOCAL_STAGE, Template},
 };
-use outcome::Outcome;
-use snapshot::{Change, Snapshot};
+use snapshot::Snapshot;
 
 use crate::{
     arguments::{at_least_one, programs},
@@ -65,8 +63,7 @@ pub async fn run(demo: Demo, template: &Path, out: &mut dyn Write) -> anyhow::Re
     let programs = programs(demo.release, demo.build_dir);
     match &programs {
         Programs::Cargo(_) => {
-            let binaries: Vec<_> =
-                template.functions.iter().map(|function| function.binary.as_str()).collect();
+            let binaries: Vec<_> = template.functions.iter().map(|it| it.binary.as_str()).collect();
             writeln!(out, "Building {}", binaries.join(", "))?;
         }
         Programs::SamBuild(directory) => {
@@ -81,13 +78,10 @@ pub async fn run(demo: Demo, template: &Path, out: &mut dyn Write) -> anyhow::Re
     writeln!(out, "DynamoDB with {tables} at {}", dynamodb.endpoint())?;
     let mut functions = BTreeMap::new();
     for function in &template.functions {
+        let executable = executables[&function.binary].clone();
         let settings = FunctionSettings {
             max_environments: demo.environments,
-            ..FunctionSettings::local(
-                function,
-                executables[&function.binary].clone(),
-                &dynamodb.endpoint(),
-            )
+            ..FunctionSettings::local(function, executable, &dynamodb.endpoint())
         };
         functions.insert(function.binary.as_str(), Arc::new(LocalFunction::new(settings)));
     }
@@ -104,10 +98,8 @@ pub async fn run(demo: Demo, template: &Path, out: &mut dyn Write) -> anyhow::Re
     failed += send(&events, &functions, out).await?;
     let after = snapshot(&template, &dynamodb)?;
 
-    let quarantine = template
-        .functions
-        .iter()
-        .find_map(|function| function.variables.get(QUARANTINE_TABLE_NAME));
+    let mut functions = template.functions.iter();
+    let quarantine = functions.find_map(|it| it.variables.get(QUARANTINE_TABLE_NAME));
     let changes = snapshot::changes(&before, &after, quarantine.map(String::as_str));
     report_changes(&after, &changes, failed, out)?;
     show::tables(&after, out)?;
@@ -132,66 +124,55 @@ async fn send(
     functions: &BTreeMap<&str, Arc<LocalFunction>>,
     out: &mut dyn Write,
 ) -> anyhow::Result<usize> {
-    let mut tasks = JoinSet::new();
-    for (position, event) in events.iter().enumerate() {
+    let invoke = |event: &SampleEvent| {
         let function = Arc::clone(&functions[event.binary.as_str()]);
         let payload = event.payload.clone();
-        tasks.spawn(async move { (position, function.invoke(payload).await) });
-    }
-    let mut invocations = BTreeMap::new();
-    while let Some(ended) = tasks.join_next().await {
-        let (position, invocation) = ended?;
-        invocations.insert(position, invocation?);
-    }
+        tokio::spawn(async move { function.invoke(payload).await })
+    };
+    let tasks: Vec<_> = events.iter().map(invoke).collect();
     let mut failed = 0;
-    for (position, invocation) in &invocations {
-        let outcome = outcome::of(invocation);
-        failed += usize::from(!outcome.succeeded);
-        report_invocation(&events[*position], invocation, &outcome, out)?;
+    for (event, task) in events.iter().zip(tasks) {
+        failed += usize::from(!report_invocation(event, &task.await??, out)?);
     }
     Ok(failed)
 }
 
+/// Says whether it succeeded, too.
 fn report_invocation(
     event: &SampleEvent,
     invocation: &Invocation,
-    outcome: &Outcome,
     out: &mut dyn Write,
-) -> io::Result<()> {
+) -> io::Result<bool> {
+    let SampleEvent { file, binary, .. } = event;
+    let Invocation { answer, log, cold_start, duration, .. } = invocation;
     let records =
         event.records().map_or_else(|| "unknown records".to_owned(), |it| counted(it, "record"));
-    let start = if invocation.cold_start { ", cold start" } else { "" };
-    writeln!(
-        out,
-        "  {} -> {}: {records}, {} ms{start}",
-        event.file,
-        event.binary,
-        invocation.duration.as_millis()
-    )?;
-    writeln!(out, "    answer: {}", outcome.answer)?;
-    match &outcome.counts {
-        Some(counts) => writeln!(out, "    {}", show::counts(counts))?,
+    let (start, milliseconds) =
+        (if *cold_start { ", cold start" } else { "" }, duration.as_millis());
+    writeln!(out, "  {file} -> {binary}: {records}, {milliseconds} ms{start}")?;
+    let (answer, succeeded) = outcome::shown(answer);
+    writeln!(out, "    answer: {answer}")?;
+    match outcome::counts(log) {
+        Some(counts) => writeln!(out, "    {}", show::counts(&counts))?,
         None => writeln!(out, "    the function logged no outcome")?,
     }
-    if !outcome.succeeded {
+    if !succeeded {
         writeln!(out, "    FAILED; the end of its log:")?;
-        let skipped = invocation.log.len().saturating_sub(show::MAX_LOG_LINES);
-        for line in &invocation.log[skipped..] {
+        for line in &log[log.len().saturating_sub(show::MAX_LOG_LINES)..] {
             writeln!(out, "      {}", show::shorten(line, show::MAX_LOG_LINE))?;
         }
     }
-    Ok(())
+    Ok(succeeded)
 }
 
-fn snapshot(template: &Template, dynamodb: &LocalDynamoDb) -> Result<Snapshot, DynamoDbError> {
-    let tables =
-        template.tables.iter().map(|table| Ok((table.name.clone(), dynamodb.items(&table.name)?)));
-    tables.collect()
+fn snapshot(template: &Template, dynamodb: &LocalDynamoDb) -> anyhow::Result<Snapshot> {
+    let names = template.tables.iter().map(|table| &table.name);
+    names.map(|name| Ok((name.clone(), dynamodb.items(name)?))).collect()
 }
 
 fn report_changes(
     after: &Snapshot,
-    changes: &[Change],
+    changes: &[String],
     failed: usize,
     out: &mut dyn Write,
 ) -> io::Result<()> {

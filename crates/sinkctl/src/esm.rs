@@ -12,8 +12,6 @@ pub mod assembly;
 pub mod attempt;
 pub mod failure;
 
-pub mod summary;
-
 mod consumer;
 mod ends;
 mod live;
@@ -28,20 +26,22 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use local::{
     dynamodb::DEFAULT_PORT,
     function::{FunctionSettings, LocalFunction},
     invoke::{Invoker, RemoteFunction},
+    lock::lock,
+    samconfig,
     stop::{stop, stop_twice},
-    template::{self, Function, LOCAL_STAGE, StartingPosition, Template},
+    template::{self, Function, StartingPosition, Template},
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     arguments::{at_least_one, programs, url},
@@ -51,9 +51,8 @@ use crate::{
 use attempt::PartialRetry;
 use event::Envelope;
 use report::Report;
-use settings::{MappingSettings, Overrides};
-use status::{Observed, Status};
-use summary::{Counts, Summary};
+use settings::Overrides;
+use tally::FunctionSummary;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -132,23 +131,19 @@ pub struct Esm {
 
 /// Why not all was done that was to be done.
 #[derive(Debug, thiserror::Error)]
-enum Unfinished {
-    #[error("stopped before the end: what is left comes with the next start")]
-    NotAtEnd,
-    #[error("ended before the invocations in flight were finished: their records come again")]
-    Interrupted,
-}
+#[error("{0}")]
+struct Unfinished(&'static str);
 
 /// Runs the mappings until someone stops them, and at once if that is wanted twice.
 pub async fn run(esm: Esm, template: &Path) -> anyhow::Result<ExitCode> {
     let result = tokio::select! {
-        result = run_mappings(&esm, template) => result,
-        () = stop_twice() => Err(Unfinished::Interrupted.into()),
+        result = run_mappings(Arc::new(esm), template) => result,
+        () = stop_twice() => Err(anyhow!(Unfinished(
+            "ended before the invocations in flight were finished: their records come again"
+        ))),
     };
     match result {
-        Ok(summary) if summary.functions.values().all(|it| it.given_up == 0) => {
-            Ok(ExitCode::SUCCESS)
-        }
+        Ok(summary) if summary.values().all(|it| it.given_up == 0) => Ok(ExitCode::SUCCESS),
         Ok(_) => Ok(ExitCode::from(INCOMPLETE)),
         Err(error) if error.is::<Unfinished>() => {
             writeln!(io::stderr(), "sinkctl esm: {error}")?;
@@ -166,28 +161,26 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// The numbers of all functions, by the names of their binaries.
+type Summary = BTreeMap<String, FunctionSummary>;
+
 /// Runs the mappings until someone stops them, or the end is reached that was asked for, and writes the summary.
-async fn run_mappings(esm: &Esm, template_path: &Path) -> anyhow::Result<Summary> {
-    let mut parameters = vec![("Stage", LOCAL_STAGE)];
-    let given = &esm.source.parameters;
-    parameters.extend(given.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let template = Template::read(template_path, &parameters)?;
+async fn run_mappings(esm: Arc<Esm>, template_path: &Path) -> anyhow::Result<Summary> {
+    let template = samconfig::template(template_path, None, &esm.source.parameters)?;
     let chosen = choose(&template, &esm.functions)?;
     if let (Some(group), [_, _, ..]) = (&esm.overrides.group, chosen.as_slice()) {
         bail!("`--group {group}` is for the mapping of one function: name it");
     }
-    let mut settings = Vec::new();
-    for (mapping, _) in &chosen {
-        settings.push(MappingSettings::new(mapping, &esm.overrides, esm.partial_retry)?);
-    }
+    let applied = chosen.iter().map(|(declared, _)| esm.overrides.apply(declared));
+    let settings = applied.collect::<Result<Vec<_>, _>>()?;
     let now = text::now() / 1000;
-    for (settings, (mapping, _)) in settings.iter().zip(&chosen) {
-        if let StartingPosition::AtTimestamp(seconds) = settings.starting_position
-            && seconds > now
+    for template::Mapping { logical_id, starting_position, .. } in &settings {
+        if let StartingPosition::AtTimestamp(seconds) = starting_position
+            && *seconds > now
         {
             bail!(
-                "`{}`: {seconds} s since 1970 is in the future, so no record would come: are these milliseconds?",
-                mapping.logical_id
+                "`{logical_id}`: {seconds} s since 1970 is in the future, so no record would come: are these \
+                 milliseconds?"
             );
         }
     }
@@ -203,60 +196,64 @@ async fn run_mappings(esm: &Esm, template_path: &Path) -> anyhow::Result<Summary
             .find(template_path.parent().unwrap_or(Path::new(".")), &functions)?
     };
 
-    let status = match esm.status_address {
-        Some(address) => Some(Status::bind(address, &report).await?),
+    let listener = match esm.status_address {
+        Some(address) => {
+            let listener = TcpListener::bind(address).await.with_context(|| {
+                format!("cannot answer at `{address}`: name another port, or 0 for a free one")
+            })?;
+            let bound = listener.local_addr()?;
+            report.line(&format!("Status at http://{bound}, as `sinkctl status --esm` shows it"));
+            Some(listener)
+        }
         None => None,
     };
     let (stopper, stop_sign) = watch::channel(false);
-    let mut counts = Vec::new();
+    let mut mappings = Vec::new();
     let mut observed = Vec::new();
     let mut tasks = JoinSet::new();
-    for ((mapping, function), settings) in chosen.into_iter().zip(settings) {
-        let counts_of_mapping = Arc::new(Counts::default());
-        counts.push((function.binary.clone(), Arc::clone(&counts_of_mapping)));
+    for ((declared, function), settings) in chosen.into_iter().zip(settings) {
+        let topic = &settings.topic;
         let consumer = consumer::consumer(&function.binary, &settings, &esm.source, &report)
-            .with_context(|| format!("`{}`", mapping.logical_id))?;
+            .with_context(|| format!("`{}`", settings.logical_id))?;
         let consumer = Arc::new(consumer);
-        let ends = ends::ends(esm, &settings.topic, &consumer, &report).await?;
-        introduce(esm, mapping, function, &settings, &report);
+        let ends = ends::ends(&esm, topic, &consumer, &report).await?;
+        introduce(declared, function, &settings, &report);
         if ends.is_none() {
-            report.line(&format!(
-                "{}: waiting for the topic `{}`: there is none so far",
-                function.binary, settings.topic
-            ));
+            let name = &function.binary;
+            report.line(&format!("{name}: waiting for the topic `{topic}`: there is none so far"));
         }
-        let at_work = poll::Mapping {
-            name: function.binary.clone(),
-            function: function.name.clone(),
-            logical_id: mapping.logical_id.clone(),
-            envelope: Envelope::new(&settings.topic, &esm.source.bootstrap_servers),
-            bootstrap_servers: esm.source.bootstrap_servers.clone(),
-            invoker: invoker(esm, function, &executables)?,
-            environments: esm.environments,
-            on_failure: esm.overrides.on_failure.clone(),
-            counts: counts_of_mapping,
-            tally: Arc::default(),
+        let mapping = Arc::new(poll::Mapping {
+            function: function.clone(),
+            envelope: Envelope::new(topic, &esm.source.bootstrap_servers),
+            invoker: invoker(&esm, function, &executables)?,
+            tally: Mutex::default(),
             report: Arc::clone(&report),
+            esm: Arc::clone(&esm),
             settings,
-        };
-        let at_work = Arc::new(at_work);
-        observed.push((Observed::new(Arc::clone(&at_work), function), Arc::clone(&consumer)));
+        });
+        mappings.push(Arc::clone(&mapping));
+        observed.push((Arc::clone(&mapping), Arc::clone(&consumer)));
         let ends = ends.filter(|_| esm.until_end);
-        tasks.spawn(poll::run(at_work, consumer, ends, stop_sign.clone()));
+        tasks.spawn(poll::run(mapping, consumer, ends, stop_sign.clone()));
     }
 
-    let progress = tokio::spawn(Arc::clone(&report).progress(counts.clone()));
+    let progress = tokio::spawn(Arc::clone(&report).progress(mappings.clone()));
     // As long as it is kept, the status is answered.
-    let answering = status.map(|status| status.start(esm, observed));
+    let answering = listener.map(|listener| status::start(listener, &esm, observed));
     let (result, was_stopped) = finish(tasks, &stopper, &report).await;
     drop(answering);
     progress.abort();
     report.end();
-    let functions = counts.into_iter().map(|(name, counts)| (name, counts.summary())).collect();
-    let summary = Summary { functions };
+    let summary = mappings
+        .iter()
+        .map(|it| (it.function.binary.clone(), lock(&it.tally).summary.clone()))
+        .collect();
     write(&summary, esm.json).context("cannot write the summary")?;
     result?;
-    ensure!(!(was_stopped && esm.until_end), Unfinished::NotAtEnd);
+    ensure!(
+        !(was_stopped && esm.until_end),
+        Unfinished("stopped before the end: what is left comes with the next start")
+    );
     Ok(summary)
 }
 
@@ -265,7 +262,7 @@ fn write(summary: &Summary, json: bool) -> io::Result<()> {
     if json {
         return writeln!(out, "{}", serde_json::to_string(summary)?);
     }
-    for (name, summary) in &summary.functions {
+    for (name, summary) in summary {
         writeln!(out, "{name}: {summary}")?;
     }
     out.flush()
@@ -310,21 +307,21 @@ fn choose<'t>(
 }
 
 fn introduce(
-    esm: &Esm,
-    mapping: &template::Mapping,
+    declared: &template::Mapping,
     function: &Function,
-    settings: &MappingSettings,
+    settings: &template::Mapping,
     report: &Report,
 ) {
     let name = &function.binary;
-    let MappingSettings { topic, group, batch_size, batching_window, policy, .. } = settings;
     report.line(&format!(
-        "{name}: topic `{topic}`, group `{group}`, batches of {} or {} s",
-        counted(*batch_size, "record"),
-        batching_window.as_secs_f64()
+        "{name}: topic `{}`, group `{}`, batches of {} or {} s",
+        settings.topic,
+        settings.consumer_group.as_deref().unwrap_or_default(),
+        counted(settings.batch_size, "record"),
+        settings.batching_window.as_secs_f64()
     ));
-    if mapping.has_destination && esm.overrides.on_failure.is_none() {
-        let retries = match policy.maximum_retry_attempts {
+    if declared.has_destination && !settings.has_destination {
+        let retries = match settings.maximum_retry_attempts {
             Some(retries) => format!("batches are lost after {}", counted(retries, "retry")),
             None => "retries have no end".to_owned(),
         };
@@ -334,7 +331,7 @@ fn introduce(
     }
     let answers_partially =
         function.variables.get("RESPONSE_MODE").is_some_and(|mode| mode == "partial");
-    if answers_partially && !policy.reports_batch_item_failures {
+    if answers_partially && !settings.reports_batch_item_failures {
         report.line(&format!(
             "{name}: WARNING: the function names records that failed, and the mapping does not read it: they are lost"
         ));

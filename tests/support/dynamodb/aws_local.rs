@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use local::template::{AttributeType, KeyType, Table};
+use local::template::Table;
 use serde_json::{Value, json};
 
 use super::{Change, front::Front};
@@ -155,25 +155,10 @@ impl AccessKeys {
 /// The time to live is not set: DynamoDB Local removes what has expired within seconds, DynamoDB within days, and the
 /// tests say what becomes of items that have expired and still stand.
 fn create_table(table: &Table) -> Value {
-    let key_schema = table.key_schema.iter().map(|element| {
-        let key_type = match element.key_type {
-            KeyType::Hash => "HASH",
-            KeyType::Range => "RANGE",
-        };
-        json!({"AttributeName": element.attribute_name, "KeyType": key_type})
-    });
-    let definitions = table.attribute_definitions.iter().map(|definition| {
-        let attribute_type = match definition.attribute_type {
-            AttributeType::S => "S",
-            AttributeType::N => "N",
-            AttributeType::B => "B",
-        };
-        json!({"AttributeName": definition.attribute_name, "AttributeType": attribute_type})
-    });
     let mut request = json!({
         "TableName": table.name,
-        "KeySchema": key_schema.collect::<Value>(),
-        "AttributeDefinitions": definitions.collect::<Value>(),
+        "KeySchema": table.key_schema,
+        "AttributeDefinitions": table.attribute_definitions,
         "BillingMode": table.billing_mode,
     });
     if let Some(view) = &table.stream_view_type {

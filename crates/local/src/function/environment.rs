@@ -10,13 +10,14 @@ use std::{
     },
 };
 
+use anyhow::Context as _;
 use axum::body::Bytes;
 use tokio::{
     process::{Child, Command},
     sync::Notify,
 };
 
-use super::{FunctionSettings, LocalFunctionError, Process, Processes};
+use super::{FunctionSettings, Process, Processes};
 use crate::{
     lock::lock,
     runtime_api::{Answer, Limits, RuntimeApi},
@@ -28,7 +29,7 @@ pub struct Environment {
     child: Child,
     process: u32,
     api: RuntimeApi,
-    log: Log,
+    log: File,
     kill_switch: Arc<Notify>,
     processes: Arc<Processes>,
 }
@@ -38,24 +39,21 @@ impl Environment {
     pub async fn start(
         settings: &FunctionSettings,
         processes: Arc<Processes>,
-    ) -> Result<Self, LocalFunctionError> {
-        let keep_log = |source| LocalFunctionError::Log { function: settings.name.clone(), source };
-        let api = RuntimeApi::start(&settings.name).await;
-        let api = api.map_err(|source| LocalFunctionError::RuntimeApi {
-            function: settings.name.clone(),
-            source,
-        })?;
-        let (log, output) = Log::create().map_err(keep_log)?;
-        let errors = output.try_clone().map_err(keep_log)?;
+    ) -> anyhow::Result<Self> {
+        let name = &settings.name;
+        let api = RuntimeApi::start(name).await;
+        let api = api.with_context(|| format!("cannot start a Runtime API for `{name}`"))?;
+        let (log, output) = create_log().with_context(|| cannot_log(name))?;
+        let errors = output.try_clone().with_context(|| cannot_log(name))?;
         // As on Lambda nothing of the caller's own environment reaches the function.
         let child = Command::new(&settings.executable)
             .args(&settings.arguments)
             .env_clear()
             .envs(&settings.variables)
-            .env("AWS_LAMBDA_FUNCTION_NAME", &settings.name)
+            .env("AWS_LAMBDA_FUNCTION_NAME", name)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", settings.memory_size.to_string())
-            .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", settings.name))
+            .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}"))
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "local")
             .env("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand")
             .env("AWS_LAMBDA_RUNTIME_API", api.address().to_string())
@@ -64,10 +62,7 @@ impl Environment {
             .stderr(errors)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|source| LocalFunctionError::Spawn {
-                executable: settings.executable.clone(),
-                source,
-            })?;
+            .with_context(|| format!("cannot start `{}`", settings.executable.display()))?;
         // A process has an id until it was waited for.
         let process = child.id().unwrap_or_default();
         let kill_switch = Arc::<Notify>::default();
@@ -76,7 +71,6 @@ impl Environment {
         Ok(Self { child, process, api, log, kill_switch, processes })
     }
 
-    /// The id of the process.
     pub fn process(&self) -> u32 {
         self.process
     }
@@ -117,7 +111,9 @@ impl Environment {
     ///
     /// All that was written before an answer is there when the answer is.
     pub fn read_log(&mut self) -> io::Result<Vec<String>> {
-        self.log.read()
+        let mut bytes = Vec::new();
+        self.log.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
     }
 
     /// The most memory in bytes that the process held so far; `None` where the system does not say.
@@ -142,32 +138,21 @@ fn end_of(status: io::Result<std::process::ExitStatus>) -> String {
     }
 }
 
-/// A file without a name that a process writes to and this one reads from.
+pub(super) fn cannot_log(function: &str) -> String {
+    format!("cannot keep the log of `{function}`")
+}
+
+/// A new log, and the end to write to: a file without a name that a process writes to and this one reads from.
 ///
 /// Unlike a pipe it needs no reader while the process runs, and nothing is still on its way when the process has gone
 /// on to its next step.
-#[derive(Debug)]
-struct Log {
-    file: File,
-}
-
-impl Log {
-    /// A new log, and the end to write to.
-    fn create() -> io::Result<(Self, File)> {
-        static LOGS: AtomicU64 = AtomicU64::new(0);
-        let number = LOGS.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("sinkctl-{}-{number}.log", std::process::id()));
-        // Appending keeps the lines of two writers whole.
-        let output = OpenOptions::new().append(true).create_new(true).open(&path)?;
-        let file = File::open(&path)?;
-        fs::remove_file(&path)?;
-        Ok((Self { file }, output))
-    }
-
-    fn read(&mut self) -> io::Result<Vec<String>> {
-        let mut bytes = Vec::new();
-        self.file.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
-    }
+fn create_log() -> io::Result<(File, File)> {
+    static LOGS: AtomicU64 = AtomicU64::new(0);
+    let number = LOGS.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("sinkctl-{}-{number}.log", std::process::id()));
+    // Appending keeps the lines of two writers whole.
+    let output = OpenOptions::new().append(true).create_new(true).open(&path)?;
+    let file = File::open(&path)?;
+    fs::remove_file(&path)?;
+    Ok((file, output))
 }

@@ -2,43 +2,32 @@
 
 use std::collections::HashMap;
 
+use anyhow::Context as _;
 use aws_sdk_lambda::{Client, primitives::Blob, types::LogType};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
 use super::{Outcome, Reply, error_report};
 use crate::chain::chain;
 
-/// A function that Lambda runs.
 #[derive(Clone, Debug)]
 pub struct LambdaFunction {
     client: Client,
     name: String,
 }
 
-/// Occurs when the settings of a deployed function cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the settings of function `{function}` cannot be read: is the stage deployed in this region?"
-)]
-pub struct SettingsError {
-    /// The function's name.
-    pub function: String,
-    /// Why.
-    pub source: Box<dyn std::error::Error + Send + Sync>,
-}
-
 impl LambdaFunction {
-    /// The function of this name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
 
     /// The environment variables that it is deployed with.
-    pub async fn variables(&self) -> Result<HashMap<String, String>, SettingsError> {
-        let sent = self.client.get_function_configuration().function_name(&self.name).send().await;
-        let output = sent.map_err(|source| SettingsError {
-            function: self.name.clone(),
-            source: Box::new(source),
+    pub async fn variables(&self) -> anyhow::Result<HashMap<String, String>> {
+        let name = &self.name;
+        let sent = self.client.get_function_configuration().function_name(name).send().await;
+        let output = sent.with_context(|| {
+            format!(
+                "the settings of function `{name}` cannot be read: is the stage deployed in this region?"
+            )
         })?;
         let variables = output.environment.and_then(|environment| environment.variables);
         Ok(variables.unwrap_or_default())
@@ -128,7 +117,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_permission_is_named() {
         let deployed = function("denied").await;
-        let error = chain(&deployed.variables().await.unwrap_err());
+        let error = format!("{:#}", deployed.variables().await.unwrap_err());
         assert!(error.contains("`denied`") && error.contains("AccessDenied"), "{error}");
         let reply = deployed.invoke("null".to_owned()).await;
         match reply.outcome {

@@ -5,11 +5,8 @@ use tokio::{
 
 use super::*;
 
-const LIMITS: Limits = Limits {
-    init: Duration::from_mins(1),
-    timeout: Duration::from_mins(1),
-    deadline: Deadline::Real,
-};
+const LIMITS: Limits =
+    Limits { init: Duration::from_mins(1), timeout: Duration::from_mins(1), deadline: None };
 
 /// A reply of the API.
 struct Reply {
@@ -107,7 +104,7 @@ async fn an_invocation_carries_the_headers_that_runtimes_read() {
 #[tokio::test]
 async fn the_deadline_can_be_any() {
     let api = RuntimeApi::start("f").await.unwrap();
-    let limits = Limits { deadline: Deadline::At(600_000), ..LIMITS };
+    let limits = Limits { deadline: Some(600_000), ..LIMITS };
     let environment = async {
         let invocation = next(&api).await;
         assert_eq!(invocation.header("Lambda-Runtime-Deadline-Ms"), "600000");

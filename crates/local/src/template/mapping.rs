@@ -2,7 +2,9 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Function, Properties, Reader, ResolveError, TemplateError, Value};
+use anyhow::{Context as _, anyhow, bail};
+
+use super::{Function, Resource, Value, number, resolve::UnknownAttribute, scalar, structure};
 
 /// A Kafka event source mapping of a function; where the template is silent, with Lambda's defaults.
 #[expect(clippy::struct_excessive_bools, reason = "each is a property of its own in the template")]
@@ -14,7 +16,6 @@ pub struct Mapping {
     pub function: String,
     /// Whether it polls.
     pub is_enabled: bool,
-    /// The topic that it reads.
     pub topic: String,
     /// The consumer group; Lambda makes one up where the template names none.
     pub consumer_group: Option<String>,
@@ -59,133 +60,86 @@ impl fmt::Display for StartingPosition {
     }
 }
 
-const TOPICS: &[&str] = &["Properties", "Topics"];
-const FUNCTION_NAME: &[&str] = &["Properties", "FunctionName"];
-const STARTING_POSITION: &[&str] = &["Properties", "StartingPosition"];
-
-impl Reader<'_> {
+impl Resource<'_> {
     /// Reads the mapping of one of these functions.
-    pub(super) fn mapping(
-        &self,
-        logical_id: &str,
-        resource: &Value,
-        functions: &[Function],
-    ) -> Result<Mapping, TemplateError> {
-        let properties =
-            Properties { resolver: &self.resolver, logical_id, resource, globals: None };
-        let [topic] = <[String; 1]>::try_from(properties.required::<Vec<String>>(TOPICS)?)
-            .map_err(|_| properties.error(TOPICS, ResolveError::NotOne))?;
-        let milliseconds_of_window =
-            match properties.optional_number(&["Properties", "MaximumBatchingWindowInSeconds"])? {
-                Some(seconds) => seconds.saturating_mul(1000),
-                None => 500,
-            };
-        let response_types: Option<Vec<String>> =
-            properties.optional(&["Properties", "FunctionResponseTypes"])?;
-        let provisioned: Option<Value> =
-            properties.optional(&["Properties", "ProvisionedPollerConfig"])?;
+    pub(super) fn mapping(&self, functions: &[Function]) -> anyhow::Result<Mapping> {
+        let [topic] = self.required("Properties.Topics", |topics| {
+            let topics: Vec<String> = structure(topics)?;
+            <[String; 1]>::try_from(topics).map_err(|_| anyhow!("expected exactly one element"))
+        })?;
+        let window = self.get("Properties.MaximumBatchingWindowInSeconds", number)?;
+        let response_types = self.get("Properties.FunctionResponseTypes", structure)?;
+        let response_types: Vec<String> = response_types.unwrap_or_default();
+        let provisioned = self.get("Properties.ProvisionedPollerConfig", |it| {
+            Ok(it.as_mapping().is_some_and(|members| !members.is_empty()))
+        })?;
+        let maximum_record_age = self.get("Properties.MaximumRecordAgeInSeconds", limit)?;
+        let group = "Properties.SelfManagedKafkaEventSourceConfig.ConsumerGroupId";
+        let bisects = "Properties.BisectBatchOnFunctionError";
         Ok(Mapping {
-            logical_id: logical_id.to_owned(),
-            function: function_of(&properties, functions)?,
-            is_enabled: properties
-                .text(&["Properties", "Enabled"])?
-                .is_none_or(|text| text == "true"),
+            logical_id: self.logical_id.to_owned(),
+            function: self.function_of(functions)?,
+            is_enabled: self.get("Properties.Enabled", scalar)?.is_none_or(|it| it == "true"),
             topic,
-            consumer_group: properties.text(&[
-                "Properties",
-                "SelfManagedKafkaEventSourceConfig",
-                "ConsumerGroupId",
-            ])?,
-            starting_position: starting_position(&properties)?,
-            batch_size: properties.optional_number(&["Properties", "BatchSize"])?.unwrap_or(100),
-            batching_window: Duration::from_millis(milliseconds_of_window),
+            consumer_group: self.get(group, scalar)?,
+            starting_position: self.starting_position()?,
+            batch_size: self.get("Properties.BatchSize", number)?.unwrap_or(100),
+            batching_window: window.map_or(Duration::from_millis(500), Duration::from_secs),
             // An empty configuration turns the mode off.
-            is_provisioned: provisioned
-                .as_ref()
-                .and_then(Value::as_mapping)
-                .is_some_and(|members| !members.is_empty()),
+            is_provisioned: provisioned.unwrap_or_default(),
             reports_batch_item_failures: response_types
-                .is_some_and(|types| types.iter().any(|it| it == "ReportBatchItemFailures")),
-            bisects_batch_on_function_error: properties
-                .text(&["Properties", "BisectBatchOnFunctionError"])?
-                .is_some_and(|text| text == "true"),
-            maximum_retry_attempts: properties
-                .number_or_minus_one(&["Properties", "MaximumRetryAttempts"])?,
-            maximum_record_age: properties
-                .number_or_minus_one(&["Properties", "MaximumRecordAgeInSeconds"])?
-                .map(Duration::from_secs),
-            has_destination: has_destination(&properties)?,
+                .iter()
+                .any(|it| it == "ReportBatchItemFailures"),
+            bisects_batch_on_function_error: self.is_true(bisects)?,
+            maximum_retry_attempts: self.get("Properties.MaximumRetryAttempts", limit)?.flatten(),
+            maximum_record_age: maximum_record_age.flatten().map(Duration::from_secs),
+            has_destination: self.has_destination()?,
         })
     }
-}
 
-/// The logical id of the function that the mapping invokes, which may be given by name or by ARN.
-fn function_of(
-    properties: &Properties<'_>,
-    functions: &[Function],
-) -> Result<String, TemplateError> {
-    let target = properties.required_text(FUNCTION_NAME)?;
-    let name = target.rsplit(':').next().unwrap_or_default();
-    match functions.iter().find(|function| function.name == name) {
-        Some(function) => Ok(function.logical_id.clone()),
-        None => Err(properties.error(FUNCTION_NAME, ResolveError::UnknownName { name: target })),
-    }
-}
-
-fn starting_position(properties: &Properties<'_>) -> Result<StartingPosition, TemplateError> {
-    let position = properties.required_text(STARTING_POSITION)?;
-    match position.as_str() {
-        "LATEST" => Ok(StartingPosition::Latest),
-        "TRIM_HORIZON" => Ok(StartingPosition::TrimHorizon),
-        "AT_TIMESTAMP" => properties
-            .number(&["Properties", "StartingPositionTimestamp"])
-            .map(StartingPosition::AtTimestamp),
-        _ => Err(properties
-            .error(STARTING_POSITION, ResolveError::NotAStartingPosition { found: position })),
-    }
-}
-
-/// Whether there is a destination, which as a rule is a resource that only a deployment gives an ARN.
-fn has_destination(properties: &Properties<'_>) -> Result<bool, TemplateError> {
-    let path = ["Properties", "DestinationConfig", "OnFailure"];
-    match properties.resolver.find(properties.resource, &path) {
-        Ok(destination) => Ok(destination.is_some()),
-        Err(ResolveError::UnknownAttribute { .. }) => Ok(true),
-        Err(source) => Err(properties.error(&path, source)),
-    }
-}
-
-impl Properties<'_> {
-    fn optional<T: serde::de::DeserializeOwned>(
-        &self,
-        path: &[&str],
-    ) -> Result<Option<T>, TemplateError> {
-        let Some(value) = self.value(path)? else { return Ok(None) };
-        serde_yaml_ng::from_value(value)
-            .map(Some)
-            .map_err(|source| self.error(path, ResolveError::Malformed(source)))
+    /// The logical id of the function that the mapping invokes, which may be given by name or by ARN.
+    fn function_of(&self, functions: &[Function]) -> anyhow::Result<String> {
+        self.required("Properties.FunctionName", |target| {
+            let target = scalar(target)?;
+            let name = target.rsplit(':').next().unwrap_or_default();
+            let function = functions.iter().find(|function| function.name == name);
+            let function = function.with_context(|| {
+                format!("`{target}` is neither a parameter nor a resource with a name")
+            })?;
+            Ok(function.logical_id.clone())
+        })
     }
 
-    fn optional_number(&self, path: &[&str]) -> Result<Option<u64>, TemplateError> {
-        match self.text(path)? {
-            Some(_) => self.number(path).map(Some),
-            None => Ok(None),
+    fn starting_position(&self) -> anyhow::Result<StartingPosition> {
+        let seconds = || self.required("Properties.StartingPositionTimestamp", number);
+        let path = "Properties.StartingPosition";
+        match self.required(path, scalar)?.as_str() {
+            "LATEST" => Ok(StartingPosition::Latest),
+            "TRIM_HORIZON" => Ok(StartingPosition::TrimHorizon),
+            "AT_TIMESTAMP" => seconds().map(StartingPosition::AtTimestamp),
+            other => {
+                self.at(path, || bail!("`{other}` is none of LATEST, TRIM_HORIZON, AT_TIMESTAMP"))
+            }
         }
     }
 
-    /// A number where `-1`, or none, stands for no limit.
-    fn number_or_minus_one(&self, path: &[&str]) -> Result<Option<u64>, TemplateError> {
-        match self.text(path)?.as_deref() {
-            None | Some("-1") => Ok(None),
-            Some(_) => self.number(path).map(Some),
+    /// Whether there is a destination, which as a rule is a resource that only a deployment gives an ARN.
+    fn has_destination(&self) -> anyhow::Result<bool> {
+        let path = "Properties.DestinationConfig.OnFailure";
+        match self.resolver.find(self.declaration, path) {
+            Err(error) if error.is::<UnknownAttribute>() => Ok(true),
+            found => self.at(path, || Ok(found?.is_some())),
         }
     }
+}
+
+/// A number where `-1` stands for no limit.
+fn limit(value: &Value) -> anyhow::Result<Option<u64>> {
+    if scalar(value)? == "-1" { Ok(None) } else { number(value).map(Some) }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error as _;
-
     use super::*;
     use crate::template::{LOCAL_STAGE, Template};
 
@@ -284,7 +238,7 @@ mod tests {
         );
     }
 
-    fn read(properties: &str) -> Result<Mapping, TemplateError> {
+    fn read(properties: &str) -> anyhow::Result<Mapping> {
         let text = format!(
             "
 Resources:

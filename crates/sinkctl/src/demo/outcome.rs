@@ -1,81 +1,50 @@
 //! What an invocation's answer and log say of it.
 
-use local::{function::Invocation, runtime_api::Answer};
+use local::runtime_api::Answer;
 use serde_json::Value;
 
 use super::show::{MAX_TEXT, shorten};
 use crate::status::record_counts;
 
-/// An invocation's outcome.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) answer: String,
-    /// Whether Lambda would go on to the next batch without retrying anything.
-    pub(super) succeeded: bool,
-    /// What became of the records; `None` if the function did not log it.
-    pub(super) counts: Option<Vec<(&'static str, u64)>>,
-}
-
-pub(super) fn of(invocation: &Invocation) -> Outcome {
-    let (answer, succeeded) = match &invocation.answer {
+/// An answer as it is shown, and whether Lambda would go on to the next batch without retrying anything.
+pub(super) fn shown(answer: &Answer) -> (String, bool) {
+    let failure = match answer {
         Answer::Success(body) => {
-            (shorten(&String::from_utf8_lossy(body), MAX_TEXT), !has_failures(body))
+            let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+            let failures = answer["batchItemFailures"].as_array();
+            let has_failures = failures.is_some_and(|failures| !failures.is_empty());
+            return (shorten(&String::from_utf8_lossy(body), MAX_TEXT), !has_failures);
         }
-        Answer::FunctionError(error) => {
-            (format!("{}: {}", error.error_type, error.error_message), false)
-        }
-        Answer::InitError(error) => {
-            (format!("it cannot start: {}: {}", error.error_type, error.error_message), false)
-        }
-        Answer::EnvironmentGone(end) => (format!("none, the process ended: {end}"), false),
-        Answer::TimedOut => ("none in time".to_owned(), false),
+        Answer::FunctionError(error) => error.to_string(),
+        Answer::InitError(error) => format!("it cannot start: {error}"),
+        Answer::EnvironmentGone(end) => format!("none, the process ended: {end}"),
+        Answer::TimedOut => "none in time".to_owned(),
     };
-    Outcome { answer, succeeded, counts: invocation.log.iter().rev().find_map(|line| counts(line)) }
+    (failure, false)
 }
 
-/// Whether an answer names records to be retried.
-fn has_failures(body: &[u8]) -> bool {
-    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty())
-}
-
-/// The counts of a log line, if it is the one of a batch.
-fn counts(line: &str) -> Option<Vec<(&'static str, u64)>> {
-    let line: Value = serde_json::from_str(line).ok()?;
-    // Some formatters put an event's own members into a member of the line.
-    let event = [&line, &line["fields"]].into_iter().find(|event| event["message"] == "batch")?;
-    let counts = record_counts().filter_map(|name| Some((name, event[name].as_u64()?)));
-    Some(counts.collect())
+/// What became of the records; `None` if the function did not log it.
+pub(super) fn counts(log: &[String]) -> Option<Vec<(&'static str, u64)>> {
+    log.iter().rev().find_map(|line| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        // Some formatters put an event's own members into a member of the line.
+        let event = [&line, &line["fields"]].into_iter().find(|it| it["message"] == "batch")?;
+        let counts = record_counts().filter_map(|name| Some((name, event[name].as_u64()?)));
+        Some(counts.collect())
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use local::runtime_api::FunctionError;
 
     use super::*;
 
-    fn invocation(answer: Answer, log: &[&str]) -> Invocation {
-        Invocation {
-            answer,
-            log: log.iter().map(|line| (*line).to_owned()).collect(),
-            cold_start: false,
-            duration: Duration::ZERO,
-            process: 1,
-            peak_memory: None,
-        }
-    }
-
     #[test]
     fn only_an_answer_without_failures_is_a_success() {
         #[track_caller]
-        fn check(answer: Answer, text: &str, succeeded: bool) {
-            let outcome = of(&invocation(answer, &[]));
-            assert_eq!(
-                (outcome.answer.as_str(), outcome.succeeded, outcome.counts),
-                (text, succeeded, None)
-            );
+        fn check(answer: &Answer, text: &str, succeeded: bool) {
+            assert_eq!(shown(answer), (text.to_owned(), succeeded));
         }
 
         let error = FunctionError {
@@ -85,25 +54,26 @@ mod tests {
         };
         let some = r#"{"batchItemFailures":[{"itemIdentifier":{"partition":"t-0","offset":1}}]}"#;
         let none = r#"{"batchItemFailures":[]}"#;
-        check(Answer::Success("null".into()), "null", true);
-        check(Answer::Success("".into()), "", true);
-        check(Answer::Success(none.into()), none, true);
-        check(Answer::Success(some.into()), some, false);
-        check(Answer::FunctionError(error.clone()), "Retryable: throttled", false);
-        check(Answer::InitError(error), "it cannot start: Retryable: throttled", false);
+        check(&Answer::Success("null".into()), "null", true);
+        check(&Answer::Success("".into()), "", true);
+        check(&Answer::Success(none.into()), none, true);
+        check(&Answer::Success(some.into()), some, false);
+        check(&Answer::FunctionError(error.clone()), "Retryable: throttled", false);
+        check(&Answer::InitError(error), "it cannot start: Retryable: throttled", false);
         check(
-            Answer::EnvironmentGone("signal: 9".to_owned()),
+            &Answer::EnvironmentGone("signal: 9".to_owned()),
             "none, the process ended: signal: 9",
             false,
         );
-        check(Answer::TimedOut, "none in time", false);
+        check(&Answer::TimedOut, "none in time", false);
     }
 
     #[test]
     fn counts_come_from_the_batch_line() {
         #[track_caller]
         fn check(log: &[&str], expected: Option<&[(&str, u64)]>) {
-            assert_eq!(of(&invocation(Answer::TimedOut, log)).counts.as_deref(), expected);
+            let log: Vec<_> = log.iter().map(|line| (*line).to_owned()).collect();
+            assert_eq!(counts(&log).as_deref(), expected);
         }
 
         check(&[], None);

@@ -63,19 +63,14 @@ fn rest(item: &Value) -> String {
         let attempts = counted(attempts.parse().unwrap_or(0_u64), "attempt");
         return format!("{reason} ({attempts}): {message}");
     }
-    let attributes = item.as_object().into_iter().flatten();
-    let attributes = attributes.filter(|(name, _)| !["PK", "SK", SINK].contains(&name.as_str()));
-    let attributes = attributes.map(|(name, value)| format!("{name}: {}", plain(value)));
-    attributes.collect::<Vec<_>>().join(", ")
+    let all = item.as_object().into_iter().flatten();
+    attributes(all.filter(|(name, _)| !["PK", "SK", SINK].contains(&name.as_str())))
 }
 
 /// The counts that are not zero.
 pub(super) fn counts(counts: &[(&str, u64)]) -> String {
-    let counts = counts
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(name, count)| format!("{name} {count}"));
-    counts.collect::<Vec<_>>().join(", ")
+    let counts = counts.iter().filter(|(_, count)| *count > 0);
+    counts.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A text on one line and of at most so many characters, a note on what is left out aside.
@@ -93,26 +88,23 @@ pub(super) fn shorten(text: &str, max_characters: usize) -> String {
 
 /// A value of `DynamoDB`'s JSON without the types.
 fn plain(value: &Value) -> String {
-    match tagged(value) {
+    let tagged = value.as_object().and_then(|tagged| tagged.iter().next());
+    match tagged.map(|(kind, content)| (kind.as_str(), content)) {
         Some(("N", Value::String(number))) => number.clone(),
         Some(("NULL", _)) => "null".to_owned(),
         Some(("B", Value::String(base64))) => format!("<{base64}>"),
         Some(("L", Value::Array(elements))) => {
             format!("[{}]", elements.iter().map(plain).collect::<Vec<_>>().join(", "))
         }
-        Some(("M", Value::Object(members))) => {
-            let members = members.iter().map(|(name, value)| format!("{name}: {}", plain(value)));
-            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
-        }
+        Some(("M", Value::Object(members))) => format!("{{{}}}", attributes(members.iter())),
         Some((_, other)) => other.to_string(),
         None => value.to_string(),
     }
 }
 
-/// The type and the content of a value of `DynamoDB`'s JSON.
-fn tagged(value: &Value) -> Option<(&str, &Value)> {
-    let (name, content) = value.as_object()?.iter().next()?;
-    Some((name.as_str(), content))
+fn attributes<'a>(attributes: impl Iterator<Item = (&'a String, &'a Value)>) -> String {
+    let attributes = attributes.map(|(name, value)| format!("{name}: {}", plain(value)));
+    attributes.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What the tables hold, and how that differs from what they held before.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -10,48 +10,31 @@ pub(super) type Snapshot = BTreeMap<String, Vec<Value>>;
 /// The one attribute that another delivery of a rejected record may change: it may grow.
 const ATTEMPTS: &str = "attempts";
 
-/// A difference between two snapshots.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Change {
-    table: String,
-    key: String,
-    kind: ChangeKind,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum ChangeKind {
-    Added,
-    Removed,
-    Changed { attributes: Vec<String> },
-}
-
-/// All differences, except attempts that were counted in the quarantine.
+/// All differences in words, except attempts that were counted in the quarantine.
 pub(super) fn changes(
     before: &Snapshot,
     after: &Snapshot,
     quarantine: Option<&str>,
-) -> Vec<Change> {
+) -> Vec<String> {
     let mut changes = Vec::new();
     for table in before.keys().chain(after.keys().filter(|table| !before.contains_key(*table))) {
         let (old, new) = (by_key(before.get(table)), by_key(after.get(table)));
         let attempts_may_grow = quarantine == Some(table);
-        let mut change = |key: &str, kind| {
-            changes.push(Change { table: table.clone(), key: key.to_owned(), kind });
-        };
         for (key, old_item) in &old {
-            match new.get(key) {
+            let change = match new.get(key) {
                 Some(new_item) => {
-                    let attributes = changed_attributes(old_item, new_item, attempts_may_grow);
-                    if !attributes.is_empty() {
-                        change(key, ChangeKind::Changed { attributes });
+                    let names = changed_attributes(old_item, new_item, attempts_may_grow);
+                    if names.is_empty() {
+                        continue;
                     }
+                    format!("changed in {}", names.join(", "))
                 }
-                None => change(key, ChangeKind::Removed),
-            }
+                None => "was removed".to_owned(),
+            };
+            changes.push(format!("{table}: {key} {change}"));
         }
-        for key in new.keys().filter(|key| !old.contains_key(*key)) {
-            change(key, ChangeKind::Added);
-        }
+        let added = new.keys().filter(|key| !old.contains_key(*key));
+        changes.extend(added.map(|key| format!("{table}: {key} was added")));
     }
     changes
 }
@@ -71,36 +54,12 @@ fn by_key(items: Option<&Vec<Value>>) -> BTreeMap<String, &Value> {
     items.into_iter().flatten().map(|item| (key(item), item)).collect()
 }
 
-fn changed_attributes(old: &Value, new: &Value, attempts_may_grow: bool) -> Vec<String> {
-    let names = |item: &Value| {
-        item.as_object().into_iter().flat_map(|item| item.keys().cloned()).collect::<Vec<_>>()
-    };
-    let mut names: Vec<_> = [names(old), names(new)].concat();
-    names.sort();
-    names.dedup();
-    names.retain(|name| {
-        let may_differ =
-            attempts_may_grow && name == ATTEMPTS && attempts(&new[name]) >= attempts(&old[name]);
-        old[name] != new[name] && !may_differ
-    });
-    names
-}
-
-fn attempts(value: &Value) -> Option<u64> {
-    value["N"].as_str()?.parse().ok()
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, key, kind } = self;
-        match kind {
-            ChangeKind::Added => write!(f, "{table}: {key} was added"),
-            ChangeKind::Removed => write!(f, "{table}: {key} was removed"),
-            ChangeKind::Changed { attributes } => {
-                write!(f, "{table}: {key} changed in {}", attributes.join(", "))
-            }
-        }
-    }
+fn changed_attributes<'a>(old: &'a Value, new: &'a Value, attempts_may_grow: bool) -> Vec<&'a str> {
+    let items = [old, new].into_iter().filter_map(Value::as_object);
+    let names: BTreeSet<_> = items.flat_map(|item| item.keys().map(String::as_str)).collect();
+    let attempts = |item: &Value| item[ATTEMPTS]["N"].as_str()?.parse::<u64>().ok();
+    let may_differ = |name| attempts_may_grow && name == ATTEMPTS && attempts(new) >= attempts(old);
+    names.into_iter().filter(|&name| old[name] != new[name] && !may_differ(name)).collect()
 }
 
 #[cfg(test)]
@@ -121,7 +80,7 @@ mod tests {
                 ])
             };
             let changes = changes(&snapshot(before), &snapshot(after), Some("quarantine"));
-            assert_eq!(changes.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+            assert_eq!(changes, expected);
         }
 
         let item = |key: &str, attempts: &str| json!({"PK": {"S": key}, "SK": {"S": "s"}, "v": {"S": "x"}, "attempts": {"N": attempts}});

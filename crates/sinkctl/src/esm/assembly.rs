@@ -21,6 +21,7 @@ const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
 pub struct Assembly {
     envelope: Envelope,
     batch_size: usize,
+    /// How long a batch's first record waits for more.
     window: Duration,
     partitions: BTreeMap<i32, Partition>,
     in_flight: BTreeSet<i32>,
@@ -28,7 +29,7 @@ pub struct Assembly {
 }
 
 /// A partition as long as it is assigned.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Partition {
     /// Tells this assignment from an earlier one of the same partition.
     generation: u64,
@@ -42,7 +43,6 @@ struct Partition {
 struct Waiting {
     record: Arc<Record>,
     arrived: Duration,
-    is_too_large: bool,
 }
 
 /// Records to be handled together.
@@ -50,8 +50,6 @@ struct Waiting {
 pub struct Batch {
     /// The records, each partition's in order.
     pub records: Vec<Arc<Record>>,
-    /// Whether it is a single record that no event can hold.
-    pub is_too_large: bool,
     /// Its partitions' assignments.
     generations: BTreeMap<i32, u64>,
 }
@@ -66,7 +64,6 @@ pub enum Flow {
 }
 
 impl Assembly {
-    /// An assembly of batches of so many records, which wait so long for the last.
     pub fn new(envelope: Envelope, batch_size: usize, window: Duration) -> Self {
         Self {
             envelope,
@@ -81,13 +78,7 @@ impl Assembly {
     /// Takes a partition's records from now on.
     pub fn assign(&mut self, partition: i32) {
         self.generations += 1;
-        let assigned = Partition {
-            generation: self.generations,
-            waiting: VecDeque::new(),
-            bytes: 0,
-            too_large: 0,
-            is_paused: false,
-        };
+        let assigned = Partition { generation: self.generations, ..Partition::default() };
         self.partitions.insert(partition, assigned);
     }
 
@@ -102,7 +93,6 @@ impl Assembly {
         Some(assigned.waiting.is_empty() && !self.in_flight.contains(&partition))
     }
 
-    /// The assigned partitions.
     pub fn assigned(&self) -> impl Iterator<Item = i32> {
         self.partitions.keys().copied()
     }
@@ -111,12 +101,10 @@ impl Assembly {
     ///
     /// Its offset may be lower than the last one's: the topic may have been created again.
     pub fn push(&mut self, record: Record, now: Duration) {
-        let is_too_large = self.envelope.is_too_large(&record);
         let Some(partition) = self.partitions.get_mut(&record.partition) else { return };
         partition.bytes += record.length();
-        partition.too_large += usize::from(is_too_large);
-        let record = Arc::new(record);
-        partition.waiting.push_back(Waiting { record, arrived: now, is_too_large });
+        partition.too_large += usize::from(record.is_too_large);
+        partition.waiting.push_back(Waiting { record: Arc::new(record), arrived: now });
     }
 
     /// The next batch, if one is full or its first record has waited long enough.
@@ -130,25 +118,26 @@ impl Assembly {
             return None;
         }
 
-        let mut batch =
-            Batch { records: Vec::new(), is_too_large: false, generations: BTreeMap::new() };
+        let mut batch = Batch { records: Vec::new(), generations: BTreeMap::new() };
         let mut size = self.envelope.size();
         'partitions: for (_, number) in free {
             let Some(partition) = self.partitions.get_mut(&number) else { continue };
-            while let Some(Waiting { record, is_too_large, .. }) = partition.waiting.front() {
-                if batch.records.len() == self.batch_size || batch.is_too_large {
+            while let Some(Waiting { record, .. }) = partition.waiting.front() {
+                let first = batch.records.first();
+                // A record that no event can hold goes alone.
+                if batch.records.len() == self.batch_size || first.is_some_and(|it| it.is_too_large)
+                {
                     break 'partitions;
                 }
-                if *is_too_large && !batch.records.is_empty() {
+                if record.is_too_large && first.is_some() {
                     continue 'partitions;
                 }
-                if !is_too_large && size.with(number, record.length()) > MAX_EVENT_BYTES {
+                if !record.is_too_large && size.with(number, record.length()) > MAX_EVENT_BYTES {
                     break 'partitions;
                 }
                 size.add(number, record.length());
                 partition.bytes -= record.length();
-                partition.too_large -= usize::from(*is_too_large);
-                batch.is_too_large = *is_too_large;
+                partition.too_large -= usize::from(record.is_too_large);
                 batch.records.extend(partition.waiting.pop_front().map(|waiting| waiting.record));
                 batch.generations.insert(number, partition.generation);
             }
@@ -165,22 +154,18 @@ impl Assembly {
     /// Ends a batch whose records are all done, and returns what can be committed: each partition's next offset.
     pub fn done(&mut self, batch: &Batch) -> BTreeMap<i32, i64> {
         self.abandon(batch);
-        let mut offsets = BTreeMap::new();
-        for record in &batch.records {
-            let assigned = self.partitions.get(&record.partition).map(|it| it.generation);
-            if assigned == batch.generations.get(&record.partition).copied() {
-                offsets.insert(record.partition, record.offset + 1);
-            }
-        }
-        offsets
+        let next = batch.records.iter().map(|record| (record.partition, record.offset + 1));
+        next.filter(|(partition, _)| self.is_current(batch, *partition)).collect()
     }
 
     /// Whether nothing of the batch could be committed any more.
     pub fn is_lost(&self, batch: &Batch) -> bool {
-        let is_current = |(partition, generation): (&i32, &u64)| {
-            self.partitions.get(partition).is_some_and(|it| it.generation == *generation)
-        };
-        !batch.generations.iter().any(is_current)
+        !batch.generations.keys().any(|&partition| self.is_current(batch, partition))
+    }
+
+    fn is_current(&self, batch: &Batch, partition: i32) -> bool {
+        let generation = self.partitions.get(&partition).map(|it| it.generation);
+        generation == batch.generations.get(&partition).copied()
     }
 
     /// Ends a batch whose records are not all done.
@@ -229,7 +214,7 @@ impl Assembly {
             // A comma between two records, or what surrounds a partition's: no more than is written in the end.
             bytes += partition.bytes + partition.waiting.len();
         }
-        records >= self.batch_size || self.envelope.size().bytes() + bytes > MAX_EVENT_BYTES
+        records >= self.batch_size || self.envelope.size().bytes + bytes > MAX_EVENT_BYTES
     }
 }
 

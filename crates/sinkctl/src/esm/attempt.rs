@@ -1,44 +1,25 @@
 //! The life of one batch, as a state machine: how invocations ended in, what to do next out.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use clap::ValueEnum;
-use local::invoke::{
-    Outcome,
-    response::{self, Response},
+use local::{
+    invoke::{
+        Outcome,
+        response::{self, Response},
+    },
+    template::Mapping,
 };
 
 use super::event::Record;
 
 /// With a destination, Lambda ends retries without end after so many.
-pub const MAX_RETRIES_WITH_DESTINATION: u64 = 10;
+const MAX_RETRIES_WITH_DESTINATION: u64 = 10;
 
 /// How long Lambda's pollers wait before they retry is not documented. Here the time doubles from the first to the
 /// longest.
-pub const FIRST_DELAY: Duration = Duration::from_millis(200);
-/// See [`FIRST_DELAY`].
-pub const LONGEST_DELAY: Duration = Duration::from_secs(30);
-
-/// How a mapping deals with failures.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// How often a batch is tried again; `None` is without end.
-    pub maximum_retry_attempts: Option<u64>,
-    /// The age above which a record is given up; `None` is any age.
-    pub maximum_record_age: Option<Duration>,
-    /// Whether a batch that failed is split in two.
-    pub bisects_batch_on_function_error: bool,
-    /// Whether the function's answer is read; else any is a success.
-    pub reports_batch_item_failures: bool,
-    /// What is sent again after the function named the records that failed.
-    pub partial_retry: PartialRetry,
-    /// Whether what is given up goes somewhere.
-    pub has_destination: bool,
-}
+const FIRST_DELAY: Duration = Duration::from_millis(200);
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 /// What is sent again after the function named the records that failed, which AWS leaves open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -47,28 +28,6 @@ pub enum PartialRetry {
     Listed,
     /// Of each partition the first that it named, and all behind it.
     FromLowest,
-}
-
-/// How an invocation ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
-    Answered(Vec<u8>),
-    /// The function reported an error, ran out of time, or its environment was gone.
-    FunctionError,
-    /// It did not come to the function, which does not count.
-    NotReached,
-}
-
-impl From<Outcome> for Ended {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Answered(body) => Self::Answered(body),
-            Outcome::FunctionError(_) | Outcome::TimedOut | Outcome::EnvironmentGone(_) => {
-                Self::FunctionError
-            }
-            Outcome::NotReached(_) => Self::NotReached,
-        }
-    }
 }
 
 /// What comes next.
@@ -104,17 +63,6 @@ pub enum Condition {
     MaximumPayloadSizeExceeded,
 }
 
-/// What came of an invocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Succeeded,
-    /// Ask what comes next after the delay.
-    Failed {
-        failure: Failure,
-        delay: Duration,
-    },
-}
-
 /// A kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -133,13 +81,13 @@ pub enum Failure {
 /// A batch until all of its records are done or given up.
 #[derive(Clone, Debug)]
 pub struct Life {
-    topic: String,
-    policy: Policy,
+    mapping: Mapping,
+    partial_retry: PartialRetry,
     /// What is left, the next one first; a half waits until the one before it is done.
     parts: VecDeque<Part>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Part {
     records: Vec<Arc<Record>>,
     invocations: u64,
@@ -153,32 +101,12 @@ struct Part {
 }
 
 impl Life {
-    /// A new batch of the topic's records.
-    pub fn new(topic: &str, records: Vec<Arc<Record>>, policy: Policy) -> Self {
-        Self::with(topic, records, policy, None)
-    }
-
-    /// A record that no event can hold.
-    pub fn too_large(topic: &str, records: Vec<Arc<Record>>, policy: Policy) -> Self {
-        Self::with(topic, records, policy, Some(Condition::MaximumPayloadSizeExceeded))
-    }
-
-    fn with(
-        topic: &str,
-        records: Vec<Arc<Record>>,
-        policy: Policy,
-        given_up: Option<Condition>,
-    ) -> Self {
-        let part = Part {
-            records,
-            invocations: 0,
-            retries: 0,
-            is_retry: false,
-            not_reached: 0,
-            given_up,
-            was_function_error: false,
-        };
-        Self { topic: topic.to_owned(), policy, parts: VecDeque::from([part]) }
+    /// A new batch of the mapping's records, or a record that no event can hold.
+    pub fn new(mapping: &Mapping, partial_retry: PartialRetry, records: Vec<Arc<Record>>) -> Self {
+        let is_too_large = records.iter().any(|record| record.is_too_large);
+        let given_up = is_too_large.then_some(Condition::MaximumPayloadSizeExceeded);
+        let part = Part { records, given_up, ..Part::default() };
+        Self { mapping: mapping.clone(), partial_retry, parts: VecDeque::from([part]) }
     }
 
     /// What comes next at this time, in milliseconds since 1970.
@@ -190,7 +118,7 @@ impl Life {
                 self.parts.pop_front();
                 return Next::GiveUp(given_up);
             }
-            if let Some(maximum) = self.policy.maximum_record_age {
+            if let Some(maximum) = self.mapping.maximum_record_age {
                 let maximum = i64::try_from(maximum.as_millis()).unwrap_or(i64::MAX);
                 let is_expired = |record: &Arc<Record>| {
                     record.timestamp >= 0 && now.saturating_sub(record.timestamp) > maximum
@@ -215,54 +143,52 @@ impl Life {
         self.parts.front().is_some_and(|part| part.is_retry)
     }
 
-    /// Says how the invocation that came next ended; `jitter` is between 0 and 1.
-    pub fn ended(&mut self, ended: &Ended, jitter: f64) -> Verdict {
-        let Some(mut part) = self.parts.pop_front() else { return Verdict::Succeeded };
-        if *ended == Ended::NotReached {
+    /// Says how the invocation that came next ended; `jitter` is between 0 and 1. After a failure it says the time after
+    /// which to ask what comes next.
+    pub fn ended(&mut self, outcome: &Outcome, jitter: f64) -> Option<(Failure, Duration)> {
+        let mut part = self.parts.pop_front()?;
+        if let Outcome::NotReached(_) = outcome {
             let delay = delay(part.not_reached, jitter);
             part.not_reached += 1;
             self.parts.push_front(part);
-            return Verdict::Failed { failure: Failure::NotReached, delay };
+            return Some((Failure::NotReached, delay));
         }
         part.not_reached = 0;
         part.invocations += 1;
-        part.was_function_error = *ended == Ended::FunctionError;
-        let failure = match ended {
-            Ended::Answered(body) if self.policy.reports_batch_item_failures => {
-                match response::read(body, &self.topic, &coordinates(&part.records)) {
-                    Response::Success => return Verdict::Succeeded,
+        part.was_function_error = !matches!(outcome, Outcome::Answered(_));
+        let failure = match outcome {
+            Outcome::Answered(body) if self.mapping.reports_batch_item_failures => {
+                let coordinates = |record: &Arc<Record>| (record.partition, record.offset);
+                let sent = part.records.iter().map(coordinates).collect();
+                match response::read(body, &self.mapping.topic, &sent) {
+                    Response::Success => return None,
                     Response::Invalid => Failure::InvalidResponse,
                     Response::Failures(failed) => {
-                        let lowest = lowest_of(failed.iter().copied());
-                        let is_sent_again = |record: &Arc<Record>| match self.policy.partial_retry {
-                            PartialRetry::Listed => {
-                                failed.contains(&(record.partition, record.offset))
+                        part.records.retain(|record| match self.partial_retry {
+                            PartialRetry::Listed => failed.contains(&coordinates(record)),
+                            PartialRetry::FromLowest => {
+                                let before = (record.partition, i64::MIN)..=coordinates(record);
+                                failed.range(before).next().is_some()
                             }
-                            PartialRetry::FromLowest => lowest
-                                .get(&record.partition)
-                                .is_some_and(|&lowest| record.offset >= lowest),
-                        };
-                        part.records.retain(is_sent_again);
+                        });
                         Failure::Partial
                     }
                 }
             }
-            Ended::Answered(_) => return Verdict::Succeeded,
-            _ if self.policy.bisects_batch_on_function_error && part.records.len() > 1 => {
+            Outcome::Answered(_) => return None,
+            _ if self.mapping.bisects_batch_on_function_error && part.records.len() > 1 => {
                 let delay = delay(part.invocations - 1, jitter);
                 part.is_retry = false;
-                let second = Part {
-                    records: part.records.split_off(part.records.len() / 2),
-                    ..part.clone()
-                };
-                self.parts.push_front(second);
+                let records = part.records.split_off(part.records.len() / 2);
+                self.parts.push_front(Part { records, ..part.clone() });
                 self.parts.push_front(part);
-                return Verdict::Failed { failure: Failure::Bisected, delay };
+                return Some((Failure::Bisected, delay));
             }
             _ => Failure::Whole,
         };
-        let is_last = self.policy.maximum_retries().is_some_and(|maximum| part.retries >= maximum);
-        let delay = if is_last {
+        let with_destination = self.mapping.has_destination.then_some(MAX_RETRIES_WITH_DESTINATION);
+        let maximum = self.mapping.maximum_retry_attempts.or(with_destination);
+        let delay = if maximum.is_some_and(|maximum| part.retries >= maximum) {
             part.given_up = Some(Condition::RetryAttemptsExhausted);
             Duration::ZERO
         } else {
@@ -271,14 +197,7 @@ impl Life {
             delay(part.invocations - 1, jitter)
         };
         self.parts.push_front(part);
-        Verdict::Failed { failure, delay }
-    }
-}
-
-impl Policy {
-    fn maximum_retries(&self) -> Option<u64> {
-        let with_destination = self.has_destination.then_some(MAX_RETRIES_WITH_DESTINATION);
-        self.maximum_retry_attempts.or(with_destination)
+        Some((failure, delay))
     }
 }
 
@@ -291,19 +210,6 @@ impl Part {
             was_function_error: self.was_function_error,
         }
     }
-}
-
-/// Each partition's lowest offset.
-fn coordinates(records: &[Arc<Record>]) -> BTreeSet<(i32, i64)> {
-    records.iter().map(|record| (record.partition, record.offset)).collect()
-}
-
-fn lowest_of(coordinates: impl Iterator<Item = (i32, i64)>) -> BTreeMap<i32, i64> {
-    let mut lowest = BTreeMap::new();
-    for (partition, offset) in coordinates {
-        lowest.entry(partition).and_modify(|it| *it = offset.min(*it)).or_insert(offset);
-    }
-    lowest
 }
 
 /// The delay after so many failures before: between half and all of a time that doubles.

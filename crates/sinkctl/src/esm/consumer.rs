@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    panic::{self, AssertUnwindSafe},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -10,22 +9,20 @@ use std::{
     time::Duration,
 };
 
-use local::{lock::lock, template::StartingPosition};
+use local::{
+    lock::lock,
+    template::{Mapping, StartingPosition},
+};
 use rdkafka::{
-    ClientContext, Message as _, Offset, Timestamp, TopicPartitionList,
+    ClientContext, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext, StreamConsumer},
     error::{KafkaError, KafkaResult},
-    message::BorrowedMessage,
     topic_partition_list::TopicPartitionListElem,
     types::{RDKafkaErrorCode, RDKafkaRespErr},
 };
 
-use super::{
-    event::{Envelope, Record, Source, TimestampType},
-    report::Report,
-    settings::MappingSettings,
-};
+use super::report::Report;
 use crate::kafka::{self, ANSWER_TIME};
 
 /// How often, and with which time between, it is asked where new partitions begin.
@@ -101,39 +98,35 @@ impl Assignments {
     ) -> KafkaResult<TopicPartitionList> {
         let committed = consumer.committed_offsets(partitions.clone(), ANSWER_TIME)?;
         let mut starts = TopicPartitionList::new();
-        let mut known = 0;
+        let mut committed_ones = 0;
         for element in committed.elements() {
             element.error()?;
             let (topic, partition) = (element.topic(), element.partition());
-            let start = match (element.offset(), self.starting_position) {
-                (Offset::Offset(offset), _) => {
-                    known += 1;
+            let span = || consumer.fetch_watermarks(topic, partition, ANSWER_TIME);
+            let start = match (known(element.offset()), self.starting_position) {
+                (Some(offset), _) => {
+                    committed_ones += 1;
                     offset
                 }
-                (_, StartingPosition::Latest) => {
-                    consumer.fetch_watermarks(topic, partition, ANSWER_TIME)?.1
-                }
-                (_, StartingPosition::TrimHorizon) => {
-                    consumer.fetch_watermarks(topic, partition, ANSWER_TIME)?.0
-                }
-                (_, StartingPosition::AtTimestamp(seconds)) => {
+                (None, StartingPosition::Latest) => span()?.1,
+                (None, StartingPosition::TrimHorizon) => span()?.0,
+                (None, StartingPosition::AtTimestamp(seconds)) => {
                     let milliseconds = i64::try_from(seconds.saturating_mul(1000));
-                    let mut times = TopicPartitionList::new();
                     let time = Offset::Offset(milliseconds.unwrap_or(i64::MAX));
-                    times.add_partition_offset(topic, partition, time)?;
+                    let times = list(topic, [(partition, time)])?;
                     let found = consumer.offsets_for_times(times, ANSWER_TIME)?;
-                    match found.elements().first().map(TopicPartitionListElem::offset) {
-                        Some(Offset::Offset(offset)) => offset,
+                    match found.elements().first().and_then(|it| known(it.offset())) {
+                        Some(offset) => offset,
                         // All records are older.
-                        _ => consumer.fetch_watermarks(topic, partition, ANSWER_TIME)?.1,
+                        None => span()?.1,
                     }
                 }
             };
             starts.add_partition_offset(topic, partition, Offset::Offset(start))?;
         }
-        let (name, new) = (&self.function, starts.count() - known);
+        let (name, new) = (&self.function, starts.count() - committed_ones);
         self.report.line(&format!(
-            "{name}: partitions: {known} go on at the group's offsets, {new} begin at {}",
+            "{name}: partitions: {committed_ones} go on at the group's offsets, {new} begin at {}",
             self.starting_position
         ));
         Ok(starts)
@@ -170,47 +163,33 @@ impl ConsumerContext for Assignments {
         code: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        let is_cooperative = self.is_cooperative;
-        let (change, result) = if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            if self.is_closing() {
-                let none = TopicPartitionList::new();
-                // Whether it is heard makes no difference any more.
-                let _ = if is_cooperative {
-                    consumer.incremental_assign(&none)
-                } else {
-                    consumer.assign(&none)
-                };
-                return;
-            }
-            let starts = self.starts_at_last(consumer, partitions);
-            let offsets = starts.elements().into_iter().map(|element| {
-                let offset = match element.offset() {
-                    Offset::Offset(offset) => Some(offset),
-                    _ => None,
-                };
-                (element.partition(), offset)
-            });
-            let change = Change::Assigned(offsets.collect());
-            let result = if is_cooperative {
-                consumer.incremental_assign(&starts)
-            } else {
-                consumer.assign(&starts)
-            };
-            (change, result)
-        } else {
-            let numbers =
-                partitions.elements().iter().map(TopicPartitionListElem::partition).collect();
-            let result = if is_cooperative {
-                consumer.incremental_unassign(partitions)
-            } else {
-                consumer.unassign()
-            };
-            (Change::Revoked(numbers), result)
+        let comes = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let is_refused = comes && self.is_closing();
+        let partitions = match comes {
+            true if is_refused => &TopicPartitionList::new(),
+            true => &self.starts_at_last(consumer, partitions),
+            false => &*partitions,
         };
+        let result = match (comes, self.is_cooperative) {
+            (true, true) => consumer.incremental_assign(partitions),
+            (true, false) => consumer.assign(partitions),
+            (false, true) => consumer.incremental_unassign(partitions),
+            (false, false) => consumer.unassign(),
+        };
+        if is_refused {
+            // Whether the client hears that makes no difference any more.
+            return;
+        }
         if let Err(error) = result {
             self.report.trouble(&format!("{}: cannot change partitions: {error}", self.function));
         }
-        lock(&self.changes).push_back(change);
+        let elements = partitions.elements();
+        lock(&self.changes).push_back(if comes {
+            let starts = elements.iter().map(|it| (it.partition(), known(it.offset())));
+            Change::Assigned(starts.collect())
+        } else {
+            Change::Revoked(elements.iter().map(TopicPartitionListElem::partition).collect())
+        });
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
@@ -227,7 +206,7 @@ impl ConsumerContext for Assignments {
 /// Makes the consumer of a mapping.
 pub(super) fn consumer(
     function: &str,
-    settings: &MappingSettings,
+    settings: &Mapping,
     source: &kafka::Source,
     report: &Arc<Report>,
 ) -> anyhow::Result<Consumer> {
@@ -249,7 +228,7 @@ pub(super) fn consumer(
     };
     let client_id = format!("sinkctl-{function}");
     let config = [
-        ("group.id", settings.group.as_str()),
+        ("group.id", settings.consumer_group.as_deref().unwrap_or_default()),
         ("client.id", &client_id),
         // Only what a batch has done is stored, and what is stored is committed again until that succeeds.
         ("enable.auto.commit", "true"),
@@ -277,40 +256,12 @@ pub(super) fn list(
     Ok(list)
 }
 
-/// A header's name is no UTF-8. Kafka's own clients write no such name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct UnreadableHeaderName {
-    pub(super) partition: i32,
-    pub(super) offset: i64,
-}
-
-/// The record of a message.
-pub(super) fn record(
-    envelope: &Envelope,
-    message: &BorrowedMessage<'_>,
-) -> Result<Record, UnreadableHeaderName> {
-    let read_headers = || {
-        let headers = message.headers().into_iter().flat_map(rdkafka::message::Headers::iter);
-        headers.map(|header| (header.key, header.value)).collect::<Vec<_>>()
-    };
-    // It panics at such a name, and has no other way to read headers.
-    let headers = panic::catch_unwind(AssertUnwindSafe(read_headers)).map_err(|_| {
-        UnreadableHeaderName { partition: message.partition(), offset: message.offset() }
-    })?;
-    let (timestamp, timestamp_type) = match message.timestamp() {
-        Timestamp::CreateTime(timestamp) => (timestamp, TimestampType::CreateTime),
-        Timestamp::LogAppendTime(timestamp) => (timestamp, TimestampType::LogAppendTime),
-        Timestamp::NotAvailable => (-1, TimestampType::None),
-    };
-    Ok(envelope.record(&Source {
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp,
-        timestamp_type,
-        key: message.key(),
-        value: message.payload(),
-        headers: &headers,
-    }))
+/// The offset, if it is one and not a place such as the end.
+pub(super) fn known(offset: Offset) -> Option<i64> {
+    match offset {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -2,46 +2,25 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::{self, AssertUnwindSafe},
     sync::Arc,
 };
 
+use anyhow::anyhow;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use local::invoke::MAX_EVENT_BYTES;
+use rdkafka::{Message, Timestamp, message::Headers};
+use serde::Serialize;
 
 /// What all events of a mapping have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    topic: String,
-    /// What precedes the records, the topic's name included.
+    pub topic: String,
+    pub bootstrap_servers: String,
+    /// What precedes the records.
     head: String,
     /// The topic as it stands in the keys of the records, with its opening quote.
     key: String,
-}
-
-/// What a record is written from.
-#[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
-    pub partition: i32,
-    pub offset: i64,
-    /// The timestamp in milliseconds since 1970.
-    pub timestamp: i64,
-    /// What the timestamp is of.
-    pub timestamp_type: TimestampType,
-    pub key: Option<&'a [u8]>,
-    pub value: Option<&'a [u8]>,
-    /// The headers in their order.
-    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
-}
-
-/// What a timestamp is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimestampType {
-    /// The record's creation.
-    CreateTime,
-    /// Its arrival in the log.
-    LogAppendTime,
-    /// Not known.
-    None,
 }
 
 /// A record as it stands in an event; what it holds is not shown.
@@ -51,6 +30,8 @@ pub struct Record {
     pub offset: i64,
     /// The timestamp in milliseconds since 1970.
     pub timestamp: i64,
+    /// Whether no event can hold it.
+    pub is_too_large: bool,
     json: String,
 }
 
@@ -67,89 +48,84 @@ impl Record {
     }
 }
 
+/// A record in the order of Lambda's members: a key or value that is null is left out, and a header's bytes are signed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Members<'a> {
+    topic: &'a str,
+    partition: i32,
+    offset: i64,
+    timestamp: i64,
+    timestamp_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    headers: Vec<BTreeMap<&'a str, Option<Vec<i8>>>>,
+}
+
 impl Envelope {
-    /// The envelope of a topic's events.
     pub fn new(topic: &str, bootstrap_servers: &str) -> Self {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let mut key = quoted(topic);
         key.pop();
+        let servers = quoted(bootstrap_servers);
         Self {
             topic: topic.to_owned(),
+            bootstrap_servers: bootstrap_servers.to_owned(),
             head: format!(
-                r#"{{"eventSource":"SelfManagedKafka","bootstrapServers":{},"records":{{"#,
-                quoted(bootstrap_servers)
+                r#"{{"eventSource":"SelfManagedKafka","bootstrapServers":{servers},"records":{{"#
             ),
             key,
         }
     }
 
-    /// The topic's name.
-    pub fn topic(&self) -> &str {
-        &self.topic
-    }
-
-    /// A record of the topic, written as Lambda does: a key or value that is null is left out, and a header's bytes are
-    /// signed.
-    pub fn record(&self, source: &Source<'_>) -> Record {
-        let Source { partition, offset, timestamp, timestamp_type, key, value, headers } = *source;
-        let timestamp_type = match timestamp_type {
-            TimestampType::CreateTime => "CREATE_TIME",
-            TimestampType::LogAppendTime => "LOG_APPEND_TIME",
-            TimestampType::None => "NO_TIMESTAMP_TYPE",
+    /// The record of a message of the topic; an error if a header's name is no UTF-8. Kafka's own clients write no such
+    /// name.
+    pub fn record<M: Message>(&self, message: &M) -> anyhow::Result<Record> {
+        let read_headers = || {
+            let headers = message.headers().into_iter().flat_map(Headers::iter);
+            let signed = |bytes: &[u8]| bytes.iter().map(|byte| byte.cast_signed()).collect();
+            headers.map(|it| BTreeMap::from([(it.key, it.value.map(signed))])).collect()
         };
-        let mut json = format!(
-            r#"{{"topic":{}","partition":{partition},"offset":{offset},"timestamp":{timestamp},"timestampType":"{timestamp_type}""#,
-            self.key
-        );
-        for (name, bytes) in [("key", key), ("value", value)] {
-            if let Some(bytes) = bytes {
-                json.extend([",\"", name, "\":\""]);
-                BASE64.encode_string(bytes, &mut json);
-                json.push('"');
-            }
-        }
-        json.push_str(r#","headers":["#);
-        for (index, (name, bytes)) in headers.iter().enumerate() {
-            json.push_str(if index == 0 { "{" } else { ",{" });
-            json.push_str(&quoted(name));
-            json.push(':');
-            match bytes {
-                Some(bytes) => push_signed(&mut json, bytes),
-                None => json.push_str("null"),
-            }
-            json.push('}');
-        }
-        json.push_str("]}");
-        Record { partition, offset, timestamp, json }
+        let (partition, offset) = (message.partition(), message.offset());
+        // It panics at such a name, and has no other way to read headers.
+        let headers = panic::catch_unwind(AssertUnwindSafe(read_headers)).map_err(|_| {
+            anyhow!(
+                "a header's name is no UTF-8 in partition {partition} at offset {offset}: the Kafka client cannot read \
+                 it"
+            )
+        })?;
+        let (timestamp, timestamp_type) = match message.timestamp() {
+            Timestamp::CreateTime(timestamp) => (timestamp, "CREATE_TIME"),
+            Timestamp::LogAppendTime(timestamp) => (timestamp, "LOG_APPEND_TIME"),
+            Timestamp::NotAvailable => (-1, "NO_TIMESTAMP_TYPE"),
+        };
+        let json = serde_json::to_string(&Members {
+            topic: &self.topic,
+            partition,
+            offset,
+            timestamp,
+            timestamp_type,
+            key: message.key().map(|key| BASE64.encode(key)),
+            value: message.payload().map(|value| BASE64.encode(value)),
+            headers,
+        })?;
+        let is_too_large = self.size().with(partition, json.len()) > MAX_EVENT_BYTES;
+        Ok(Record { partition, offset, timestamp, is_too_large, json })
     }
 
     /// The event of these records, which each partition's come in order.
     pub fn event(&self, records: &[Arc<Record>]) -> String {
-        let mut partitions: BTreeMap<i32, Vec<&Record>> = BTreeMap::new();
+        let mut partitions: BTreeMap<i32, Vec<&str>> = BTreeMap::new();
         for record in records {
-            partitions.entry(record.partition).or_default().push(record);
+            partitions.entry(record.partition).or_default().push(&record.json);
         }
-        let mut size = self.size();
-        for record in records {
-            size.add(record.partition, record.length());
-        }
-        let mut json = String::with_capacity(size.bytes());
-        json.push_str(&self.head);
-        for (position, (partition, records)) in partitions.iter().enumerate() {
-            if position > 0 {
-                json.push(',');
-            }
-            json.push_str(&self.key);
-            json.extend(["-", &partition.to_string(), "\":["]);
-            for (position, record) in records.iter().enumerate() {
-                if position > 0 {
-                    json.push(',');
-                }
-                json.push_str(&record.json);
-            }
-            json.push(']');
-        }
-        json.push_str("}}");
-        json
+        let Self { head, key, .. } = self;
+        let partitions = partitions
+            .iter()
+            .map(|(partition, records)| format!("{key}-{partition}\":[{}]", records.join(",")));
+        format!("{head}{}}}}}", partitions.collect::<Vec<_>>().join(","))
     }
 
     /// The size of an event without records.
@@ -160,29 +136,19 @@ impl Envelope {
             partitions: BTreeSet::new(),
         }
     }
-
-    /// Whether no event can hold the record.
-    pub fn is_too_large(&self, record: &Record) -> bool {
-        self.size().with(record.partition, record.length()) > MAX_EVENT_BYTES
-    }
 }
 
 /// The exact size of an event that grows.
 #[derive(Clone, Debug)]
 pub struct Size {
-    bytes: usize,
+    pub bytes: usize,
     bytes_of_key: usize,
     /// Those that it has records of.
     partitions: BTreeSet<i32>,
 }
 
 impl Size {
-    /// How many bytes the event has.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// How many it would have with one more record of that length.
+    /// How many bytes it would have with one more record of that length.
     pub fn with(&self, partition: i32, length: usize) -> usize {
         let separators = if self.partitions.contains(&partition) {
             ",".len()
@@ -200,140 +166,5 @@ impl Size {
     }
 }
 
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-fn push_signed(json: &mut String, bytes: &[u8]) {
-    json.push('[');
-    for (index, byte) in bytes.iter().enumerate() {
-        if index > 0 {
-            json.push(',');
-        }
-        json.push_str(&byte.cast_signed().to_string());
-    }
-    json.push(']');
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SOURCE: Source<'_> = Source {
-        partition: 0,
-        offset: 15,
-        timestamp: 1_545_084_650_987,
-        timestamp_type: TimestampType::CreateTime,
-        key: Some(b"k"),
-        value: Some(b"Hello, this is a test."),
-        headers: &[],
-    };
-
-    fn envelope() -> Envelope {
-        Envelope::new("my-topic", "b-2:9092,b-1:9092")
-    }
-
-    #[test]
-    fn records_are_written_as_lambda_does() {
-        #[track_caller]
-        fn check(source: Source<'_>, expected: &str) {
-            let record = envelope().record(&source);
-            assert_eq!(record.json, expected);
-            assert_eq!(record.length(), expected.len());
-        }
-
-        let head = r#"{"topic":"my-topic","partition":0,"offset":15,"timestamp":1545084650987,"timestampType":"#;
-        check(
-            SOURCE,
-            &format!(
-                r#"{head}"CREATE_TIME","key":"aw==","value":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==","headers":[]}}"#
-            ),
-        );
-        check(
-            Source { key: None, value: None, ..SOURCE },
-            &format!(r#"{head}"CREATE_TIME","headers":[]}}"#),
-        );
-        check(
-            Source { key: Some(b""), value: Some(b""), ..SOURCE },
-            &format!(r#"{head}"CREATE_TIME","key":"","value":"","headers":[]}}"#),
-        );
-        check(
-            Source {
-                key: None,
-                value: None,
-                timestamp_type: TimestampType::LogAppendTime,
-                headers: &[("h\"", Some(&[118, 220, 0, 127, 128])), ("h\"", Some(b"")), ("", None)],
-                ..SOURCE
-            },
-            &format!(
-                r#"{head}"LOG_APPEND_TIME","headers":[{{"h\"":[118,-36,0,127,-128]}},{{"h\"":[]}},{{"":null}}]}}"#
-            ),
-        );
-        check(
-            Source {
-                partition: 12,
-                offset: 0,
-                timestamp: -1,
-                timestamp_type: TimestampType::None,
-                key: None,
-                value: None,
-                ..SOURCE
-            },
-            r#"{"topic":"my-topic","partition":12,"offset":0,"timestamp":-1,"timestampType":"NO_TIMESTAMP_TYPE","headers":[]}"#,
-        );
-    }
-
-    #[test]
-    fn events_group_by_partition_and_their_size_is_known() {
-        #[track_caller]
-        fn check(coordinates: &[(i32, i64)], expected: &str) {
-            let envelope = envelope();
-            let mut size = envelope.size();
-            let mut records = Vec::new();
-            for &(partition, offset) in coordinates {
-                let source = Source { partition, offset, key: None, value: None, ..SOURCE };
-                let record = envelope.record(&source);
-                let with = size.with(partition, record.length());
-                size.add(partition, record.length());
-                assert_eq!(size.bytes(), with);
-                records.push(Arc::new(record));
-            }
-            let event = envelope.event(&records);
-            assert_eq!(event.len(), size.bytes(), "{event}");
-            let event = event.replace(
-                r#","timestamp":1545084650987,"timestampType":"CREATE_TIME","headers":[]"#,
-                "",
-            );
-            let event = event.replace(r#""topic":"my-topic","#, "");
-            assert_eq!(event, expected);
-        }
-
-        let head = r#"{"eventSource":"SelfManagedKafka","bootstrapServers":"b-2:9092,b-1:9092","records":{"#;
-        check(&[], &format!("{head}}}}}"));
-        check(&[(0, 7)], &format!(r#"{head}"my-topic-0":[{{"partition":0,"offset":7}}]}}}}"#));
-        check(
-            &[(10, 1), (2, 5), (10, 3)],
-            &format!(
-                r#"{head}"my-topic-2":[{{"partition":2,"offset":5}}],"my-topic-10":[{{"partition":10,"offset":1}},{{"partition":10,"offset":3}}]}}}}"#
-            ),
-        );
-    }
-
-    #[test]
-    fn a_record_is_too_large_from_the_first_byte_above_the_limit() {
-        #[track_caller]
-        fn check(name_of_header: usize, expected: bool) {
-            let name = "h".repeat(name_of_header);
-            let source = Source { key: None, value: None, headers: &[(&name, None)], ..SOURCE };
-            let record = envelope().record(&source);
-            assert_eq!(envelope().is_too_large(&record), expected);
-            let event = envelope().event(&[Arc::new(record)]);
-            assert_eq!(event.len() > MAX_EVENT_BYTES, expected);
-        }
-
-        let source = Source { key: None, value: None, headers: &[("", None)], ..SOURCE };
-        let rest = envelope().event(&[Arc::new(envelope().record(&source))]).len();
-        check(MAX_EVENT_BYTES - rest, false);
-        check(MAX_EVENT_BYTES - rest + 1, true);
-    }
-}
+pub(super) mod tests;

@@ -4,16 +4,12 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use aws_smithy_types::{DateTime, date_time::Format};
-use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::{
-    attempt::{Condition, GivenUp},
-    event::Envelope,
-};
+use super::{attempt::GivenUp, event::Envelope};
 
 /// What a failure record says beside the records.
 #[derive(Clone, Copy, Debug)]
@@ -21,70 +17,10 @@ pub struct Circumstances<'a> {
     pub function: &'a str,
     /// The mapping's name, which stands in the object's key.
     pub mapping: &'a str,
-    /// The brokers as they stand in the event.
-    pub bootstrap_servers: &'a str,
-    /// When it happened, since 1970.
-    pub now: Duration,
+    /// When it happened, in milliseconds since 1970.
+    pub now: i64,
     /// An id that no other failure has.
     pub id: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct FailureRecord<'a> {
-    request_context: RequestContext<'a>,
-    response_context: Option<ResponseContext>,
-    version: &'a str,
-    timestamp: String,
-    #[serde(rename = "KafkaBatchInfo")]
-    kafka_batch_info: KafkaBatchInfo<'a>,
-    /// The event, as a text.
-    payload: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RequestContext<'a> {
-    request_id: &'a str,
-    function_arn: String,
-    condition: &'a str,
-    approximate_invoke_count: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ResponseContext {
-    status_code: u16,
-    executed_version: &'static str,
-    function_error: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct KafkaBatchInfo<'a> {
-    batch_size: usize,
-    bootstrap_servers: &'a str,
-    payload_size: usize,
-    records_info: BTreeMap<String, RecordsInfo>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RecordsInfo {
-    first_record_offset: String,
-    last_record_offset: String,
-    first_record_timestamp: String,
-    last_record_timestamp: String,
-}
-
-impl Condition {
-    fn name(self) -> &'static str {
-        match self {
-            Self::RetryAttemptsExhausted => "RetryAttemptsExhausted",
-            Self::RecordAgeExceeded => "RecordAgeExceeded",
-            Self::MaximumPayloadSizeExceeded => "MaximumPayloadSizeExceeded",
-        }
-    }
 }
 
 /// Writes the failure record of these records below `directory`, and returns where.
@@ -103,64 +39,51 @@ pub fn write(
     let directory = directory.join("aws").join("lambda").join(mapping).join(date.replace('-', "/"));
     fs::create_dir_all(&directory)?;
     let path = directory.join(format!("{date}T{time}-{id}"));
-    fs::write(&path, record(envelope, given_up, circumstances)?)?;
+    fs::write(&path, record(envelope, given_up, circumstances).to_string())?;
     Ok(path)
 }
 
-fn record(
-    envelope: &Envelope,
-    given_up: &GivenUp,
-    circumstances: &Circumstances<'_>,
-) -> io::Result<Vec<u8>> {
+fn record(envelope: &Envelope, given_up: &GivenUp, circumstances: &Circumstances<'_>) -> Value {
     let GivenUp { records, condition, invocations, was_function_error } = given_up;
-    let Circumstances { function, bootstrap_servers, now, id, mapping: _ } = *circumstances;
-    let mut records_info = BTreeMap::<String, RecordsInfo>::new();
+    let Circumstances { function, now, id, mapping: _ } = *circumstances;
+    let mut records_info = BTreeMap::<String, Value>::new();
     for record in records {
-        let offset = record.offset.to_string();
-        let timestamp = DateTime::from_millis(record.timestamp).fmt(Format::DateTime);
-        let timestamp = timestamp.unwrap_or_default();
-        records_info
-            .entry(format!("{}-{}", envelope.topic(), record.partition))
-            .and_modify(|info| {
-                info.last_record_offset.clone_from(&offset);
-                info.last_record_timestamp.clone_from(&timestamp);
-            })
-            .or_insert_with(|| RecordsInfo {
-                first_record_offset: offset.clone(),
-                last_record_offset: offset,
-                first_record_timestamp: timestamp.clone(),
-                last_record_timestamp: timestamp,
-            });
+        let (offset, timestamp) = (record.offset.to_string(), date_time(record.timestamp));
+        let name = format!("{}-{}", envelope.topic, record.partition);
+        let info = records_info.entry(name).or_insert_with(
+            || json!({"firstRecordOffset": offset, "firstRecordTimestamp": timestamp}),
+        );
+        info["lastRecordOffset"] = offset.into();
+        info["lastRecordTimestamp"] = timestamp.into();
     }
     let payload = envelope.event(records);
-    let record = FailureRecord {
-        request_context: RequestContext {
-            request_id: id,
-            function_arn: format!("arn:aws:lambda:us-east-1:000000000000:function:{function}"),
-            condition: condition.name(),
-            approximate_invoke_count: *invocations,
+    let response = json!({
+        "statusCode": 200,
+        "executedVersion": "$LATEST",
+        "functionError": was_function_error.then_some("Unhandled"),
+    });
+    json!({
+        "requestContext": {
+            "requestId": id,
+            "functionArn": format!("arn:aws:lambda:us-east-1:000000000000:function:{function}"),
+            "condition": format!("{condition:?}"),
+            "approximateInvokeCount": invocations,
         },
-        response_context: (*invocations > 0).then_some(ResponseContext {
-            status_code: 200,
-            executed_version: "$LATEST",
-            function_error: was_function_error.then_some("Unhandled"),
-        }),
-        version: "1.0",
-        timestamp: date_time(now),
-        kafka_batch_info: KafkaBatchInfo {
-            batch_size: records.len(),
-            bootstrap_servers,
-            payload_size: payload.len(),
-            records_info,
+        "responseContext": (*invocations > 0).then_some(response),
+        "version": "1.0",
+        "timestamp": date_time(now),
+        "KafkaBatchInfo": {
+            "batchSize": records.len(),
+            "bootstrapServers": envelope.bootstrap_servers,
+            "payloadSize": payload.len(),
+            "recordsInfo": records_info,
         },
-        payload: &payload,
-    };
-    Ok(serde_json::to_vec(&record)?)
+        "payload": payload,
+    })
 }
 
-/// A time since 1970 as AWS writes it.
-fn date_time(since_1970: Duration) -> String {
-    let milliseconds = i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX);
+/// Milliseconds since 1970 as AWS writes them.
+fn date_time(milliseconds: i64) -> String {
     // Only years that no clock shows cannot be written.
     DateTime::from_millis(milliseconds).fmt(Format::DateTime).unwrap_or_default()
 }
@@ -169,41 +92,27 @@ fn date_time(since_1970: Duration) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::{Value, json};
-
     use super::*;
-    use crate::esm::event::{Source, TimestampType};
+    use crate::esm::{attempt::Condition, event::tests::message};
 
     fn given_up(condition: Condition, invocations: u64, was_function_error: bool) -> GivenUp {
         let record = |(partition, offset)| {
-            Arc::new(Envelope::new("t", "b:9092").record(&Source {
-                partition,
-                offset,
-                timestamp: 1_600_000_000_000 + offset,
-                timestamp_type: TimestampType::CreateTime,
-                key: None,
-                value: Some(b"\"v\""),
-                headers: &[],
-            }))
+            let message = message(partition, offset, 1_600_000_000_000 + offset, Some(b"\"v\""));
+            Arc::new(Envelope::new("t", "b:9092").record(&message).unwrap())
         };
         let records = [(0, 7), (0, 9), (1, 1)].map(record).into();
         GivenUp { records, condition, invocations, was_function_error }
     }
 
-    const CIRCUMSTANCES: Circumstances<'_> = Circumstances {
-        function: "f",
-        mapping: "M",
-        bootstrap_servers: "b:9092",
-        now: Duration::from_millis(1_700_000_000_123),
-        id: "1-2",
-    };
+    const CIRCUMSTANCES: Circumstances<'_> =
+        Circumstances { function: "f", mapping: "M", now: 1_700_000_000_123, id: "1-2" };
 
     #[test]
     fn the_record_has_lambdas_form() {
         #[track_caller]
         fn check(given_up: &GivenUp, condition: &str, invocations: u64, response: &Value) {
             let envelope = Envelope::new("t", "b:9092");
-            let record = record(&envelope, given_up, &CIRCUMSTANCES).unwrap();
+            let record = record(&envelope, given_up, &CIRCUMSTANCES);
             let event = envelope.event(&given_up.records);
             let expected = json!({
                 "requestContext": {
@@ -236,7 +145,7 @@ mod tests {
                 },
                 "payload": event,
             });
-            assert_eq!(serde_json::from_slice::<Value>(&record).unwrap(), expected);
+            assert_eq!(record, expected);
         }
 
         let context = |error: Value| json!({"statusCode": 200, "executedVersion": "$LATEST", "functionError": error});

@@ -1,14 +1,11 @@
 //! A batch that lives: invocations until all of its records are done or given up.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
-use local::invoke::Outcome;
+use local::{invoke::Outcome, lock::lock};
 use tokio::{sync::watch, time::sleep};
 
 use super::{
-    assembly::Batch,
-    attempt::{Condition, Failure, GivenUp, Life, Next, Verdict},
+    attempt::{Condition, Failure, GivenUp, Life, Next},
     failure::{self, Circumstances},
     poll::Mapping,
 };
@@ -23,28 +20,18 @@ pub(super) enum End {
     Abandoned,
 }
 
-/// The life of a new batch.
-pub(super) fn life(mapping: &Mapping, batch: &Batch) -> Life {
-    let (records, policy) = (batch.records.clone(), mapping.settings.policy.clone());
-    if batch.is_too_large {
-        Life::too_large(mapping.envelope.topic(), records, policy)
-    } else {
-        Life::new(mapping.envelope.topic(), records, policy)
-    }
-}
-
 /// Lets a batch live until its end, or until it is not to be tried again.
 pub(super) async fn live(
     mapping: &Mapping,
     mut life: Life,
     mut last_try: watch::Receiver<bool>,
 ) -> anyhow::Result<End> {
-    let counts = &mapping.counts;
+    let Mapping { report, tally, .. } = mapping;
+    let name = &mapping.function.binary;
     let mut is_first = true;
     loop {
-        let milliseconds = text::now();
-        let now = Duration::from_millis(milliseconds);
-        let records = match life.next(milliseconds.cast_signed()) {
+        let now = text::now().cast_signed();
+        let records = match life.next(now) {
             Next::Done => return Ok(End::Done),
             Next::GiveUp(given_up) => {
                 give_up(mapping, &given_up, now)?;
@@ -57,28 +44,38 @@ pub(super) async fn live(
         }
         let is_retry = life.is_retry();
         let reply = mapping.invoker.invoke(mapping.envelope.event(&records)).await;
-        mapping.tally.invoked(&reply.outcome, &reply.log);
-        mapping.report.log(&mapping.name, &reply.log);
-        count_outcome(mapping, &reply.outcome, records.len());
-        if !matches!(reply.outcome, Outcome::NotReached(_)) {
-            counts.invocations.add(1);
-            counts.retries.add(usize::from(is_retry));
-            is_first = false;
+        report.log(name, &reply.log);
+        let what = match &reply.outcome {
+            Outcome::Answered(_) => None,
+            Outcome::FunctionError(error) => Some(format!("failed: {error}")),
+            Outcome::TimedOut => Some("did not answer in time".to_owned()),
+            Outcome::EnvironmentGone(end) => Some(format!("ended before it answered: {end}")),
+            Outcome::NotReached(reason) => Some(format!("could not be invoked: {reason}")),
+        };
+        if let Some(what) = what {
+            let records = counted(records.len(), "record");
+            report.trouble(&format!("{name}: with {records} the function {what}"));
         }
-        let verdict = life.ended(&reply.outcome.into(), fastrand::f64());
-        mapping.tally.ended(verdict == Verdict::Succeeded);
-        let Verdict::Failed { failure, delay } = verdict else { continue };
-        match failure {
-            Failure::Bisected => counts.bisections.add(1),
-            Failure::Partial => counts.partial_failures.add(1),
-            Failure::InvalidResponse => {
-                counts.invalid_responses.add(1);
-                let name = &mapping.name;
-                mapping.report.trouble(&format!(
-                    "{name}: the answer names a record that was not sent, or has another form: all failed"
-                ));
+        let failed = life.ended(&reply.outcome, fastrand::f64());
+        {
+            let mut tally = lock(tally);
+            tally.invoked(&reply.outcome, &reply.log, failed.is_none());
+            if !matches!(reply.outcome, Outcome::NotReached(_)) {
+                tally.summary.retries += usize::from(is_retry);
+                is_first = false;
             }
-            Failure::Whole | Failure::NotReached => {}
+            match failed {
+                Some((Failure::Bisected, _)) => tally.summary.bisections += 1,
+                Some((Failure::Partial, _)) => tally.summary.partial_failures += 1,
+                Some((Failure::InvalidResponse, _)) => tally.summary.invalid_responses += 1,
+                Some((Failure::Whole | Failure::NotReached, _)) | None => {}
+            }
+        }
+        let Some((failure, delay)) = failed else { continue };
+        if failure == Failure::InvalidResponse {
+            report.trouble(&format!(
+                "{name}: the answer names a record that was not sent, or has another form: all failed"
+            ));
         }
         tokio::select! {
             () = sleep(delay) => {}
@@ -92,41 +89,24 @@ pub(super) async fn live(
     }
 }
 
-fn count_outcome(mapping: &Mapping, outcome: &Outcome, records: usize) {
-    let Mapping { name, counts, report, .. } = mapping;
-    let (count, what) = match outcome {
-        Outcome::Answered(_) => return,
-        Outcome::FunctionError(error) => (&counts.function_errors, format!("failed: {error}")),
-        Outcome::TimedOut => (&counts.timeouts, "did not answer in time".to_owned()),
-        Outcome::EnvironmentGone(end) => {
-            (&counts.environments_gone, format!("ended before it answered: {end}"))
-        }
-        Outcome::NotReached(reason) => {
-            (&counts.not_reached, format!("could not be invoked: {reason}"))
-        }
-    };
-    count.add(1);
-    let records = counted(records, "record");
-    report.trouble(&format!("{name}: with {records} the function {what}"));
-}
-
 /// Counts the records, and keeps them where there is a destination.
-fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> anyhow::Result<()> {
+fn give_up(mapping: &Mapping, given_up: &GivenUp, now: i64) -> anyhow::Result<()> {
     let records = given_up.records.len();
-    mapping.counts.given_up.add(records);
-    mapping.tally.gave_up(records);
-    match given_up.condition {
-        Condition::RetryAttemptsExhausted => {}
-        Condition::RecordAgeExceeded => mapping.counts.expired.add(records),
-        Condition::MaximumPayloadSizeExceeded => mapping.counts.too_large.add(records),
+    {
+        let mut tally = lock(&mapping.tally);
+        tally.gave_up(records);
+        match given_up.condition {
+            Condition::RetryAttemptsExhausted => {}
+            Condition::RecordAgeExceeded => tally.summary.expired += records,
+            Condition::MaximumPayloadSizeExceeded => tally.summary.too_large += records,
+        }
     }
-    let place = match &mapping.on_failure {
+    let place = match &mapping.esm.overrides.on_failure {
         Some(directory) => {
             let id = format!("{:016x}-{:016x}", fastrand::u64(..), fastrand::u64(..));
             let circumstances = Circumstances {
-                function: &mapping.function,
-                mapping: &mapping.logical_id,
-                bootstrap_servers: &mapping.bootstrap_servers,
+                function: &mapping.function.name,
+                mapping: &mapping.settings.logical_id,
                 now,
                 id: &id,
             };
@@ -143,8 +123,8 @@ fn give_up(mapping: &Mapping, given_up: &GivenUp, now: Duration) -> anyhow::Resu
         [first, .., last] => format!("{first} to {last}"),
         all => all.join(", "),
     };
-    let Mapping { name, .. } = mapping;
-    let (condition, records) = (given_up.condition, counted(records, "record"));
+    let (name, condition) = (&mapping.function.binary, given_up.condition);
+    let records = counted(records, "record");
     mapping.report.line(&format!("{name}: {records} given up ({condition:?}), {shown}: {place}"));
     Ok(())
 }

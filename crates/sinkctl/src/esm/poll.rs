@@ -1,34 +1,37 @@
 //! One mapping at work: records in, batches to the function, offsets back.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
-use local::{invoke::Invoker, lock::lock};
+use anyhow::Context as _;
+use local::{
+    invoke::Invoker,
+    lock::lock,
+    template::{self, Function},
+};
 use rdkafka::{
-    Offset, TopicPartitionList,
+    Offset,
     consumer::{CommitMode, Consumer as _},
-    error::KafkaError,
+    error::{KafkaError, KafkaResult},
     types::RDKafkaErrorCode,
 };
 use tokio::{
     sync::watch,
-    task::JoinSet,
+    task::{self, JoinSet},
     time::{MissedTickBehavior, interval, sleep},
 };
 
 use super::{
+    Esm,
     assembly::{Assembly, Batch, Flow},
-    consumer::{self, Change, Consumer, UnreadableHeaderName},
+    attempt::Life,
+    consumer::{Change, Consumer, list},
     event::{Envelope, Record},
-    live::{End, life, live},
+    live::{End, live},
     report::Report,
-    settings::MappingSettings,
-    summary::Counts,
     tally::Tally,
 };
 use crate::kafka::{ANSWER_TIME, Span, Spans};
@@ -42,18 +45,13 @@ const LAST_COMMITS: usize = 5;
 /// What a mapping works with.
 #[derive(Debug)]
 pub(super) struct Mapping {
-    /// The name of the function's binary.
-    pub(super) name: String,
-    pub(super) function: String,
-    pub(super) logical_id: String,
-    pub(super) settings: MappingSettings,
+    pub(super) esm: Arc<Esm>,
+    pub(super) function: Function,
+    /// The template's with the flags that override it.
+    pub(super) settings: template::Mapping,
     pub(super) envelope: Envelope,
-    pub(super) bootstrap_servers: String,
     pub(super) invoker: Invoker,
-    pub(super) environments: usize,
-    pub(super) on_failure: Option<PathBuf>,
-    pub(super) counts: Arc<Counts>,
-    pub(super) tally: Arc<Tally>,
+    pub(super) tally: Mutex<Tally>,
     pub(super) report: Arc<Report>,
 }
 
@@ -64,16 +62,15 @@ pub(super) async fn run(
     ends: Option<Spans>,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let settings = &mapping.settings;
-    let envelope = mapping.envelope.clone();
-    consumer.subscribe(&[&settings.topic]).with_context(|| cannot_work(&mapping))?;
+    let template::Mapping { topic, batch_size, batching_window, .. } = &mapping.settings;
+    let batch_size = usize::try_from(*batch_size).unwrap_or(1);
+    consumer.subscribe(&[topic]).with_context(|| cannot_work(&mapping))?;
     let mut poller = Poller {
-        assembly: Assembly::new(envelope, settings.batch_size, settings.batching_window),
+        assembly: Assembly::new(mapping.envelope.clone(), batch_size, *batching_window),
         consumer,
         begin: Instant::now(),
         batches: JoinSet::new(),
-        in_flight: BTreeMap::new(),
-        begun: 0,
+        in_flight: HashMap::new(),
         at_end: BTreeSet::new(),
         offsets: BTreeMap::new(),
         ends,
@@ -85,7 +82,7 @@ pub(super) async fn run(
 }
 
 fn cannot_work(mapping: &Mapping) -> String {
-    format!("`{}`: the Kafka client cannot work", mapping.logical_id)
+    format!("`{}`: the Kafka client cannot work", mapping.settings.logical_id)
 }
 
 struct Poller {
@@ -93,9 +90,8 @@ struct Poller {
     consumer: Arc<Consumer>,
     assembly: Assembly,
     begin: Instant,
-    batches: JoinSet<anyhow::Result<(u64, End)>>,
-    in_flight: BTreeMap<u64, InFlight>,
-    begun: u64,
+    batches: JoinSet<anyhow::Result<End>>,
+    in_flight: HashMap<task::Id, InFlight>,
     /// The assigned partitions that were read to their end.
     at_end: BTreeSet<i32>,
     /// Of each assigned partition the offset from which the group goes on.
@@ -124,21 +120,23 @@ impl Poller {
                     return Ok(());
                 }
             } else {
-                self.control_flow();
+                for flow in self.assembly.flow() {
+                    self.control(flow);
+                }
                 self.begin_batches();
             }
             let until_due = self.assembly.due().map(|due| due.saturating_sub(self.begin.elapsed()));
-            let can_begin = !is_stopping && self.batches.len() < self.mapping.environments;
+            let can_begin = !is_stopping && self.batches.len() < self.mapping.esm.environments;
             tokio::select! {
                 biased;
-                Some(ended) = self.batches.join_next() => {
-                    let (number, end) = ended??;
-                    self.end_batch(number, end);
+                Some(ended) = self.batches.join_next_with_id() => {
+                    let (id, end) = ended?;
+                    self.end_batch(id, end?);
                 }
                 // An error says that nobody can stop it any more.
                 _ = self.stop.changed(), if !is_stopping => {
-                    self.mapping.tally.stops();
-                    self.pause(self.assembly.assigned());
+                    lock(&self.mapping.tally).is_stopping = true;
+                    self.assembly.assigned().for_each(|it| self.control(Flow::Pause(it)));
                     for in_flight in self.in_flight.values() {
                         in_flight.is_last_try.send_replace(true);
                     }
@@ -146,14 +144,9 @@ impl Poller {
                 record = receive(&consumer, &mapping.envelope) => match record {
                     // It comes again another time.
                     Ok(_) if is_stopping => {}
-                    Ok(Err(UnreadableHeaderName { partition, offset })) => {
-                        bail!(
-                            "`{}`: a header's name is no UTF-8 in partition {partition} at offset {offset}: the Kafka \
-                             client cannot read it",
-                            mapping.logical_id
-                        );
-                    }
-                    Ok(Ok(record)) => {
+                    Ok(record) => {
+                        let logical_id = &mapping.settings.logical_id;
+                        let record = record.with_context(|| format!("`{logical_id}`"))?;
                         // What came before it.
                         self.follow_assignments();
                         self.assembly.push(record, self.begin.elapsed());
@@ -177,9 +170,9 @@ impl Poller {
         while let Some(change) = self.consumer.context().next_change() {
             match change {
                 Change::Assigned(partitions) => {
-                    // The client remembers from an earlier assignment that one was paused.
-                    self.resume(partitions.keys().copied());
-                    for (&partition, &offset) in &partitions {
+                    for (partition, offset) in partitions {
+                        // The client remembers from an earlier assignment that it was paused.
+                        self.control(Flow::Resume(partition));
                         self.assembly.assign(partition);
                         self.at_end.remove(&partition);
                         self.offsets.remove(&partition);
@@ -205,64 +198,43 @@ impl Poller {
         }
     }
 
-    fn control_flow(&mut self) {
-        for flow in self.assembly.flow() {
-            match flow {
-                Flow::Pause(partition) => self.pause([partition]),
-                Flow::Resume(partition) => self.resume([partition]),
-            }
-        }
-    }
-
-    /// What comes nevertheless is taken, or comes again another time.
-    fn pause(&self, partitions: impl IntoIterator<Item = i32>) {
-        self.report_failure(
-            self.unset(partitions).and_then(|partitions| self.consumer.pause(&partitions)),
-        );
-    }
-
-    fn resume(&self, partitions: impl IntoIterator<Item = i32>) {
-        self.report_failure(
-            self.unset(partitions).and_then(|partitions| self.consumer.resume(&partitions)),
-        );
-    }
-
-    fn unset(
-        &self,
-        partitions: impl IntoIterator<Item = i32>,
-    ) -> Result<TopicPartitionList, KafkaError> {
-        let partitions = partitions.into_iter().map(|partition| (partition, Offset::Invalid));
-        consumer::list(&self.mapping.settings.topic, partitions)
-    }
-
-    fn report_failure(&self, result: Result<(), KafkaError>) {
+    /// What comes nevertheless of a partition that pauses is taken, or comes again another time.
+    fn control(&self, flow: Flow) {
+        let (Flow::Pause(partition) | Flow::Resume(partition)) = flow;
+        let partitions = list(&self.mapping.settings.topic, [(partition, Offset::Invalid)]);
+        let result = partitions.and_then(|partitions| match flow {
+            Flow::Pause(_) => self.consumer.pause(&partitions),
+            Flow::Resume(_) => self.consumer.resume(&partitions),
+        });
         if let Err(error) = result {
-            let name = &self.mapping.name;
+            let name = &self.mapping.function.binary;
             self.mapping.report.trouble(&format!("{name}: cannot control the flow: {error}"));
         }
     }
 
     fn begin_batches(&mut self) {
-        while self.batches.len() < self.mapping.environments {
+        while self.batches.len() < self.mapping.esm.environments {
             let Some(batch) = self.assembly.take(self.begin.elapsed()) else { return };
-            let counts = &self.mapping.counts;
-            counts.records.add(batch.records.len());
-            counts.batches.add(1);
-            counts.in_flight.add(1);
-            self.begun += 1;
-            let (number, mapping) = (self.begun, Arc::clone(&self.mapping));
-            let life = life(&mapping, &batch);
+            {
+                let mut tally = lock(&self.mapping.tally);
+                tally.summary.records += batch.records.len();
+                tally.summary.batches += 1;
+                tally.in_flight += 1;
+            }
+            let mapping = Arc::clone(&self.mapping);
+            let partial_retry = mapping.esm.partial_retry;
+            let life = Life::new(&mapping.settings, partial_retry, batch.records.clone());
             let (is_last_try, last_try) = watch::channel(false);
-            self.in_flight.insert(number, InFlight { batch, is_last_try });
-            self.batches.spawn(async move { Ok((number, live(&mapping, life, last_try).await?)) });
+            let task = self.batches.spawn(async move { live(&mapping, life, last_try).await });
+            self.in_flight.insert(task.id(), InFlight { batch, is_last_try });
         }
     }
 
-    fn end_batch(&mut self, number: u64, end: End) {
-        self.mapping.counts.in_flight.subtract(1);
+    fn end_batch(&mut self, id: task::Id, end: End) {
+        lock(&self.mapping.tally).in_flight -= 1;
         // A change that is not followed yet would let an offset through that is not the group's any more.
         self.follow_assignments();
-        let Some(InFlight { batch, .. }) = self.in_flight.remove(&number) else { return };
+        let Some(InFlight { batch, .. }) = self.in_flight.remove(&id) else { return };
         match end {
             End::Done => {
                 let offsets = self.assembly.done(&batch);
@@ -275,20 +247,15 @@ impl Poller {
     /// Has the offsets committed soon.
     fn commit(&mut self, offsets: &BTreeMap<i32, i64>) {
         self.offsets.extend(offsets);
-        lock(&self.mapping.counts.committed).extend(offsets);
-        let stored = self.list(offsets).and_then(|offsets| self.consumer.store_offsets(&offsets));
+        lock(&self.mapping.tally).summary.committed.extend(offsets);
         // It fails for partitions that just went, whose records then come again.
-        drop(stored);
-    }
-
-    fn list(&self, offsets: &BTreeMap<i32, i64>) -> Result<TopicPartitionList, KafkaError> {
-        let offsets =
-            offsets.iter().map(|(&partition, &offset)| (partition, Offset::Offset(offset)));
-        consumer::list(&self.mapping.settings.topic, offsets)
+        let _: KafkaResult<()> = list(&self.mapping.settings.topic, known(offsets))
+            .and_then(|offsets| self.consumer.store_offsets(&offsets));
     }
 
     fn trouble(&self, error: &KafkaError) -> anyhow::Result<()> {
-        let Mapping { name, settings, .. } = &*self.mapping;
+        let Mapping { function, settings, report, .. } = &*self.mapping;
+        let name = &function.binary;
         if let KafkaError::MessageConsumptionFatal(_) = error {
             return Err(error.clone()).with_context(|| cannot_work(&self.mapping));
         }
@@ -302,7 +269,7 @@ impl Poller {
             }
             _ => format!("{name}: {error}"),
         };
-        self.mapping.report.trouble(&line);
+        report.trouble(&line);
         Ok(())
     }
 
@@ -326,31 +293,29 @@ impl Poller {
     }
 
     async fn is_committed_elsewhere(&self, ends: BTreeMap<i32, i64>) -> bool {
-        let consumer = Arc::clone(&self.consumer);
-        let Ok(partitions) = self.unset(ends.keys().copied()) else { return false };
-        let committed = tokio::task::spawn_blocking(move || {
-            consumer.committed_offsets(partitions, ANSWER_TIME)
+        let (consumer, topic) = (Arc::clone(&self.consumer), self.mapping.settings.topic.clone());
+        let committed = task::spawn_blocking(move || {
+            let partitions = list(&topic, ends.keys().map(|&it| (it, Offset::Invalid)))?;
+            let committed = consumer.committed_offsets(partitions, ANSWER_TIME)?;
+            KafkaResult::Ok(committed.elements().iter().all(|element| {
+                match (element.offset(), ends.get(&element.partition())) {
+                    (Offset::Offset(offset), Some(&end)) => offset >= end,
+                    _ => false,
+                }
+            }))
         });
-        let Ok(Ok(committed)) = committed.await else { return false };
-        committed.elements().iter().all(|element| {
-            match (element.offset(), ends.get(&element.partition())) {
-                (Offset::Offset(offset), Some(&end)) => offset >= end,
-                _ => false,
-            }
-        })
+        matches!(committed.await, Ok(Ok(true)))
     }
 
     /// Commits what the group goes on from, and leaves the group.
     async fn last_commit(mut self) -> anyhow::Result<()> {
         self.follow_assignments();
-        let offsets = self.list(&self.offsets);
+        let offsets = list(&self.mapping.settings.topic, known(&self.offsets))?;
         let consumer = Arc::clone(&self.consumer);
         consumer.context().close();
-        let committed = tokio::task::spawn_blocking(move || {
+        let committed = task::spawn_blocking(move || {
             let mut committed = Ok(());
-            if let Ok(offsets) = offsets
-                && offsets.count() > 0
-            {
+            if offsets.count() > 0 {
                 for _ in 0..LAST_COMMITS {
                     committed = consumer.commit(&offsets, CommitMode::Sync);
                     if committed.is_ok() {
@@ -363,7 +328,7 @@ impl Poller {
             committed
         });
         if let Err(error) = committed.await? {
-            let name = &self.mapping.name;
+            let name = &self.mapping.function.binary;
             self.mapping.report.line(&format!(
                 "{name}: the last offsets are not committed, so records come again: {error}"
             ));
@@ -372,16 +337,17 @@ impl Poller {
     }
 }
 
+fn known(offsets: &BTreeMap<i32, i64>) -> impl Iterator<Item = (i32, Offset)> {
+    offsets.iter().map(|(&partition, &offset)| (partition, Offset::Offset(offset)))
+}
+
 impl Drop for Poller {
     fn drop(&mut self) {
         self.consumer.context().close();
     }
 }
 
-async fn receive(
-    consumer: &Consumer,
-    envelope: &Envelope,
-) -> Result<Result<Record, UnreadableHeaderName>, KafkaError> {
+async fn receive(consumer: &Consumer, envelope: &Envelope) -> KafkaResult<anyhow::Result<Record>> {
     let message = consumer.recv().await?;
-    Ok(consumer::record(envelope, &message))
+    Ok(envelope.record(&message))
 }

@@ -12,7 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use local::lock::lock;
 use serde_json::Value;
 
-use super::summary::Counts;
+use super::poll::Mapping;
 use crate::{tail::format, text::counted};
 
 /// How often the same trouble is written.
@@ -32,7 +32,8 @@ const MAX_LOG_LINES: usize = 5;
 pub(super) struct Report {
     progress: Option<MultiProgress>,
     is_verbose: bool,
-    log_lines: LogLines,
+    /// Of the functions' lines as `sinkctl tail` shows them; `None` where they are shown as they are, for programs.
+    colours: Option<ColorChoice>,
     /// When a line of trouble was written last.
     written: Mutex<BTreeMap<String, Instant>>,
 }
@@ -40,13 +41,10 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn new(is_verbose: bool, is_raw: bool) -> Self {
         let stderr = io::stderr();
-        let log_lines = match AutoStream::choice(&stderr) {
-            _ if is_raw || !stderr.is_terminal() => LogLines::Raw,
-            ColorChoice::Never => LogLines::Plain,
-            _ => LogLines::Coloured,
-        };
-        let progress = stderr.is_terminal().then(MultiProgress::new);
-        Self { progress, is_verbose, log_lines, written: Mutex::default() }
+        let is_terminal = stderr.is_terminal();
+        let colours = (is_terminal && !is_raw).then(|| AutoStream::choice(&stderr));
+        let progress = is_terminal.then(MultiProgress::new);
+        Self { progress, is_verbose, colours, written: Mutex::default() }
     }
 
     /// Writes a line.
@@ -81,7 +79,7 @@ impl Report {
             log.iter().filter(|line| self.is_verbose || is_notable(line)).collect();
         let max_lines = if self.is_verbose { notable.len() } else { MAX_LOG_LINES };
         for line in notable.iter().take(max_lines) {
-            if let Some(line) = self.log_lines.line(function, line) {
+            if let Some(line) = shown(self.colours, function, line) {
                 self.line(&line);
             }
         }
@@ -92,31 +90,30 @@ impl Report {
     }
 
     /// Writes the progress of the functions until it is dropped.
-    pub(super) async fn progress(self: Arc<Self>, functions: Vec<(String, Arc<Counts>)>) {
-        let style = ProgressStyle::with_template("{spinner} {msg}").ok();
-        let bars: Vec<_> = functions
-            .iter()
-            .map(|_| {
-                let bar = ProgressBar::new_spinner();
-                let bar = style.clone().map_or(bar.clone(), |style| bar.with_style(style));
-                self.progress.as_ref().map(|progress| progress.add(bar))
-            })
-            .collect();
+    pub(super) async fn progress(self: Arc<Self>, mappings: Vec<Arc<Mapping>>) {
+        let new_bar = || {
+            let bar = self.progress.as_ref()?.add(ProgressBar::new_spinner());
+            let style = ProgressStyle::with_template("{spinner} {msg}");
+            Some(style.map_or(bar.clone(), |style| bar.with_style(style)))
+        };
+        let mut said: Vec<_> = mappings.iter().map(|_| (new_bar(), String::new())).collect();
         let period = if self.progress.is_some() { REDRAW_TIME } else { LINE_TIME };
-        let mut said = vec![String::new(); functions.len()];
         loop {
             tokio::time::sleep(period).await;
-            for (position, (name, counts)) in functions.iter().enumerate() {
-                let in_flight = counted(counts.in_flight.get(), "batch");
-                let text = format!("{name}: {}; {in_flight} in flight", counts.summary());
-                match &bars[position] {
+            for (mapping, (bar, said)) in mappings.iter().zip(&mut said) {
+                let text = {
+                    let (name, tally) = (&mapping.function.binary, lock(&mapping.tally));
+                    let in_flight = counted(tally.in_flight, "batch");
+                    format!("{name}: {}; {in_flight} in flight", tally.summary)
+                };
+                match bar {
                     Some(bar) => {
                         bar.set_message(text);
                         bar.tick();
                     }
-                    None if text != said[position] => {
+                    None if text != *said => {
                         self.line(&text);
-                        said[position] = text;
+                        *said = text;
                     }
                     None => {}
                 }
@@ -132,25 +129,13 @@ impl Report {
     }
 }
 
-/// How the lines of the functions' logs are shown.
-#[derive(Clone, Copy, Debug)]
-enum LogLines {
-    /// As they are, for programs.
-    Raw,
-    /// As `sinkctl tail` shows them.
-    Plain,
-    Coloured,
-}
-
-impl LogLines {
-    /// A line; `None` if it says nothing to people.
-    fn line(self, function: &str, line: &str) -> Option<String> {
-        let raw = format!("{function}: {line}");
-        match self {
-            Self::Raw => Some(raw),
-            Self::Plain => format::line(&raw).map(|it| strip_str(&it).to_string()),
-            Self::Coloured => format::line(&raw),
-        }
+/// A line of a function's log as it is shown; `None` if it says nothing to people.
+fn shown(colours: Option<ColorChoice>, function: &str, line: &str) -> Option<String> {
+    let raw = format!("{function}: {line}");
+    match colours {
+        None => Some(raw),
+        Some(ColorChoice::Never) => format::line(&raw).map(|it| strip_str(&it).to_string()),
+        Some(_) => format::line(&raw),
     }
 }
 
@@ -173,15 +158,15 @@ mod tests {
     #[test]
     fn people_see_what_tail_shows() {
         #[track_caller]
-        fn check(log_lines: LogLines, expected: &str) {
+        fn check(colours: Option<ColorChoice>, expected: &str) {
             let line = r#"{"timestamp":"2026-11-21T22:13:20.5Z","level":"WARN","message":"slow"}"#;
-            assert_eq!(log_lines.line("sinkAppianData", line).as_deref(), Some(expected));
+            assert_eq!(shown(colours, "sinkAppianData", line).as_deref(), Some(expected));
         }
 
         let raw = r#"sinkAppianData: {"timestamp":"2026-11-21T22:13:20.5Z","level":"WARN","message":"slow"}"#;
-        check(LogLines::Raw, raw);
-        check(LogLines::Plain, "22:13:20 sinkAppianData WARN    slow");
-        check(LogLines::Coloured, "\u{1b}[33m22:13:20 sinkAppianData WARN    slow\u{1b}[0m");
+        check(None, raw);
+        check(Some(ColorChoice::Never), "22:13:20 sinkAppianData WARN    slow");
+        check(Some(ColorChoice::Always), "\u{1b}[33m22:13:20 sinkAppianData WARN    slow\u{1b}[0m");
     }
 
     #[test]

@@ -1,27 +1,10 @@
-//! What a mapping does, from the template and the flags that override it.
+//! The flags that override what the template says of a mapping.
 
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::ensure;
 use clap::{Args, ValueEnum};
 use local::template::{Mapping, StartingPosition};
-
-use super::attempt::{PartialRetry, Policy};
-
-/// A mapping's settings, within what Lambda accepts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MappingSettings {
-    pub topic: String,
-    pub group: String,
-    /// Where a partition begins for which the group has no offset.
-    pub starting_position: StartingPosition,
-    /// The most records of a batch.
-    pub batch_size: usize,
-    /// How long a batch's first record waits for more.
-    pub batching_window: Duration,
-    /// How it deals with failures.
-    pub policy: Policy,
-}
 
 /// What is set beside the template, for all mappings alike.
 #[derive(Args, Clone, Debug, Default)]
@@ -84,75 +67,59 @@ impl Overrides {
             Position::AtTimestamp => StartingPosition::AtTimestamp(seconds.unwrap_or_default()),
         }))
     }
-}
 
-impl MappingSettings {
-    /// The mapping's settings.
-    pub fn new(
-        mapping: &Mapping,
-        overrides: &Overrides,
-        partial_retry: PartialRetry,
-    ) -> anyhow::Result<Self> {
-        let name = &mapping.logical_id;
+    /// The mapping as it runs here, within what Lambda accepts.
+    pub(super) fn apply(&self, declared: &Mapping) -> anyhow::Result<Mapping> {
+        let name = &declared.logical_id;
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let checked = |setting, found: i64, is_accepted: bool, accepted| {
-            ensure!(is_accepted, "`{name}`: {setting} is {found}, Lambda accepts {accepted}");
-            Ok(())
-        };
-
-        let batch_size = number(overrides.batch_size.unwrap_or(mapping.batch_size));
-        let is_accepted = (1..=10_000).contains(&batch_size);
-        checked("BatchSize", batch_size, is_accepted, "1 to 10000")?;
-
+        let batch_size = self.batch_size.unwrap_or(declared.batch_size);
         let batching_window =
-            overrides.batching_window.map_or(mapping.batching_window, Duration::from_secs);
-        let seconds = number(batching_window.as_secs());
-        checked("MaximumBatchingWindowInSeconds", seconds, seconds <= 300, "0 to 300")?;
+            self.batching_window.map_or(declared.batching_window, Duration::from_secs);
+        // -1 is no limit.
+        let declared_retries = declared.maximum_retry_attempts.map_or(-1, number);
+        let retries = self.maximum_retry_attempts.unwrap_or(declared_retries);
+        let declared_age = declared.maximum_record_age.map_or(-1, |age| number(age.as_secs()));
+        let age = self.maximum_record_age.unwrap_or(declared_age);
+        let (size, window) = (number(batch_size), number(batching_window.as_secs()));
+        let is_age = age == -1 || (60..=604_800).contains(&age);
+        for (setting, found, is_accepted, accepted) in [
+            ("BatchSize", size, (1..=10_000).contains(&size), "1 to 10000"),
+            ("MaximumBatchingWindowInSeconds", window, window <= 300, "0 to 300"),
+            ("MaximumRetryAttempts", retries, (-1..=10_000).contains(&retries), "-1 to 10000"),
+            ("MaximumRecordAgeInSeconds", age, is_age, "-1, or 60 to 604800"),
+        ] {
+            ensure!(is_accepted, "`{name}`: {setting} is {found}, Lambda accepts {accepted}");
+        }
 
-        let of_template = mapping.maximum_retry_attempts.map_or(-1, number);
-        let retries = overrides.maximum_retry_attempts.unwrap_or(of_template);
-        let is_accepted = (-1..=10_000).contains(&retries);
-        checked("MaximumRetryAttempts", retries, is_accepted, "-1 to 10000")?;
-
-        let of_template = mapping.maximum_record_age.map_or(-1, |age| number(age.as_secs()));
-        let age = overrides.maximum_record_age.unwrap_or(of_template);
-        let is_accepted = age == -1 || (60..=604_800).contains(&age);
-        checked("MaximumRecordAgeInSeconds", age, is_accepted, "-1, or 60 to 604800")?;
-
-        let bisects = overrides
-            .bisect_batch_on_function_error
-            .unwrap_or(mapping.bisects_batch_on_function_error);
-        let reports =
-            overrides.report_batch_item_failures.unwrap_or(mapping.reports_batch_item_failures);
-        let of_provisioned_mode = [
+        let bisects = self.bisect_batch_on_function_error;
+        let bisects = bisects.unwrap_or(declared.bisects_batch_on_function_error);
+        let reports = self.report_batch_item_failures;
+        let reports = reports.unwrap_or(declared.reports_batch_item_failures);
+        for (setting, is_set) in [
             ("MaximumRetryAttempts", retries != -1),
             ("MaximumRecordAgeInSeconds", age != -1),
             ("BisectBatchOnFunctionError", bisects),
             ("FunctionResponseTypes", reports),
-        ];
-        for (setting, is_set) in of_provisioned_mode {
+        ] {
             ensure!(
-                !is_set || mapping.is_provisioned,
+                !is_set || declared.is_provisioned,
                 "`{name}`: Lambda accepts {setting} in provisioned mode only, as `--parameter PollerMode=provisioned` \
                  sets it"
             );
         }
-        let group = overrides.group.clone().or_else(|| mapping.consumer_group.clone());
-        Ok(Self {
-            topic: mapping.topic.clone(),
+        let group = self.group.as_ref().or(declared.consumer_group.as_ref());
+        Ok(Mapping {
             // Lambda would make one up, which would begin again with each start here.
-            group: group.unwrap_or_else(|| format!("sinkctl-{}", mapping.logical_id)),
-            starting_position: overrides.starting_position()?.unwrap_or(mapping.starting_position),
-            batch_size: usize::try_from(batch_size).unwrap_or(1),
+            consumer_group: Some(group.map_or_else(|| format!("sinkctl-{name}"), Clone::clone)),
+            starting_position: self.starting_position()?.unwrap_or(declared.starting_position),
+            batch_size,
             batching_window,
-            policy: Policy {
-                maximum_retry_attempts: u64::try_from(retries).ok(),
-                maximum_record_age: u64::try_from(age).ok().map(Duration::from_secs),
-                bisects_batch_on_function_error: bisects,
-                reports_batch_item_failures: reports,
-                partial_retry,
-                has_destination: overrides.on_failure.is_some(),
-            },
+            reports_batch_item_failures: reports,
+            bisects_batch_on_function_error: bisects,
+            maximum_retry_attempts: u64::try_from(retries).ok(),
+            maximum_record_age: u64::try_from(age).ok().map(Duration::from_secs),
+            has_destination: self.on_failure.is_some(),
+            ..declared.clone()
         })
     }
 }
@@ -183,27 +150,17 @@ mod tests {
     #[test]
     fn flags_override_the_template() {
         #[track_caller]
-        fn check(mapping: &Mapping, overrides: &Overrides, expected: &MappingSettings) {
-            let retry = expected.policy.partial_retry;
-            assert_eq!(&MappingSettings::new(mapping, overrides, retry).unwrap(), expected);
+        fn check(mapping: &Mapping, overrides: &Overrides, expected: &Mapping) {
+            assert_eq!(&overrides.apply(mapping).unwrap(), expected);
         }
 
-        let defaults = MappingSettings {
-            topic: "t".to_owned(),
-            group: "sinkctl-M".to_owned(),
-            starting_position: StartingPosition::Latest,
-            batch_size: 100,
-            batching_window: Duration::from_millis(500),
-            policy: Policy {
-                maximum_retry_attempts: None,
-                maximum_record_age: None,
-                bisects_batch_on_function_error: false,
-                reports_batch_item_failures: false,
-                partial_retry: PartialRetry::Listed,
-                has_destination: false,
-            },
+        // The template's destination is not used here.
+        let defaults = |is_provisioned| Mapping {
+            consumer_group: Some("sinkctl-M".to_owned()),
+            has_destination: false,
+            ..mapping(is_provisioned)
         };
-        check(&mapping(false), &Overrides::default(), &defaults);
+        check(&mapping(false), &Overrides::default(), &defaults(false));
         let overrides = Overrides {
             group: Some("g".to_owned()),
             starting_position: Some(Position::AtTimestamp),
@@ -216,20 +173,16 @@ mod tests {
             report_batch_item_failures: Some(true),
             on_failure: Some(PathBuf::from("d")),
         };
-        let expected = MappingSettings {
-            group: "g".to_owned(),
+        let expected = Mapping {
+            consumer_group: Some("g".to_owned()),
             starting_position: StartingPosition::AtTimestamp(7),
             batch_size: 10_000,
             batching_window: Duration::ZERO,
-            policy: Policy {
-                maximum_retry_attempts: Some(0),
-                maximum_record_age: Some(Duration::from_mins(1)),
-                bisects_batch_on_function_error: true,
-                reports_batch_item_failures: true,
-                partial_retry: PartialRetry::FromLowest,
-                has_destination: true,
-            },
-            ..defaults.clone()
+            maximum_retry_attempts: Some(0),
+            maximum_record_age: Some(Duration::from_mins(1)),
+            bisects_batch_on_function_error: true,
+            reports_batch_item_failures: true,
+            ..mapping(true)
         };
         check(&mapping(true), &overrides, &expected);
 
@@ -241,6 +194,8 @@ mod tests {
             maximum_record_age: Some(Duration::from_secs(61)),
             ..mapping(true)
         };
+        let kept = Mapping { has_destination: false, ..of_template.clone() };
+        check(&of_template, &Overrides::default(), &kept);
         let off = Overrides {
             maximum_retry_attempts: Some(-1),
             maximum_record_age: Some(-1),
@@ -248,19 +203,16 @@ mod tests {
             report_batch_item_failures: Some(false),
             ..Overrides::default()
         };
-        check(&of_template, &off, &MappingSettings { group: "g".to_owned(), ..defaults });
-    }
-
-    fn new(is_provisioned: bool, overrides: &Overrides) -> anyhow::Result<MappingSettings> {
-        MappingSettings::new(&mapping(is_provisioned), overrides, PartialRetry::Listed)
+        let expected = Mapping { consumer_group: Some("g".to_owned()), ..defaults(true) };
+        check(&of_template, &off, &expected);
     }
 
     #[test]
     fn what_lambda_refuses_is_refused() {
         #[track_caller]
         fn check(is_provisioned: bool, overrides: &Overrides, expected: &str) {
-            let settings = new(is_provisioned, overrides);
-            assert_eq!(settings.unwrap_err().to_string(), expected);
+            let applied = overrides.apply(&mapping(is_provisioned));
+            assert_eq!(applied.unwrap_err().to_string(), expected);
         }
 
         let none = Overrides::default;
@@ -303,10 +255,10 @@ mod tests {
                 "`M`: Lambda accepts {setting} in provisioned mode only, as `--parameter PollerMode=provisioned` sets it"
             );
             check(false, &overrides, &expected);
-            assert!(new(true, &overrides).is_ok());
+            assert!(overrides.apply(&mapping(true)).is_ok());
         }
         let destination = Overrides { on_failure: Some(PathBuf::from("d")), ..none() };
-        assert!(new(false, &destination).is_ok());
+        assert!(destination.apply(&mapping(false)).is_ok());
         let needless = Overrides { starting_position_timestamp: Some(1), ..none() };
         check(false, &needless, "a timestamp is for the starting position AT_TIMESTAMP only");
     }

@@ -1,19 +1,20 @@
 //! The status that `sinkctl status --esm` asks for: one JSON document over HTTP, for this machine only.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use axum::{Json, Router, extract::State, routing::get};
 use dynamo_sink::settings::EPOCH;
-use local::template::{Function, LOCAL_STAGE, StartingPosition};
-use rdkafka::{Offset, consumer::Consumer as _, error::KafkaError};
+use local::{
+    lock::lock,
+    template::{LOCAL_STAGE, StartingPosition},
+};
+use rdkafka::{Offset, consumer::Consumer as _, error::KafkaResult};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
     Esm,
-    consumer::{self, Consumer},
+    consumer::{self, Consumer, known},
     poll::Mapping,
-    report::Report,
 };
 use crate::{
     kafka::{self, ANSWER_TIME, Span},
@@ -24,97 +25,63 @@ use crate::{
 /// How often it is measured how many records the topic is ahead.
 const MEASURE_TIME: Duration = Duration::from_secs(2);
 
-/// A mapping whose status is asked for.
-#[derive(Clone, Debug)]
-pub(super) struct Observed {
-    binary: String,
-    epoch: String,
-    mapping: Arc<Mapping>,
+#[derive(Clone)]
+struct Observed {
+    esm: Arc<Esm>,
+    mappings: Vec<Arc<Mapping>>,
 }
 
-impl Observed {
-    pub(super) fn new(mapping: Arc<Mapping>, function: &Function) -> Self {
-        let epoch = function.variables.get(EPOCH).map_or("0", String::as_str).to_owned();
-        Self { binary: function.binary.clone(), epoch, mapping }
-    }
-
-    fn document(&self) -> FunctionDocument {
-        let Mapping { function, logical_id, tally, .. } = &*self.mapping;
-        FunctionDocument {
-            binary: self.binary.clone(),
-            name: function.clone(),
-            epoch: self.epoch.clone(),
-            mapping: tally.mapping(logical_id),
-            lag: tally.lag(),
-            minutes: tally.minutes(),
-        }
-    }
-}
-
-/// The port that the status is asked at.
-#[derive(Debug)]
-pub(super) struct Status {
+/// Answers, and measures what nobody counts, as long as the tasks are kept.
+pub(super) fn start(
     listener: TcpListener,
+    esm: &Arc<Esm>,
+    mappings: Vec<(Arc<Mapping>, Arc<Consumer>)>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let mut observed = Observed { esm: Arc::clone(esm), mappings: Vec::new() };
+    for (mapping, consumer) in mappings {
+        observed.mappings.push(Arc::clone(&mapping));
+        tasks.spawn(measure(mapping, consumer));
+    }
+    let router = Router::new().route("/", get(document)).with_state(observed);
+    tasks.spawn(async move {
+        // It ends with the program only.
+        let _: io::Result<()> = axum::serve(listener, router).await;
+    });
+    tasks
 }
 
-impl Status {
-    /// Takes the port, and says where it is.
-    pub(super) async fn bind(address: SocketAddr, report: &Report) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("cannot answer at `{address}`: name another port, or 0 for a free one")
-        })?;
-        let bound = listener.local_addr()?;
-        report.line(&format!("Status at http://{bound}, as `sinkctl status --esm` shows it"));
-        Ok(Self { listener })
-    }
-
-    /// Answers, and measures what nobody counts, as long as the tasks are kept.
-    pub(super) fn start(self, esm: &Esm, mappings: Vec<(Observed, Arc<Consumer>)>) -> JoinSet<()> {
-        let mut tasks = JoinSet::new();
-        let mut all = Vec::new();
-        for (observed, consumer) in mappings {
-            all.push(observed.clone());
-            tasks.spawn(measure(observed, consumer));
+async fn document(State(Observed { esm, mappings }): State<Observed>) -> Json<Document> {
+    let is_stage = |(name, _): &&(String, String)| name == "Stage";
+    let parameters = &esm.source.parameters;
+    let stage = parameters.iter().rfind(is_stage).map_or(LOCAL_STAGE, |(_, stage)| stage);
+    let functions = mappings.iter().map(|mapping| {
+        let (function, tally) = (&mapping.function, lock(&mapping.tally));
+        FunctionDocument {
+            binary: function.binary.clone(),
+            name: function.name.clone(),
+            epoch: function.variables.get(EPOCH).map_or("0", String::as_str).to_owned(),
+            mapping: tally.mapping(&mapping.settings.logical_id),
+            lag: tally.lag.clone(),
+            minutes: tally.minutes.clone(),
         }
-        let of_stage = esm.source.parameters.iter().rev().find(|(name, _)| name == "Stage");
-        let others = esm.source.parameters.iter().filter(|(name, _)| name != "Stage");
-        let source = Source {
-            stage: of_stage.map_or(LOCAL_STAGE, |(_, stage)| stage).to_owned(),
-            parameters: others.cloned().collect(),
-            mappings: all,
-        };
-        let router = Router::new().route("/", get(document)).with_state(Arc::new(source));
-        tasks.spawn(async move {
-            // It ends with the program only.
-            let _: io::Result<()> = axum::serve(self.listener, router).await;
-        });
-        tasks
-    }
-}
-
-struct Source {
-    stage: String,
-    parameters: Vec<(String, String)>,
-    mappings: Vec<Observed>,
-}
-
-async fn document(State(source): State<Arc<Source>>) -> Json<Document> {
-    let functions = source.mappings.iter();
+    });
     Json(Document {
-        stage: source.stage.clone(),
-        parameters: source.parameters.clone(),
+        stage: stage.to_owned(),
+        parameters: parameters.iter().filter(|it| !is_stage(it)).cloned().collect(),
         time: text::now(),
-        functions: functions.map(Observed::document).collect(),
+        functions: functions.collect(),
     })
 }
 
-async fn measure(observed: Observed, consumer: Arc<Consumer>) {
+async fn measure(mapping: Arc<Mapping>, consumer: Arc<Consumer>) {
     loop {
-        let (consumer, mapping) = (Arc::clone(&consumer), Arc::clone(&observed.mapping));
-        let lag =
-            move || lag(&consumer, &mapping.settings.topic, mapping.settings.starting_position);
-        let lag = tokio::task::spawn_blocking(lag).await;
-        observed.mapping.tally.measured(lag.ok().and_then(Result::ok));
+        let (consumer, of_mapping) = (Arc::clone(&consumer), Arc::clone(&mapping));
+        let lag = tokio::task::spawn_blocking(move || {
+            lag(&consumer, &of_mapping.settings.topic, of_mapping.settings.starting_position)
+        });
+        let lag = lag.await.ok().and_then(Result::ok);
+        lock(&mapping.tally).measured(lag);
         tokio::time::sleep(MEASURE_TIME).await;
     }
 }
@@ -124,20 +91,15 @@ fn lag(
     consumer: &Consumer,
     topic: &str,
     starting_position: StartingPosition,
-) -> Result<BTreeMap<i32, u64>, KafkaError> {
+) -> KafkaResult<BTreeMap<i32, u64>> {
     let Some(spans) = kafka::spans(consumer, topic)? else { return Ok(BTreeMap::new()) };
     let partitions = spans.keys().map(|&partition| (partition, Offset::Invalid));
     let committed = consumer.committed_offsets(consumer::list(topic, partitions)?, ANSWER_TIME)?;
-    let offsets = committed.elements().into_iter().map(|it| (it.partition(), it.offset()));
-    Ok(offsets
-        .filter_map(|(partition, offset)| {
-            let offset = match offset {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            };
-            Some((partition, ahead(*spans.get(&partition)?, offset, starting_position)))
-        })
-        .collect())
+    let lag = committed.elements().into_iter().filter_map(|element| {
+        let (partition, committed) = (element.partition(), known(element.offset()));
+        Some((partition, ahead(*spans.get(&partition)?, committed, starting_position)))
+    });
+    Ok(lag.collect())
 }
 
 /// How many records lie between what was committed and the end; without a commit, where the group would begin.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::esm::event::{Source, TimestampType};
+use crate::esm::event::tests::message;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -17,16 +17,7 @@ fn assembly() -> Assembly {
 }
 
 fn record(partition: i32, offset: i64, bytes: usize) -> Record {
-    let value = vec![0; bytes];
-    envelope().record(&Source {
-        partition,
-        offset,
-        timestamp: 0,
-        timestamp_type: TimestampType::CreateTime,
-        key: None,
-        value: Some(&value),
-        headers: &[],
-    })
+    envelope().record(&message(partition, offset, 0, Some(&vec![0; bytes]))).unwrap()
 }
 
 /// A step and its time in milliseconds.
@@ -65,10 +56,10 @@ fn check(steps: &[Step]) {
             Take(time, expected) => {
                 let batch = assembly.take(Duration::from_millis(time));
                 let shown = batch.as_ref().map(|batch| {
-                    let kind = if batch.is_too_large { " too large" } else { "" };
+                    let is_too_large = batch.records.iter().any(|it| it.is_too_large);
+                    let kind = if is_too_large { " too large" } else { "" };
                     assert!(
-                        envelope().event(&batch.records).len() <= MAX_EVENT_BYTES
-                            || batch.is_too_large
+                        envelope().event(&batch.records).len() <= MAX_EVENT_BYTES || is_too_large
                     );
                     format!("{:?}{kind}", batch.records)
                 });

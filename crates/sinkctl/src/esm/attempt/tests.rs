@@ -1,43 +1,59 @@
 use super::*;
-use crate::esm::event::{Envelope, Source, TimestampType};
+use local::template::StartingPosition;
 
-const POLICY: Policy = Policy {
-    maximum_retry_attempts: None,
-    maximum_record_age: None,
-    bisects_batch_on_function_error: false,
-    reports_batch_item_failures: false,
-    partial_retry: PartialRetry::Listed,
-    has_destination: false,
-};
+use crate::esm::event::{Envelope, tests::message};
+
+fn policy() -> Mapping {
+    Mapping {
+        logical_id: "M".to_owned(),
+        function: "F".to_owned(),
+        is_enabled: true,
+        topic: "t".to_owned(),
+        consumer_group: None,
+        starting_position: StartingPosition::Latest,
+        batch_size: 100,
+        batching_window: Duration::ZERO,
+        is_provisioned: true,
+        reports_batch_item_failures: false,
+        bisects_batch_on_function_error: false,
+        maximum_retry_attempts: None,
+        maximum_record_age: None,
+        has_destination: false,
+    }
+}
 
 /// Plays a batch: the answers are `ok`, `error`, `lost`, or a body. Each record's timestamp is its offset.
 #[track_caller]
 fn check(
-    policy: &Policy,
+    policy: &Mapping,
     coordinates: &[(i32, i64)],
     now: i64,
     answers: &[&str],
     expected: &[&str],
 ) {
-    let mut life = Life::new("t", records(coordinates), policy.clone());
+    let mut life = life(policy, coordinates);
     assert_eq!(play(&mut life, now, answers), expected);
+}
+
+fn life(policy: &Mapping, coordinates: &[(i32, i64)]) -> Life {
+    Life::new(policy, PartialRetry::Listed, records(coordinates))
 }
 
 fn records(coordinates: &[(i32, i64)]) -> Vec<Arc<Record>> {
     let envelope = Envelope::new("t", "");
     let record = |&(partition, offset): &(i32, i64)| {
-        let source = Source {
-            partition,
-            offset,
-            timestamp: offset,
-            timestamp_type: TimestampType::CreateTime,
-            key: None,
-            value: None,
-            headers: &[],
-        };
-        Arc::new(envelope.record(&source))
+        Arc::new(envelope.record(&message(partition, offset, offset, None)).unwrap())
     };
     coordinates.iter().map(record).collect()
+}
+
+fn outcome(answer: &str) -> Outcome {
+    match answer {
+        "ok" => Outcome::Answered(b"null".to_vec()),
+        "error" => Outcome::FunctionError(String::new()),
+        "lost" => Outcome::NotReached(String::new()),
+        body => Outcome::Answered(body.as_bytes().to_vec()),
+    }
 }
 
 fn play(life: &mut Life, now: i64, answers: &[&str]) -> Vec<String> {
@@ -55,17 +71,9 @@ fn play(life: &mut Life, now: i64, answers: &[&str]) -> Vec<String> {
             }
             Next::Invoke(records) => {
                 let Some(answer) = answers.next() else { break };
-                let ended = match *answer {
-                    "ok" => Ended::Answered(b"null".to_vec()),
-                    "error" => Ended::FunctionError,
-                    "lost" => Ended::NotReached,
-                    body => Ended::Answered(body.as_bytes().to_vec()),
-                };
-                let verdict = match life.ended(&ended, 1.0) {
-                    Verdict::Succeeded => "succeeded".to_owned(),
-                    Verdict::Failed { failure, delay } => {
-                        format!("{failure:?} {}", delay.as_millis())
-                    }
+                let verdict = match life.ended(&outcome(answer), 1.0) {
+                    None => "succeeded".to_owned(),
+                    Some((failure, delay)) => format!("{failure:?} {}", delay.as_millis()),
                 };
                 trace.push(format!("{records:?} {verdict}"));
             }
@@ -85,16 +93,16 @@ fn failures(coordinates: &[(i32, i64)]) -> String {
 
 #[test]
 fn a_batch_is_tried_until_it_succeeds() {
-    check(&POLICY, &[(0, 1)], 0, &["ok"], &["[0@1] succeeded", "done"]);
+    check(&policy(), &[(0, 1)], 0, &["ok"], &["[0@1] succeeded", "done"]);
     check(
-        &POLICY,
+        &policy(),
         &[(0, 1), (1, 7)],
         0,
         &["error", "error", "ok"],
         &["[0@1, 1@7] Whole 200", "[0@1, 1@7] Whole 400", "[0@1, 1@7] succeeded", "done"],
     );
     let errors = ["error"; 50];
-    let mut life = Life::new("t", records(&[(0, 1)]), POLICY);
+    let mut life = life(&policy(), &[(0, 1)]);
     let trace = play(&mut life, 0, &errors);
     assert_eq!(trace[7], "[0@1] Whole 25600");
     assert_eq!(trace[8], "[0@1] Whole 30000");
@@ -118,7 +126,7 @@ fn delays_vary_between_half_and_all() {
 
 #[test]
 fn retries_are_limited() {
-    let limited = |maximum| Policy { maximum_retry_attempts: Some(maximum), ..POLICY };
+    let limited = |maximum| Mapping { maximum_retry_attempts: Some(maximum), ..policy() };
     let exhausted =
         |invocations: u64| format!("RetryAttemptsExhausted [0@1] after {invocations} in error");
     check(&limited(0), &[(0, 1)], 0, &["error"], &["[0@1] Whole 0", &exhausted(1), "done"]);
@@ -139,8 +147,8 @@ fn retries_are_limited() {
     );
 
     for (maximum_retry_attempts, invocations) in [(None, 11), (Some(12), 13)] {
-        let policy = Policy { maximum_retry_attempts, has_destination: true, ..POLICY };
-        let mut life = Life::new("t", records(&[(0, 1)]), policy);
+        let policy = Mapping { maximum_retry_attempts, has_destination: true, ..policy() };
+        let mut life = life(&policy, &[(0, 1)]);
         let trace = play(&mut life, 0, &vec!["error"; invocations]);
         assert_eq!(trace[invocations], exhausted(invocations as u64));
     }
@@ -148,8 +156,11 @@ fn retries_are_limited() {
 
 #[test]
 fn a_batch_that_failed_is_split() {
-    let policy =
-        Policy { bisects_batch_on_function_error: true, maximum_retry_attempts: Some(1), ..POLICY };
+    let policy = Mapping {
+        bisects_batch_on_function_error: true,
+        maximum_retry_attempts: Some(1),
+        ..policy()
+    };
     check(
         &policy,
         &[(0, 1), (0, 2), (0, 3), (1, 1)],
@@ -174,7 +185,7 @@ fn a_batch_that_failed_is_split() {
         &["[0@1, 0@2, 0@3] Bisected 200", "[0@1] succeeded", "[0@2, 0@3] succeeded", "done"],
     );
     // Only errors split.
-    let reporting = Policy { reports_batch_item_failures: true, ..policy.clone() };
+    let reporting = Mapping { reports_batch_item_failures: true, ..policy.clone() };
     check(
         &reporting,
         &[(0, 1), (0, 2)],
@@ -194,8 +205,7 @@ fn a_batch_that_failed_is_split() {
 
 #[test]
 fn records_that_the_function_named_are_sent_again() {
-    let listed = Policy { reports_batch_item_failures: true, ..POLICY };
-    let from_lowest = Policy { partial_retry: PartialRetry::FromLowest, ..listed.clone() };
+    let listed = Mapping { reports_batch_item_failures: true, ..policy() };
     let sent = [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (2, 9)];
     let failed = failures(&[(0, 2), (1, 1)]);
     let whole = "[0@1, 0@2, 0@3, 1@1, 1@2, 2@9]";
@@ -206,12 +216,10 @@ fn records_that_the_function_named_are_sent_again() {
         &[&failed, &failures(&[(0, 2)]), "ok"],
         &[&format!("{whole} Partial 200"), "[0@2, 1@1] Partial 400", "[0@2] succeeded", "done"],
     );
-    check(
-        &from_lowest,
-        &sent,
-        0,
-        &[&failed, "ok"],
-        &[&format!("{whole} Partial 200"), "[0@2, 0@3, 1@1, 1@2] succeeded", "done"],
+    let mut from_lowest = Life::new(&listed, PartialRetry::FromLowest, records(&sent));
+    assert_eq!(
+        play(&mut from_lowest, 0, &[&failed, "ok"]),
+        [&format!("{whole} Partial 200"), "[0@2, 0@3, 1@1, 1@2] succeeded", "done"],
     );
     // A record that succeeded before was not sent this time.
     check(
@@ -228,7 +236,7 @@ fn records_that_the_function_named_are_sent_again() {
     );
     // It counts as a retry.
     check(
-        &Policy { maximum_retry_attempts: Some(0), ..listed.clone() },
+        &Mapping { maximum_retry_attempts: Some(0), ..listed.clone() },
         &sent,
         0,
         &[&failed],
@@ -236,7 +244,7 @@ fn records_that_the_function_named_are_sent_again() {
     );
     // An error after it splits what is left.
     check(
-        &Policy { bisects_batch_on_function_error: true, ..listed.clone() },
+        &Mapping { bisects_batch_on_function_error: true, ..listed.clone() },
         &sent,
         0,
         &[&failed, "error", "ok", "ok"],
@@ -249,13 +257,13 @@ fn records_that_the_function_named_are_sent_again() {
         ],
     );
     // Where the mapping does not ask for it, nobody reads the answer.
-    check(&POLICY, &sent, 0, &[&failed], &[&format!("{whole} succeeded"), "done"]);
-    check(&POLICY, &sent, 0, &["no JSON"], &[&format!("{whole} succeeded"), "done"]);
+    check(&policy(), &sent, 0, &[&failed], &[&format!("{whole} succeeded"), "done"]);
+    check(&policy(), &sent, 0, &["no JSON"], &[&format!("{whole} succeeded"), "done"]);
 }
 
 #[test]
 fn records_can_grow_too_old() {
-    let policy = Policy { maximum_record_age: Some(Duration::from_mins(1)), ..POLICY };
+    let policy = Mapping { maximum_record_age: Some(Duration::from_mins(1)), ..policy() };
     check(&policy, &[(0, 1), (0, 2)], 60_001, &["ok"], &["[0@1, 0@2] succeeded", "done"]);
     check(
         &policy,
@@ -268,7 +276,7 @@ fn records_can_grow_too_old() {
     // A record without a timestamp has no age.
     check(&policy, &[(0, -1)], 60_002, &["ok"], &["[0@-1] succeeded", "done"]);
 
-    let mut life = Life::new("t", records(&[(0, 1), (0, 9)]), policy);
+    let mut life = life(&policy, &[(0, 1), (0, 9)]);
     assert_eq!(play(&mut life, 5, &["error"]), ["[0@1, 0@9] Whole 200"]);
     assert_eq!(
         play(&mut life, 60_005, &["ok"]),
@@ -278,7 +286,9 @@ fn records_can_grow_too_old() {
 
 #[test]
 fn a_record_that_no_event_holds_is_given_up() {
-    let mut life = Life::too_large("t", records(&[(0, 1)]), POLICY);
+    let mut record = Arc::unwrap_or_clone(records(&[(0, 1)]).remove(0));
+    record.is_too_large = true;
+    let mut life = Life::new(&policy(), PartialRetry::Listed, vec![Arc::new(record)]);
     assert_eq!(play(&mut life, 0, &[]), ["MaximumPayloadSizeExceeded [0@1] after 0", "done"]);
 }
 
@@ -286,18 +296,13 @@ fn a_record_that_no_event_holds_is_given_up() {
 fn only_what_is_tried_again_is_a_retry() {
     #[track_caller]
     fn check(answers: &[&str], expected: &[bool]) {
-        let policy = Policy { bisects_batch_on_function_error: true, ..POLICY };
-        let mut life = Life::new("t", records(&[(0, 1), (0, 2)]), policy);
+        let policy = Mapping { bisects_batch_on_function_error: true, ..policy() };
+        let mut life = life(&policy, &[(0, 1), (0, 2)]);
         let mut retries = Vec::new();
         for answer in answers {
             let Next::Invoke(_) = life.next(0) else { break };
             retries.push(life.is_retry());
-            let ended = match *answer {
-                "ok" => Ended::Answered(b"null".to_vec()),
-                "lost" => Ended::NotReached,
-                _ => Ended::FunctionError,
-            };
-            life.ended(&ended, 0.0);
+            life.ended(&outcome(answer), 0.0);
         }
         assert_eq!(retries, expected);
     }
