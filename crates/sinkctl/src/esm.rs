@@ -286,8 +286,7 @@ fn choose<'t>(
     if let Some(function) = binaries.iter().find(|binary| !has_mapping(binary)) {
         if template.functions.iter().any(|it| it.binary == *function) {
             bail!(
-                "the mapping of `{function}` is absent: give its parameter `AppianEnabled` or `SeatoolEnabled` the \
-                 value `true`"
+                "the mapping of `{function}` is absent: give its parameter `…Enabled` the value `true`"
             );
         }
         let known: Vec<_> =
@@ -443,8 +442,7 @@ mod tests {
             &[("AppianEnabled", "absent")],
             &["sinkAppianData"],
             Err(
-                "the mapping of `sinkAppianData` is absent: give its parameter `AppianEnabled` or `SeatoolEnabled` the \
-                 value `true`",
+                "the mapping of `sinkAppianData` is absent: give its parameter `…Enabled` the value `true`",
             ),
         );
         check(
