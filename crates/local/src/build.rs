@@ -158,7 +158,8 @@ mod tests {
     #[test]
     fn what_sam_build_left_is_found_by_logical_ids() {
         let template = include_str!("../../../template.yaml");
-        let functions = Template::parse(template, &[]).unwrap().functions;
+        let mut functions = Template::parse(template, &[]).unwrap().functions;
+        functions.retain(|it| ["sinkAppianData", "sinkSeatoolData"].contains(&it.binary.as_str()));
         let directory =
             std::env::temp_dir().join(format!("local-sam-build-{}", std::process::id()));
         let programs = ["SinkAppianDataFunction", "SinkSeatoolDataFunction"]

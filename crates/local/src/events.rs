@@ -80,7 +80,10 @@ mod tests {
     use crate::template::Template;
 
     fn functions() -> Vec<Function> {
-        Template::parse(include_str!("../../../template.yaml"), &[]).unwrap().functions
+        let template = include_str!("../../../template.yaml");
+        let mut functions = Template::parse(template, &[]).unwrap().functions;
+        functions.retain(|it| ["sinkAppianData", "sinkSeatoolData"].contains(&it.binary.as_str()));
+        functions
     }
 
     #[test]

@@ -154,7 +154,12 @@ async fn bench(template: &Path, arguments: Vec<OsString>) -> anyhow::Result<Exit
     let mut command = tokio::process::Command::new(cargo());
     command.args(["run", "--release", "--package", "bench", "--manifest-path"]).arg(manifest);
     let status = command.arg("--").args(arguments).status().await?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    // Cargo ends as the program does, or with a status of its own where it could not build it.
+    Ok(ExitCode::from(match status.code() {
+        Some(0) => 0,
+        Some(1) => 1,
+        _ => NOT_DONE,
+    }))
 }
 
 /// Only an error of writing by itself: one below another may be of a connection, and that must be said.

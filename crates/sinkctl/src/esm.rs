@@ -106,8 +106,6 @@ pub struct Esm {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Functions")]
     timeout: Option<u64>,
 
-    #[command(flatten)]
-    overrides: Overrides,
     /// What is sent again after the function named the records that failed, which AWS leaves open.
     #[arg(long, value_name = "WHICH", default_value = "listed")]
     partial_retry: PartialRetry,
@@ -127,6 +125,9 @@ pub struct Esm {
     /// Answer `sinkctl status --esm` here: an address of this machine only, such as `127.0.0.1:8010`.
     #[arg(long, value_name = "IP:PORT", value_parser = loopback)]
     status_address: Option<SocketAddr>,
+
+    #[command(flatten)]
+    overrides: Overrides,
 }
 
 /// Why not all was done that was to be done.

@@ -150,8 +150,10 @@ mod tests {
         #[track_caller]
         fn check(parameters: &[(&str, &str)], expected: &[Mapping]) {
             let parameters = [&[("Stage", LOCAL_STAGE)], parameters].concat();
-            let template = Template::parse(WORKSPACE_TEMPLATE, &parameters).unwrap();
-            assert_eq!(template.mappings, expected);
+            let mut mappings = Template::parse(WORKSPACE_TEMPLATE, &parameters).unwrap().mappings;
+            mappings
+                .retain(|it| ["AppianMapping", "SeatoolMapping"].contains(&it.logical_id.as_str()));
+            assert_eq!(mappings, expected);
         }
 
         let appian = Mapping {

@@ -37,10 +37,6 @@ Exit status: 0 when all were dropped, 1 when some were left or nothing was dropp
 
 #[derive(Args, Clone, Debug)]
 pub struct Drop {
-    #[command(flatten)]
-    chosen: Selection,
-    #[command(flatten)]
-    place: Place,
     /// Drop everything.
     #[arg(long)]
     all: bool,
@@ -50,6 +46,10 @@ pub struct Drop {
     /// Don't ask.
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    chosen: Selection,
+    #[command(flatten)]
+    place: Place,
 }
 
 impl Drop {

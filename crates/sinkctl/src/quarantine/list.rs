@@ -31,16 +31,16 @@ Exit status: 0 when it is done, 2 when it could not be done.";
 
 #[derive(Args, Clone, Debug)]
 pub struct List {
-    #[command(flatten)]
-    chosen: Filter,
-    #[command(flatten)]
-    place: Place,
     /// How many records are listed.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
     /// Print one line of JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    chosen: Filter,
+    #[command(flatten)]
+    place: Place,
 }
 
 impl List {

@@ -60,18 +60,18 @@ Exit status: 0 when all records were accepted, 1 when some came back or were lef
 
 #[derive(Args, Clone, Debug)]
 pub struct Redrive {
-    #[command(flatten)]
-    chosen: Selection,
-    #[command(flatten)]
-    place: Place,
-    #[command(flatten)]
-    pace: Pace,
     /// Only say what would be delivered to which function.
     #[arg(long)]
     dry_run: bool,
     /// Print what came of it as one line of JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pace: Pace,
+    #[command(flatten)]
+    chosen: Selection,
+    #[command(flatten)]
+    place: Place,
     #[command(flatten)]
     functions: Functions,
 }

@@ -36,10 +36,6 @@ Exit status: 0 when it is done, 1 when there is no such record, 2 when it could 
 
 #[derive(Args, Clone, Debug)]
 pub struct Show {
-    #[command(flatten)]
-    chosen: Selection,
-    #[command(flatten)]
-    place: Place,
     /// Show keys, values and headers, as JSON or text where they are.
     #[arg(long, conflicts_with = "raw")]
     decoded: bool,
@@ -52,6 +48,10 @@ pub struct Show {
     /// Print a line of JSON for each record.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    chosen: Selection,
+    #[command(flatten)]
+    place: Place,
 }
 
 impl Show {
