@@ -49,7 +49,7 @@ async fn no_sample_leaves_its_data_in_the_log() {
     for (sink, sample) in samples() {
         let function = function(&sink, &dynamodb.endpoint(), &ALL);
         let secrets = secrets(&sample.payload);
-        assert!(secrets.len() > 50, "{}: {}", sample.file, secrets.len());
+        assert!(!secrets.is_empty(), "{}", sample.file);
         for _ in 0..2 {
             let invocation = function.invoke(sample.payload.clone()).await.unwrap();
             assert_eq!(invocation.answer, no_failures());

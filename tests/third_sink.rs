@@ -75,7 +75,6 @@ fn the_recipe_adds_it() {
     copy_all(&root(), &copy);
     // Here the example is in the workspace already.
     edit(&copy.join("Cargo.toml"), |text| text.replace(", \"tests/third-sink\"]", "]"));
-    fs::remove_dir_all(copy.join("tests/third-sink")).unwrap();
 
     let its_crate = copy.join("crates/sink-profile-data");
     copy_all(&example.join("src"), &its_crate.join("src"));

@@ -12,6 +12,7 @@ use dynamo_sink::{
     sink::Sink,
 };
 use local::{
+    SINKS,
     build::{Profile, Programs},
     events::{self, SampleEvent},
     function::{FunctionSettings, Invocation, LocalFunction},
@@ -83,8 +84,7 @@ pub(crate) const SHORT: Duration = Duration::from_secs(4);
 pub(crate) fn samples() -> Vec<(Sink, SampleEvent)> {
     let samples = events::read(&root().join("events"), &template().functions).unwrap();
     let sink_of = |sample: SampleEvent| {
-        let sinks = [sink_appian_data::SINK, sink_seatool_data::SINK];
-        let sink = sinks.into_iter().find(|sink| sink.name == sample.binary).unwrap();
+        let sink = SINKS.into_iter().find(|sink| sink.name == sample.binary).unwrap();
         (sink, sample)
     };
     samples.into_iter().map(sink_of).collect()
