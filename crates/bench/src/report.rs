@@ -368,7 +368,7 @@ fn millis(time: Duration) -> f64 {
 
 /// Exact for all that is counted here.
 #[expect(clippy::cast_precision_loss, reason = "no count here comes near 2^52")]
-fn count(number: u64) -> f64 {
+pub(super) fn count(number: u64) -> f64 {
     number as f64
 }
 

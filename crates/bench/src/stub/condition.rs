@@ -1,9 +1,12 @@
 //! Conditions, as they stand behind a statement's `WHERE` and in a call's `ConditionExpression`, and the names that a
 //! `ProjectionExpression` lists.
 
-use std::{cmp::Ordering, collections::HashMap};
+use std::{
+    cmp::Ordering::{self, Equal},
+    collections::HashMap,
+};
 
-use super::attribute::Scalar;
+use super::attribute::{Attribute, Attributes, compare, find};
 
 /// A condition on an item.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,73 +15,58 @@ pub(super) enum Condition {
     Any(Vec<Self>),
     Not(Box<Self>),
     Exists(Path),
-    Compare(Path, Operator, Operand),
+    /// A comparison by one of [`COMPARISONS`] with a parameter.
+    Compare(Path, &'static str, usize),
 }
 
 /// An attribute's name, and those of the members on the way into it.
 pub(super) type Path = Vec<String>;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operator {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-/// Where the value on a comparison's right side is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Operand {
-    /// A statement's parameter, by its position.
-    Parameter(usize),
-    /// A call's `ExpressionAttributeValues`.
-    Placeholder(String),
-}
-
 impl Condition {
-    /// Whether it holds for the item whose attributes `attribute` finds.
-    pub(super) fn holds(
-        &self,
-        attribute: &impl Fn(&[String]) -> Option<Scalar>,
-        operand: &impl Fn(&Operand) -> Option<Scalar>,
-    ) -> bool {
+    /// Whether it holds for an item, or where there is none.
+    pub(super) fn holds(&self, item: Option<&Attributes>, parameters: &[Attribute]) -> bool {
         match self {
-            Self::All(parts) => parts.iter().all(|part| part.holds(attribute, operand)),
-            Self::Any(parts) => parts.iter().any(|part| part.holds(attribute, operand)),
-            Self::Not(part) => !part.holds(attribute, operand),
-            Self::Exists(path) => attribute(path).is_some(),
-            Self::Compare(path, operator, right) => {
-                let (Some(left), Some(right)) = (attribute(path), operand(right)) else {
+            Self::All(parts) => parts.iter().all(|part| part.holds(item, parameters)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(item, parameters)),
+            Self::Not(part) => !part.holds(item, parameters),
+            Self::Exists(path) => item.is_some_and(|item| find(item, path).is_some()),
+            Self::Compare(path, comparison, parameter) => {
+                let left = item.and_then(|item| find(item, path));
+                let Some((left, right)) = left.zip(parameters.get(*parameter)) else {
                     return false;
                 };
-                let ordering = left.compare(&right);
-                match operator {
-                    Operator::Equal => ordering == Some(Ordering::Equal),
-                    Operator::NotEqual => ordering != Some(Ordering::Equal),
-                    Operator::Less => ordering.is_some_and(Ordering::is_lt),
-                    Operator::LessOrEqual => ordering.is_some_and(Ordering::is_le),
-                    Operator::Greater => ordering.is_some_and(Ordering::is_gt),
-                    Operator::GreaterOrEqual => ordering.is_some_and(Ordering::is_ge),
+                let ordering = compare(left, right);
+                match *comparison {
+                    "=" => ordering == Some(Equal),
+                    "<" => ordering.is_some_and(Ordering::is_lt),
+                    "<=" => ordering.is_some_and(Ordering::is_le),
+                    ">" => ordering.is_some_and(Ordering::is_gt),
+                    ">=" => ordering.is_some_and(Ordering::is_ge),
+                    _ => ordering != Some(Equal),
                 }
             }
         }
     }
 
-    /// A condition of a call: names and values stand in maps beside it.
+    /// A condition of a call: names and values stand in maps beside it. Its parameters are the values in their order.
     pub(super) fn of_expression(
         text: &str,
         names: &HashMap<String, String>,
+        values: &Attributes,
     ) -> Result<Self, String> {
-        Self::of_tokens(named_tokens(text, names)?, 0)
+        let values = values.keys().cloned().collect();
+        Self::of_tokens(named_tokens(text, names)?, 0, values)
     }
 
     /// A condition whose first parameter is that of the given position.
-    pub(super) fn of_tokens(tokens: Vec<Token>, first_parameter: usize) -> Result<Self, String> {
-        let mut parser = Parser { tokens, position: 0, parameter: first_parameter };
+    pub(super) fn of_tokens(
+        tokens: Vec<Token>,
+        parameter: usize,
+        values: Vec<String>,
+    ) -> Result<Self, String> {
+        let mut parser = Parser { tokens, position: 0, parameter, values };
         let condition = parser.any()?;
-        match parser.peek() {
+        match parser.next() {
             None => Ok(condition),
             Some(token) => Err(format!("{token:?} is one too many")),
         }
@@ -95,7 +83,7 @@ pub(super) fn projection(
         [Token::Name(name) | Token::Word(name)] => Ok(name.clone()),
         _ => Err("a projection must list names of attributes".to_owned()),
     };
-    tokens.split(|token| *token == Token::Sign(",")).map(name).collect()
+    tokens.split(|token| token.is(",")).map(name).collect()
 }
 
 /// The tokens of an expression, with the names that its placeholders stand for.
@@ -115,7 +103,7 @@ fn named_tokens(text: &str, names: &HashMap<String, String>) -> Result<Vec<Token
 /// What statements and expressions consist of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
-    /// A word that is not quoted, in upper case.
+    /// A word that is not quoted.
     Word(String),
     /// A name: quoted, or with `#` before it.
     Name(String),
@@ -123,14 +111,23 @@ pub(super) enum Token {
     Text(String),
     /// A value with `:` before it.
     Value(String),
-    /// `?`
-    Parameter,
     /// Anything else.
     Sign(&'static str),
 }
 
-const SIGNS: [&str; 15] =
-    ["<>", "<=", ">=", "!=", "=", "<", ">", "(", ")", ".", ",", "{", "}", ":", "<<"];
+impl Token {
+    /// Whether it is this sign or this word, in upper or lower case.
+    pub(super) fn is(&self, text: &str) -> bool {
+        match self {
+            Self::Word(word) => word.eq_ignore_ascii_case(text),
+            Self::Sign(sign) => *sign == text,
+            _ => false,
+        }
+    }
+}
+
+const COMPARISONS: [&str; 7] = ["<>", "<=", ">=", "!=", "=", "<", ">"];
+const OTHER_SIGNS: [&str; 8] = ["?", "(", ")", ".", ",", "{", "}", ":"];
 
 /// The tokens of a statement or an expression.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
@@ -140,21 +137,19 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
     while let Some(first) = rest.chars().next() {
         let after = &rest[first.len_utf8()..];
         let name_end = after.find(|it| !is_name(it)).unwrap_or(after.len());
+        let name_length = first.len_utf8() + name_end;
         let (token, length) = match first {
             '"' | '\'' => {
                 let (quoted, length) = quoted(after, first)?;
                 let token = if first == '"' { Token::Name(quoted) } else { Token::Text(quoted) };
                 (token, 1 + length)
             }
-            '?' => (Token::Parameter, 1),
-            '#' => (Token::Name(rest[..=name_end].to_owned()), 1 + name_end),
-            ':' if name_end > 0 => (Token::Value(rest[..=name_end].to_owned()), 1 + name_end),
-            _ if is_name(first) => {
-                let end = rest.find(|it| !is_name(it)).unwrap_or(rest.len());
-                (Token::Word(rest[..end].to_owned()), end)
-            }
+            '#' => (Token::Name(rest[..name_length].to_owned()), name_length),
+            ':' if name_end > 0 => (Token::Value(rest[..name_length].to_owned()), name_length),
+            _ if is_name(first) => (Token::Word(rest[..name_length].to_owned()), name_length),
             _ => {
-                let sign = SIGNS.into_iter().find(|sign| rest.starts_with(sign));
+                let mut signs = COMPARISONS.into_iter().chain(OTHER_SIGNS);
+                let sign = signs.find(|sign| rest.starts_with(sign));
                 let sign = sign.ok_or_else(|| format!("`{first}` is not understood"))?;
                 (Token::Sign(sign), sign.len())
             }
@@ -170,13 +165,10 @@ fn quoted(text: &str, quote: char) -> Result<(String, usize), String> {
     let mut name = String::new();
     let mut characters = text.char_indices().peekable();
     while let Some((position, character)) = characters.next() {
-        if character != quote {
-            name.push(character);
-        } else if characters.next_if(|&(_, next)| next == quote).is_some() {
-            name.push(quote);
-        } else {
+        if character == quote && characters.next_if(|&(_, next)| next == quote).is_none() {
             return Ok((name, position + 1));
         }
+        name.push(character);
     }
     Err("a quote is not closed".to_owned())
 }
@@ -185,80 +177,79 @@ struct Parser {
     tokens: Vec<Token>,
     position: usize,
     parameter: usize,
+    /// The names of parameters that have some.
+    values: Vec<String>,
 }
 
 impl Parser {
     fn any(&mut self) -> Result<Condition, String> {
-        let first = self.all()?;
-        let mut parts = vec![first];
-        while self.take_word("OR") {
-            parts.push(self.all()?);
-        }
-        Ok(single_or(parts, Condition::Any))
+        self.joined("OR", Self::all, Condition::Any)
     }
 
     fn all(&mut self) -> Result<Condition, String> {
-        let first = self.one()?;
-        let mut parts = vec![first];
-        while self.take_word("AND") {
-            parts.push(self.one()?);
+        self.joined("AND", Self::one, Condition::All)
+    }
+
+    fn joined(
+        &mut self,
+        word: &str,
+        part: fn(&mut Self) -> Result<Condition, String>,
+        join: fn(Vec<Condition>) -> Condition,
+    ) -> Result<Condition, String> {
+        let first = part(self)?;
+        let mut parts = Vec::new();
+        while self.take(word) {
+            parts.push(part(self)?);
         }
-        Ok(single_or(parts, Condition::All))
+        if parts.is_empty() {
+            return Ok(first);
+        }
+        parts.insert(0, first);
+        Ok(join(parts))
     }
 
     fn one(&mut self) -> Result<Condition, String> {
-        if self.take_word("NOT") {
+        if self.take("NOT") {
             return Ok(Condition::Not(Box::new(self.one()?)));
         }
-        if self.take_sign("(") {
+        if self.take("(") {
             let inner = self.any()?;
-            return self.close(inner);
+            self.expect(")")?;
+            return Ok(inner);
         }
-        if self.take_word("attribute_exists") {
-            return self.exists();
-        }
-        if self.take_word("attribute_not_exists") {
-            return Ok(Condition::Not(Box::new(self.exists()?)));
+        for (function, is_negated) in [("attribute_exists", false), ("attribute_not_exists", true)]
+        {
+            if self.take(function) {
+                self.expect("(")?;
+                let path = self.path()?;
+                self.expect(")")?;
+                return Ok(exists(path, is_negated));
+            }
         }
         let path = self.path()?;
-        if self.take_word("IS") {
-            let is_negated = self.take_word("NOT");
-            if !self.take_word("MISSING") {
+        if self.take("IS") {
+            let is_negated = !self.take("NOT");
+            if !self.take("MISSING") {
                 return Err("only `MISSING` may follow `IS`".to_owned());
             }
-            let exists = Condition::Exists(path);
-            return Ok(if is_negated { exists } else { Condition::Not(Box::new(exists)) });
+            return Ok(exists(path, is_negated));
         }
-        let operator = match self.next() {
-            Some(Token::Sign("=")) => Operator::Equal,
-            Some(Token::Sign("<>" | "!=")) => Operator::NotEqual,
-            Some(Token::Sign("<")) => Operator::Less,
-            Some(Token::Sign("<=")) => Operator::LessOrEqual,
-            Some(Token::Sign(">")) => Operator::Greater,
-            Some(Token::Sign(">=")) => Operator::GreaterOrEqual,
+        let comparison = match self.next() {
+            Some(Token::Sign(sign)) if COMPARISONS.contains(&sign) => sign,
             other => return Err(format!("a comparison was expected, not {other:?}")),
         };
-        let operand = match self.next() {
-            Some(Token::Parameter) => {
+        let parameter = match self.next() {
+            Some(Token::Sign("?")) => {
                 self.parameter += 1;
-                Operand::Parameter(self.parameter - 1)
+                self.parameter - 1
             }
-            Some(Token::Value(name)) => Operand::Placeholder(name),
+            Some(Token::Value(name)) => {
+                let known = self.values.iter().position(|value| *value == name);
+                known.ok_or_else(|| format!("the value `{name}` is not given"))?
+            }
             other => return Err(format!("a value was expected, not {other:?}")),
         };
-        Ok(Condition::Compare(path, operator, operand))
-    }
-
-    fn exists(&mut self) -> Result<Condition, String> {
-        if !self.take_sign("(") {
-            return Err("`(` was expected".to_owned());
-        }
-        let path = self.path()?;
-        self.close(Condition::Exists(path))
-    }
-
-    fn close(&mut self, inner: Condition) -> Result<Condition, String> {
-        if self.take_sign(")") { Ok(inner) } else { Err("`)` was expected".to_owned()) }
+        Ok(Condition::Compare(path, comparison, parameter))
     }
 
     fn path(&mut self) -> Result<Path, String> {
@@ -268,14 +259,10 @@ impl Parser {
                 Some(Token::Name(name) | Token::Word(name)) => path.push(name),
                 other => return Err(format!("a name was expected, not {other:?}")),
             }
-            if !self.take_sign(".") {
+            if !self.take(".") {
                 return Ok(path);
             }
         }
-    }
-
-    fn peek(&self) -> Option<&Token> {
-        self.tokens.get(self.position)
     }
 
     fn next(&mut self) -> Option<Token> {
@@ -284,33 +271,27 @@ impl Parser {
         token
     }
 
-    fn take_word(&mut self, word: &str) -> bool {
-        let is_it =
-            matches!(self.peek(), Some(Token::Word(found)) if found.eq_ignore_ascii_case(word));
+    /// Whether that word or sign comes next; it is passed then.
+    fn take(&mut self, text: &str) -> bool {
+        let is_it = self.tokens.get(self.position).is_some_and(|token| token.is(text));
         self.position += usize::from(is_it);
         is_it
     }
 
-    fn take_sign(&mut self, sign: &str) -> bool {
-        let is_it = matches!(self.peek(), Some(Token::Sign(found)) if *found == sign);
-        self.position += usize::from(is_it);
-        is_it
+    fn expect(&mut self, sign: &str) -> Result<(), String> {
+        if self.take(sign) { Ok(()) } else { Err(format!("`{sign}` was expected")) }
     }
 }
 
-fn single_or(mut parts: Vec<Condition>, join: fn(Vec<Condition>) -> Condition) -> Condition {
-    match parts.pop() {
-        Some(only) if parts.is_empty() => only,
-        Some(last) => {
-            parts.push(last);
-            join(parts)
-        }
-        None => join(parts),
-    }
+fn exists(path: Path, is_negated: bool) -> Condition {
+    let exists = Condition::Exists(path);
+    if is_negated { Condition::Not(Box::new(exists)) } else { exists }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::value::RawValue;
+
     use super::*;
 
     #[test]
@@ -318,16 +299,15 @@ mod tests {
         #[track_caller]
         fn check(text: &str, expected: &Result<Condition, &str>) {
             let names = HashMap::from([("#a".to_owned(), "A".to_owned())]);
-            let read = Condition::of_expression(text, &names);
+            let value = RawValue::from_string("1".to_owned()).unwrap();
+            let values = Attributes::from([(":v".to_owned(), value)]);
+            let read = Condition::of_expression(text, &names, &values);
             assert_eq!(read.as_ref().map_err(String::as_str), expected.as_ref().map_err(|it| *it));
         }
 
         let path = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Path>();
         let a = || Condition::Exists(path(&["A"]));
-        let b = || {
-            let value = Operand::Placeholder(":v".to_owned());
-            Condition::Compare(path(&["b", "A"]), Operator::LessOrEqual, value)
-        };
+        let b = || Condition::Compare(path(&["b", "A"]), "<=", 0);
         check("attribute_exists(#a)", &Ok(a()));
         check("b.#a <= :v", &Ok(b()));
         check("not (attribute_exists ( #a ))", &Ok(Condition::Not(Box::new(a()))));
@@ -336,6 +316,7 @@ mod tests {
             &Ok(Condition::Any(vec![Condition::All(vec![a(), b()]), a()])),
         );
         check("#b = :v", &Err("the name `#b` is not given"));
+        check("b = :w", &Err("the value `:w` is not given"));
         check("b = ", &Err("a value was expected, not None"));
         check("b = :v :w", &Err(r#"Value(":w") is one too many"#));
         check("size(#a) > :v", &Err(r#"a comparison was expected, not Some(Sign("("))"#));

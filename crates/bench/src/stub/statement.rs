@@ -1,8 +1,6 @@
 //! The `PartiQL` statements that write.
 
-use std::sync::Arc;
-
-use super::condition::{Condition, Operand, Operator, Token, tokens};
+use super::condition::{Condition, Token, tokens};
 
 /// A statement that writes one item.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,45 +11,39 @@ pub(super) struct Statement {
     pub(super) parameters: usize,
 }
 
-/// What a statement does. Numbers are positions of parameters.
+/// What a statement does: its first parameters are those of the attributes that it sets, in their order.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verb {
-    Insert { members: Members },
-    Update { set: Members, remove: Vec<String>, condition: Condition },
+    Insert { set: Vec<String> },
+    Update { set: Vec<String>, remove: Vec<String>, condition: Condition },
     Delete { condition: Condition },
 }
-
-/// Names of attributes, and which parameters they get.
-type Members = Vec<(Arc<str>, usize)>;
 
 impl Statement {
     /// Reads a statement's text.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let tokens = tokens(text)?;
-        let parameters = tokens.iter().filter(|&token| *token == Token::Parameter).count();
-        let word = |position: usize, word: &str| matches!(tokens.get(position), Some(Token::Word(found)) if found.eq_ignore_ascii_case(word));
-        let table = |position: usize| match tokens.get(position) {
-            Some(Token::Name(table) | Token::Word(table)) => Ok(table.clone()),
+        let count = |tokens: &[Token]| tokens.iter().filter(|token| token.is("?")).count();
+        let word = |position: usize, word| tokens.get(position).is_some_and(|it| it.is(word));
+        let table = |position: usize, verb| match tokens.get(position) {
+            Some(Token::Name(table) | Token::Word(table)) => {
+                Ok(Self { table: table.clone(), verb, parameters: count(&tokens) })
+            }
             _ => Err("a table's name was expected".to_owned()),
         };
         if word(0, "INSERT") && word(1, "INTO") && word(3, "VALUE") {
-            let members = members(&tokens[4..])?;
-            return Ok(Self { table: table(2)?, verb: Verb::Insert { members }, parameters });
+            return table(2, Verb::Insert { set: members(&tokens[4..])? });
         }
-        let position = tokens.iter().position(
-            |token| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case("WHERE")),
-        );
+        let position = tokens.iter().position(|token| token.is("WHERE"));
         let position = position.ok_or("a write of one item needs a `WHERE`")?;
         let (head, tail) = (&tokens[..position], &tokens[position + 1..]);
-        let before = head.iter().filter(|&token| *token == Token::Parameter).count();
-        let condition = Condition::of_tokens(tail.to_vec(), before)?;
+        let condition = Condition::of_tokens(tail.to_vec(), count(head), Vec::new())?;
         if word(0, "DELETE") && word(1, "FROM") && position == 3 {
-            return Ok(Self { table: table(2)?, verb: Verb::Delete { condition }, parameters });
+            return table(2, Verb::Delete { condition });
         }
-        if word(0, "UPDATE") {
+        if word(0, "UPDATE") && position >= 2 {
             let (set, remove) = assignments(&head[2..])?;
-            let verb = Verb::Update { set, remove, condition };
-            return Ok(Self { table: table(1)?, verb, parameters });
+            return table(1, Verb::Update { set, remove, condition });
         }
         Err("only `INSERT INTO`, `UPDATE` and `DELETE FROM` write".to_owned())
     }
@@ -59,9 +51,7 @@ impl Statement {
     /// The parameter that the attribute of that name must equal.
     pub(super) fn key(&self, name: &str) -> Option<usize> {
         let condition = match &self.verb {
-            Verb::Insert { members } => {
-                return members.iter().find(|(member, _)| **member == *name).map(|(_, it)| *it);
-            }
+            Verb::Insert { set } => return set.iter().position(|member| member == name),
             Verb::Update { condition, .. } | Verb::Delete { condition } => condition,
         };
         let parts = match condition {
@@ -69,58 +59,42 @@ impl Statement {
             single => std::slice::from_ref(single),
         };
         parts.iter().find_map(|part| match part {
-            Condition::Compare(path, Operator::Equal, Operand::Parameter(parameter))
-                if *path == [name] =>
-            {
-                Some(*parameter)
-            }
+            Condition::Compare(path, "=", it) if *path == [name] => Some(*it),
             _ => None,
         })
     }
 }
 
 /// `{'name':?,…}`
-fn members(tokens: &[Token]) -> Result<Members, String> {
+fn members(tokens: &[Token]) -> Result<Vec<String>, String> {
     let [Token::Sign("{"), inner @ .., Token::Sign("}")] = tokens else {
         return Err("an insert must spell out its members in braces".to_owned());
     };
-    let mut members = Vec::new();
-    for member in inner.split(|token| *token == Token::Sign(",")) {
-        let [Token::Text(name), Token::Sign(":"), Token::Parameter] = member else {
-            return Err("a member must be a name in single quotes, `:` and `?`".to_owned());
-        };
-        members.push((name.as_str().into(), members.len()));
-    }
-    Ok(members)
+    let member = |member: &[Token]| match member {
+        [Token::Text(name), Token::Sign(":"), Token::Sign("?")] => Ok(name.clone()),
+        _ => Err("a member must be a name in single quotes, `:` and `?`".to_owned()),
+    };
+    inner.split(|token| token.is(",")).map(member).collect()
 }
 
-/// What is set to which parameter, and what is removed.
-type Assignments = (Members, Vec<String>);
-
-/// `SET "name"=? … REMOVE "name" …`
-fn assignments(mut tokens: &[Token]) -> Result<Assignments, String> {
-    let mut set = Vec::new();
-    let mut remove = Vec::new();
-    while !tokens.is_empty() {
-        match tokens {
-            [
-                Token::Word(word),
-                Token::Name(name),
-                Token::Sign("="),
-                Token::Parameter,
-                rest @ ..,
-            ] if word.eq_ignore_ascii_case("SET") => {
-                set.push((name.as_str().into(), set.len()));
-                tokens = rest;
+/// What `SET "name"=? … REMOVE "name" …` sets and removes.
+fn assignments(mut tokens: &[Token]) -> Result<(Vec<String>, Vec<String>), String> {
+    let (mut set, mut remove) = (Vec::new(), Vec::new());
+    while let [word, Token::Name(name), rest @ ..] = tokens {
+        tokens = match rest {
+            [Token::Sign("="), Token::Sign("?"), rest @ ..] if word.is("SET") => {
+                set.push(name.clone());
+                rest
             }
-            [Token::Word(word), Token::Name(name), rest @ ..]
-                if word.eq_ignore_ascii_case("REMOVE") =>
-            {
+            rest if word.is("REMOVE") => {
                 remove.push(name.clone());
-                tokens = rest;
+                rest
             }
-            _ => return Err("an update must be `SET \"name\"=?` or `REMOVE \"name\"`".to_owned()),
-        }
+            _ => break,
+        };
+    }
+    if !tokens.is_empty() {
+        return Err("an update must be `SET \"name\"=?` or `REMOVE \"name\"`".to_owned());
     }
     Ok((set, remove))
 }

@@ -375,8 +375,6 @@ fn a_share_does_not_go_through() {
         }
         assert!((40..80).contains(&requests), "{requests}");
         assert!((25..60).contains(&statements), "{statements}");
-        let counts = operations.take_counts();
-        assert_eq!(counts.failed + counts.throttled, (requests + statements) as u64);
     }
 
     check(Faults { refused: 0.3, throttled: 0.0 }, "InternalServerError");
