@@ -30,6 +30,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 pub use operation::Faults;
 pub use tables::Counts;
 
+use super::Bench;
 use local::{function::local_variables, lock::lock, template};
 use operation::{Answer, Operations};
 use tls::{Identity, TlsListener};
@@ -47,21 +48,6 @@ pub struct Stub {
     /// None where it speaks HTTP without TLS.
     identity: Option<Identity>,
     stop: Option<oneshot::Sender<()>>,
-}
-
-/// What a stub is.
-#[derive(Clone, Debug)]
-pub struct StubSettings {
-    /// Its tables.
-    pub tables: Vec<template::Table>,
-    /// The time from a request's arrival to its answer.
-    pub latency: Duration,
-    /// What does not go through.
-    pub faults: Faults,
-    /// What is drawn depends on it.
-    pub seed: u64,
-    /// Whether it speaks TLS, as the real service does.
-    pub tls: bool,
 }
 
 /// How the stub itself did.
@@ -99,21 +85,24 @@ struct Known {
 
 impl Stub {
     /// Starts a stub on a free port of this machine only, on threads of its own.
-    pub fn start(settings: StubSettings) -> io::Result<Self> {
-        let StubSettings { tables, latency, faults, seed, tls } = settings;
+    pub(super) fn start(
+        bench: &Bench,
+        tables: &[template::Table],
+        latency: Duration,
+    ) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (delays, waiting) = mpsc::channel();
         let known = Known {
-            operations: Operations::new(&tables, faults, seed),
+            operations: Operations::new(tables, bench.faults, bench.mix.seed),
             problem: None,
             punctuality: Punctuality::default(),
         };
         let shared = Arc::new(Shared { latency, known: Mutex::new(known), delays });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let identity = if tls { Some(Identity::create()?) } else { None };
+        let identity = if bench.plain { None } else { Some(Identity::create()?) };
         let acceptor = identity.as_ref().map(Identity::acceptor);
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         let observer = Arc::clone(&shared);
@@ -154,7 +143,7 @@ impl Stub {
     }
 
     /// The variables by which programs find and trust it.
-    pub fn variables(&self) -> BTreeMap<String, String> {
+    pub(super) fn variables(&self) -> BTreeMap<String, String> {
         let Some(identity) = &self.identity else {
             return local_variables(&format!("http://{}", self.address));
         };
@@ -167,18 +156,15 @@ impl Stub {
         variables
     }
 
-    /// What was done to the tables since the last call.
-    pub fn take_counts(&self) -> Counts {
-        lock(&self.shared.known).operations.take_counts()
-    }
-
-    /// What was wrong with the first request that was not as it should be.
-    pub fn problem(&self) -> Option<String> {
-        lock(&self.shared.known).problem.clone()
+    /// What was done to the tables since the last call, or what was wrong with the first request that was not as it
+    /// should be.
+    pub(super) fn take_counts(&self) -> Result<Counts, String> {
+        let mut known = lock(&self.shared.known);
+        known.problem.clone().map_or_else(|| Ok(known.operations.take_counts()), Err)
     }
 
     /// How it did so far.
-    pub fn punctuality(&self) -> Punctuality {
+    pub(super) fn punctuality(&self) -> Punctuality {
         lock(&self.shared.known).punctuality
     }
 }
@@ -212,7 +198,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 impl Shared {
     fn answer(&self, headers: &HeaderMap, body: &[u8]) -> Answer {
         let begin = Instant::now();
-        let answer = match operation(headers, body) {
+        let answer = match operation(headers) {
             Ok(operation) => lock(&self.known).operations.answer(operation, body),
             Err(problem) => Err(problem),
         };
@@ -231,7 +217,7 @@ impl Shared {
 }
 
 /// The operation that the headers name, if they are as they should be.
-fn operation<'a>(headers: &'a HeaderMap, body: &[u8]) -> Result<&'a str, String> {
+fn operation(headers: &HeaderMap) -> Result<&str, String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let target = text("x-amz-target").and_then(|target| target.strip_prefix(TARGET_PREFIX));
     let operation = target.ok_or("a request has no `X-Amz-Target` of this API")?;
@@ -240,10 +226,6 @@ fn operation<'a>(headers: &'a HeaderMap, body: &[u8]) -> Result<&'a str, String>
     }
     if !text("authorization").is_some_and(|text| text.starts_with("AWS4-HMAC-SHA256 ")) {
         return Err(format!("a `{operation}` is not signed"));
-    }
-    let length = text("content-length").and_then(|length| length.parse::<usize>().ok());
-    if length.is_some_and(|length| length != body.len()) {
-        return Err(format!("a `{operation}` has another length than it says"));
     }
     Ok(operation)
 }

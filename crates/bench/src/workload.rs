@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fastrand::Rng;
 use local::invoke::MAX_EVENT_BYTES;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::record;
 
@@ -20,7 +20,19 @@ const GENERATION_MILLIS: u64 = 3_600_000;
 const LOAD_STANDING: usize = 10;
 
 /// What records look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    clap::ValueEnum,
+    Serialize,
+    Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Rows of 50 columns, about 1.6 KB of JSON, without a key.
@@ -32,7 +44,19 @@ pub enum Kind {
 }
 
 /// What stands in the table before an event, and before those that a process had until then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    clap::ValueEnum,
+    Serialize,
+    Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// An older state of each item, with the same attribute names.
@@ -50,7 +74,7 @@ pub enum State {
 }
 
 /// What the records of a run have in common.
-#[derive(clap::Args, Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(clap::Args, Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Mix {
     /// What all random choices depend on.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -116,24 +140,13 @@ impl Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Appian => "appian",
-            Self::Seatool => "seatool",
-            Self::Small => "small",
-        })
+        self.serialize(f)
     }
 }
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Existing => "existing",
-            Self::New => "new",
-            Self::Duplicate => "duplicate",
-            Self::Replayed => "replayed",
-            Self::Mixed => "mixed",
-            Self::Load => "load",
-        })
+        self.serialize(f)
     }
 }
 
