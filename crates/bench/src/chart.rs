@@ -128,12 +128,9 @@ impl Panel<'_> {
 
 /// The least range between powers of ten that has these values.
 fn powers_of_ten(values: impl Iterator<Item = f64>) -> Range<f64> {
-    let logarithms = values.filter(|value| *value > 0.0).map(f64::log10);
-    let range = logarithms.fold(None, |range: Option<(f64, f64)>, it| {
-        let (first, last) = range.unwrap_or((f64::INFINITY, f64::NEG_INFINITY));
-        Some((first.min(it.floor()), last.max(it.ceil())))
-    });
-    let (first, last) = range.map_or((0.0, 1.0), |(first, last)| (first, last.max(first + 1.0)));
+    let logarithms: Vec<_> = values.filter(|value| *value > 0.0).map(f64::log10).collect();
+    let first = logarithms.iter().copied().reduce(f64::min).map_or(0.0, f64::floor);
+    let last = logarithms.iter().copied().reduce(f64::max).map_or(1.0, f64::ceil).max(first + 1.0);
     10_f64.powf(first)..10_f64.powf(last)
 }
 

@@ -16,7 +16,6 @@ use super::{
 };
 
 /// A program, and the endpoint where its items stand.
-#[derive(Debug)]
 pub(super) struct Lane {
     pub(super) workload: Workload,
     /// How long the stub takes for an answer.
@@ -33,7 +32,6 @@ pub(super) struct Lane {
 }
 
 /// One measurement of everything.
-#[derive(Clone, Debug)]
 pub(super) struct Round {
     pub(super) records: usize,
     pub(super) event_bytes: usize,

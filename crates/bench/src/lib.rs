@@ -6,7 +6,7 @@ mod record;
 pub mod workload;
 
 pub mod naive;
-pub mod stub;
+mod stub;
 
 mod lane;
 mod process;
@@ -30,15 +30,12 @@ use local::{
     template::{LOCAL_STAGE, Template},
 };
 use report::{Measurement, Report};
-use stub::Faults;
 use workload::{Kind, Mix, State, Workload};
 
 /// The binary that everything is compared with.
 const BASELINE_BINARY: &str = "naiveSink";
 /// How many events a process gets before it is measured, unless told otherwise.
 const WARM_UP: usize = 3;
-/// The most records that Lambda puts in a batch.
-const MAX_RECORDS: usize = 10_000;
 /// The name of the variable that chooses between batches and single-item calls.
 const STATEMENTS_PER_REQUEST: &str = "DYNAMODB_STATEMENTS_PER_REQUEST";
 /// Where Lambda looks for programs.
@@ -110,32 +107,34 @@ impl Bench {
     }
 }
 
-/// A number from 0 to 1.
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("expected a number from 0 to 1".to_owned()),
-    }
+/// The shares of requests, and of statements in them, that don't go through.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq)]
+pub struct Faults {
+    /// The share of requests, and of statements in them, that fail without a reason.
+    #[arg(long = "refuse", value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub refused: f64,
+    /// The share of requests, and of statements in them, that are throttled.
+    #[arg(long = "throttle", value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub throttled: f64,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if number >= 1 => Ok(number),
-        _ => Err("expected a whole number from 1".to_owned()),
-    }
+fn share(text: &str) -> Result<f64, &'static str> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or("expected a number from 0 to 1")
 }
 
-fn command(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("expected a program".to_owned()) } else { Ok(text.to_owned()) }
+fn at_least_one(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|number| *number >= 1).ok_or("expected a whole number from 1")
 }
 
-fn records(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if (1..=MAX_RECORDS).contains(&number) => Ok(number),
-        _ => Err(format!(
-            "expected a whole number from 1 to {MAX_RECORDS}, as a mapping's batch size"
-        )),
-    }
+fn command(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("expected a program") } else { Ok(text.to_owned()) }
+}
+
+/// As many as Lambda puts in a batch at most.
+fn records(text: &str) -> Result<usize, &'static str> {
+    let records = text.parse().ok().filter(|records| (1..=10_000).contains(records));
+    records.ok_or("expected a whole number from 1 to 10000, as a mapping's batch size")
 }
 
 /// A program that is measured.

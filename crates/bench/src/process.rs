@@ -17,7 +17,6 @@ const INIT_TIME: Duration = Duration::from_secs(30);
 const TOLD_LINES: usize = 5;
 
 /// A process that waits for its next invocation.
-#[derive(Debug)]
 pub(super) struct Process {
     environment: Environment,
     limits: Limits,
@@ -27,7 +26,7 @@ pub(super) struct Process {
 }
 
 /// What something took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct Spent {
     pub(super) wall: Duration,
     /// User and system time of the process; `None` where the system does not say.

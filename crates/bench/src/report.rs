@@ -139,14 +139,6 @@ impl Measurement {
             Some(millis(round.warm.cpu?.max(two_requests)))
         });
         let wall_millis = spread(|round| millis(round.warm.wall));
-        let endpoint = lane.stub.as_ref().map(Stub::punctuality).map(|it| {
-            let mean = |time: Duration, times: u64| millis(time) / count(times.max(1));
-            EndpointMeasurement {
-                busy_micros: mean(it.busy, it.requests) * 1e3,
-                late_micros: mean(it.late, it.requests) * 1e3,
-                connection_millis: mean(it.connecting, it.connections),
-            }
-        });
         Self {
             case: Case {
                 workload: lane.workload.kind,
@@ -171,7 +163,7 @@ impl Measurement {
             lambda_dollars_per_million: median(lambda_dollars),
             dynamodb_dollars_per_million: mean_price(|round| round.counts),
             first_dynamodb_dollars_per_million: mean_price(|round| round.first_counts),
-            endpoint,
+            endpoint: lane.stub.as_ref().map(Stub::measurement),
         }
     }
 

@@ -19,18 +19,18 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     serve::ListenerExt as _,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
+use tokio_rustls::TlsAcceptor;
 
-pub use operation::Faults;
-pub use tables::Counts;
+pub(super) use tables::Counts;
 
-use super::Bench;
+use super::{Bench, report::EndpointMeasurement};
 use local::{function::local_variables, lock::lock, template};
 use operation::{Answer, Operations};
 use tls::{Identity, TlsListener};
@@ -41,46 +41,36 @@ const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 
 /// A running stub; it stops when it is dropped.
-#[derive(Debug)]
-pub struct Stub {
+pub(super) struct Stub {
     address: SocketAddr,
     shared: Arc<Shared>,
     /// None where it speaks HTTP without TLS.
     identity: Option<Identity>,
-    stop: Option<oneshot::Sender<()>>,
+    /// The endpoint ends when it is dropped.
+    _stop: oneshot::Sender<()>,
 }
 
-/// How the stub itself did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Punctuality {
-    /// How many requests were answered.
-    pub requests: u64,
-    /// The time that it spent on them.
-    pub busy: Duration,
-    /// How much later than the latency asks for they were answered, in sum.
-    pub late: Duration,
-    /// How many connections were set up, where that takes a handshake.
-    pub connections: u64,
-    /// The time that this took in sum.
-    pub connecting: Duration,
-}
-
-#[derive(Debug)]
 struct Shared {
     latency: Duration,
     known: Mutex<Known>,
-    delays: mpsc::Sender<Delay>,
+    /// Whoever waits until then.
+    delays: mpsc::Sender<(Instant, oneshot::Sender<()>)>,
 }
 
-/// Whoever waits until then.
-type Delay = (Instant, oneshot::Sender<()>);
-
 /// All that one request after the other changes.
-#[derive(Debug)]
 struct Known {
     operations: Operations,
+    /// What was wrong with the first request that was not as it should be.
     problem: Option<String>,
-    punctuality: Punctuality,
+    requests: u32,
+    /// The time that was spent on them.
+    busy: Duration,
+    /// How much later than the latency asks for they were answered, in sum.
+    late: Duration,
+    /// How many connections were set up, where that takes a handshake.
+    connections: u32,
+    /// The time that this took in sum.
+    connecting: Duration,
 }
 
 impl Stub {
@@ -97,13 +87,17 @@ impl Stub {
         let known = Known {
             operations: Operations::new(tables, bench.faults, bench.mix.seed),
             problem: None,
-            punctuality: Punctuality::default(),
+            requests: 0,
+            busy: Duration::ZERO,
+            late: Duration::ZERO,
+            connections: 0,
+            connecting: Duration::ZERO,
         };
         let shared = Arc::new(Shared { latency, known: Mutex::new(known), delays });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let identity = if bench.plain { None } else { Some(Identity::create()?) };
-        let acceptor = identity.as_ref().map(Identity::acceptor);
+        let identity = if bench.plain { None } else { Some(Identity::create(address.port())?) };
+        let acceptor = identity.as_ref().map(|it| TlsAcceptor::from(Arc::clone(&it.config)));
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         let observer = Arc::clone(&shared);
         thread::Builder::new().name("stub".to_owned()).spawn(move || {
@@ -116,9 +110,9 @@ impl Stub {
                     return axum::serve(listener, router).await;
                 };
                 let connected = move |took| {
-                    let punctuality = &mut lock(&observer.known).punctuality;
-                    punctuality.connections += 1;
-                    punctuality.connecting += took;
+                    let mut known = lock(&observer.known);
+                    known.connections += 1;
+                    known.connecting += took;
                 };
                 let handshakes = JoinSet::new();
                 let listener = TlsListener { listener, acceptor, handshakes, connected };
@@ -139,7 +133,7 @@ impl Stub {
                 let _: Result<(), ()> = waiter.send(());
             }
         })?;
-        Ok(Self { address, shared, identity, stop: Some(stop) })
+        Ok(Self { address, shared, identity, _stop: stop })
     }
 
     /// The variables by which programs find and trust it.
@@ -148,7 +142,7 @@ impl Stub {
             return local_variables(&format!("http://{}", self.address));
         };
         let mut variables = local_variables(&format!("https://localhost:{}", self.address.port()));
-        let trust = identity.trust().display().to_string();
+        let trust = identity.trust.display().to_string();
         // The system's libraries, the SDKs of Python and others, and Node.
         for name in ["SSL_CERT_FILE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"] {
             variables.insert(name.to_owned(), trust.clone());
@@ -163,16 +157,14 @@ impl Stub {
         known.problem.clone().map_or_else(|| Ok(known.operations.take_counts()), Err)
     }
 
-    /// How it did so far.
-    pub(super) fn punctuality(&self) -> Punctuality {
-        lock(&self.shared.known).punctuality
-    }
-}
-
-impl Drop for Stub {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _: Result<(), ()> = stop.send(());
+    /// How it did itself so far.
+    pub(super) fn measurement(&self) -> EndpointMeasurement {
+        let known = lock(&self.shared.known);
+        let mean = |time: Duration, times: u32| time.as_secs_f64() / f64::from(times.max(1));
+        EndpointMeasurement {
+            busy_micros: 1e6 * mean(known.busy, known.requests),
+            late_micros: 1e6 * mean(known.late, known.requests),
+            connection_millis: 1e3 * mean(known.connecting, known.connections),
         }
     }
 }
@@ -180,39 +172,32 @@ impl Drop for Stub {
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let due = Instant::now() + shared.latency;
     let (parts, body) = request.into_parts();
-    let answer = match to_bytes(body, MAX_REQUEST_BYTES).await {
-        Ok(body) => shared.answer(&parts.headers, &body),
-        Err(_) => shared.refuse("a request's body is too large or was not sent".to_owned()),
-    };
+    let body = to_bytes(body, MAX_REQUEST_BYTES).await;
+    let body = body.map_err(|_| "a request's body is too large or was not sent".to_owned());
+    let answer = lock(&shared.known).answer(&parts.headers, body);
     let (sender, waiter) = oneshot::channel();
     if shared.delays.send((due, sender)).is_ok() {
         // The thread ends with the stub only.
         let _: Result<(), oneshot::error::RecvError> = waiter.await;
     }
-    lock(&shared.known).punctuality.late += due.elapsed();
+    lock(&shared.known).late += due.elapsed();
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_REQUEST);
     let headers = [(header::CONTENT_TYPE, "application/x-amz-json-1.0")];
     (status, headers, Body::from(answer.body)).into_response()
 }
 
-impl Shared {
-    fn answer(&self, headers: &HeaderMap, body: &[u8]) -> Answer {
+impl Known {
+    fn answer(&mut self, headers: &HeaderMap, body: Result<Bytes, String>) -> Answer {
         let begin = Instant::now();
-        let answer = match operation(headers) {
-            Ok(operation) => lock(&self.known).operations.answer(operation, body),
-            Err(problem) => Err(problem),
-        };
-        let answer = answer.unwrap_or_else(|problem| self.refuse(problem));
-        let punctuality = &mut lock(&self.known).punctuality;
-        punctuality.requests += 1;
-        punctuality.busy += begin.elapsed();
-        answer
-    }
-
-    fn refuse(&self, problem: String) -> Answer {
-        let answer = Answer::invalid(&problem);
-        lock(&self.known).problem.get_or_insert(problem);
-        answer
+        let answer =
+            operation(headers).and_then(|operation| self.operations.answer(operation, &body?));
+        self.requests += 1;
+        self.busy += begin.elapsed();
+        answer.unwrap_or_else(|problem| {
+            let answer = Answer::invalid(&problem);
+            self.problem.get_or_insert(problem);
+            answer
+        })
     }
 }
 

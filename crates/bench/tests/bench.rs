@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use bench::{
-    Bench,
-    stub::Faults,
+    Bench, Faults,
     workload::{Kind, Mix, State, Workload},
 };
 

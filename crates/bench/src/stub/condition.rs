@@ -14,13 +14,11 @@ pub(super) enum Condition {
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
-    Exists(Path),
+    /// By the names of an attribute and of the members on the way into it.
+    Exists(Vec<String>),
     /// A comparison by one of [`COMPARISONS`] with a parameter.
-    Compare(Path, &'static str, usize),
+    Compare(Vec<String>, &'static str, usize),
 }
-
-/// An attribute's name, and those of the members on the way into it.
-pub(super) type Path = Vec<String>;
 
 impl Condition {
     /// Whether it holds for an item, or where there is none.
@@ -252,7 +250,7 @@ impl Parser {
         Ok(Condition::Compare(path, comparison, parameter))
     }
 
-    fn path(&mut self) -> Result<Path, String> {
+    fn path(&mut self) -> Result<Vec<String>, String> {
         let mut path = Vec::new();
         loop {
             match self.next() {
@@ -283,7 +281,7 @@ impl Parser {
     }
 }
 
-fn exists(path: Path, is_negated: bool) -> Condition {
+fn exists(path: Vec<String>, is_negated: bool) -> Condition {
     let exists = Condition::Exists(path);
     if is_negated { Condition::Not(Box::new(exists)) } else { exists }
 }
@@ -305,7 +303,7 @@ mod tests {
             assert_eq!(read.as_ref().map_err(String::as_str), expected.as_ref().map_err(|it| *it));
         }
 
-        let path = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Path>();
+        let path = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let a = || Condition::Exists(path(&["A"]));
         let b = || Condition::Compare(path(&["b", "A"]), "<=", 0);
         check("attribute_exists(#a)", &Ok(a()));

@@ -20,7 +20,7 @@ use super::{
     statement::{Statement, Verb},
     tables::{Change, Counts, Item, Tables, Write},
 };
-use crate::report::count;
+use crate::{Faults, report::count};
 
 /// The most statements of a batch.
 const MAX_STATEMENTS: usize = 25;
@@ -34,19 +34,7 @@ const MAX_STATEMENT_CHARS: usize = 8192;
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 const CONDITION_FAILED_MESSAGE: &str = "The conditional request failed";
 
-/// The shares of requests, and of statements in them, that don't go through.
-#[derive(clap::Args, Clone, Copy, Debug, Default, PartialEq)]
-pub struct Faults {
-    /// The share of requests, and of statements in them, that fail without a reason.
-    #[arg(long = "refuse", value_name = "SHARE", default_value_t = 0.0, value_parser = crate::share)]
-    pub refused: f64,
-    /// The share of requests, and of statements in them, that are throttled.
-    #[arg(long = "throttle", value_name = "SHARE", default_value_t = 0.0, value_parser = crate::share)]
-    pub throttled: f64,
-}
-
 /// What the stub knows.
-#[derive(Debug)]
 pub(super) struct Operations {
     tables: Tables,
     /// By their text.
@@ -55,8 +43,6 @@ pub(super) struct Operations {
     rng: Rng,
 }
 
-/// An answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: String,

@@ -14,7 +14,6 @@ const READ_UNIT_BYTES: usize = 4096;
 const MAX_ITEM_BYTES: usize = 400 * 1024;
 
 /// The tables, and what was done to them.
-#[derive(Debug)]
 pub(super) struct Tables {
     by_name: HashMap<String, Table>,
     pub(super) counts: Counts,
@@ -22,38 +21,35 @@ pub(super) struct Tables {
 
 /// What was done since the last look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Requests that write or read items.
-    pub requests: u64,
+    pub(crate) requests: u64,
     /// Write units by DynamoDB's published rules: one for each 1,024 bytes, rounded up, of the larger of the old and
     /// the new item; the same for a condition that is false, by the item that stands; twice as many in a transaction.
     /// What a cancelled transaction is charged is not published: here it is what it would have been charged had it been
     /// applied, except for conditions that are false.
-    pub write_units: u64,
+    pub(crate) write_units: u64,
     /// Halves of read units: one for each 4,096 bytes, rounded up, of the whole item, also where there is none; twice
     /// as many where the read is strongly consistent.
-    pub half_read_units: u64,
+    pub(crate) half_read_units: u64,
     /// Items that were put where none stood.
-    pub created: u64,
+    pub(crate) created: u64,
     /// Items that took another's place.
-    pub replaced: u64,
+    pub(crate) replaced: u64,
 }
 
-#[derive(Debug)]
 struct Table {
     keys: Vec<String>,
     items: HashMap<String, Item>,
 }
 
 /// An item of a size that DynamoDB takes.
-#[derive(Debug)]
 pub(super) struct Item {
     pub(super) attributes: Attributes,
     size: usize,
 }
 
 /// A write of one item.
-#[derive(Debug)]
 pub(super) struct Write {
     pub(super) table: String,
     /// Of the partition key and of the sort key, if there is one, with a separator that keys don't hold.
@@ -62,7 +58,6 @@ pub(super) struct Write {
     pub(super) is_transactional: bool,
 }
 
-#[derive(Debug)]
 pub(super) enum Change {
     Put(Item),
     Update { set: Attributes, remove: Vec<String> },
