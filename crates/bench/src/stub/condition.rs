@@ -1,5 +1,5 @@
-//! Conditions, as they stand behind a statement's `WHERE` and in a call's `ConditionExpression`, and the names that a
-//! `ProjectionExpression` lists.
+//! Conditions, as they stand behind a statement's `WHERE` and in a call's `ConditionExpression`, and how statements and
+//! expressions are read.
 
 use std::{
     cmp::Ordering::{self, Equal},
@@ -45,142 +45,59 @@ impl Condition {
             }
         }
     }
-
-    /// A condition of a call: names and values stand in maps beside it. Its parameters are the values in their order.
-    pub(super) fn of_expression(
-        text: &str,
-        names: &HashMap<String, String>,
-        values: &Attributes,
-    ) -> Result<Self, String> {
-        let values = values.keys().cloned().collect();
-        Self::of_tokens(named_tokens(text, names)?, 0, values)
-    }
-
-    /// A condition whose first parameter is that of the given position.
-    pub(super) fn of_tokens(
-        tokens: Vec<Token>,
-        parameter: usize,
-        values: Vec<String>,
-    ) -> Result<Self, String> {
-        let mut parser = Parser { tokens, position: 0, parameter, values };
-        let condition = parser.any()?;
-        match parser.next() {
-            None => Ok(condition),
-            Some(token) => Err(format!("{token:?} is one too many")),
-        }
-    }
 }
 
-/// The attributes that a projection wants: their names, but no paths into them.
+const COMPARISONS: [&str; 7] = ["<>", "<=", ">=", "!=", "=", "<", ">"];
+
+/// The condition of a call. Its parameters are the values in their order.
+pub(super) fn condition(
+    text: &str,
+    names: &HashMap<String, String>,
+    values: &Attributes,
+) -> Result<Condition, String> {
+    let mut parser = Parser::new(text, names, values);
+    let condition = parser.any()?;
+    parser.end()?;
+    Ok(condition)
+}
+
+/// The attributes that a projection lists: their names, but no paths into them.
 pub(super) fn projection(
     text: &str,
     names: &HashMap<String, String>,
 ) -> Result<Vec<String>, String> {
-    let tokens = named_tokens(text, names)?;
-    let name = |part: &[Token]| match part {
-        [Token::Name(name) | Token::Word(name)] => Ok(name.clone()),
-        _ => Err("a projection must list names of attributes".to_owned()),
-    };
-    tokens.split(|token| token.is(",")).map(name).collect()
-}
-
-/// The tokens of an expression, with the names that its placeholders stand for.
-fn named_tokens(text: &str, names: &HashMap<String, String>) -> Result<Vec<Token>, String> {
-    let mut tokens = tokens(text)?;
-    for token in &mut tokens {
-        if let Token::Name(name) = token
-            && name.starts_with('#')
-        {
-            let known = names.get(name.as_str());
-            *name = known.ok_or_else(|| format!("the name `{name}` is not given"))?.clone();
-        }
+    let values = Attributes::new();
+    let mut parser = Parser::new(text, names, &values);
+    let mut wanted = vec![parser.name()?];
+    while parser.take(",") {
+        wanted.push(parser.name()?);
     }
-    Ok(tokens)
+    parser.end()?;
+    Ok(wanted)
 }
 
-/// What statements and expressions consist of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
-    /// A word that is not quoted.
-    Word(String),
-    /// A name: quoted, or with `#` before it.
-    Name(String),
-    /// A string in single quotes.
-    Text(String),
-    /// A value with `:` before it.
-    Value(String),
-    /// Anything else.
-    Sign(&'static str),
+/// Reads a text from its start to its end.
+pub(super) struct Parser<'a> {
+    text: &'a str,
+    rest: &'a str,
+    /// What names with `#` before them stand for.
+    names: &'a HashMap<String, String>,
+    /// The parameters that have names, with `:` before them.
+    values: &'a Attributes,
+    /// How many others were read.
+    pub(super) parameters: usize,
 }
 
-impl Token {
-    /// Whether it is this sign or this word, in upper or lower case.
-    pub(super) fn is(&self, text: &str) -> bool {
-        match self {
-            Self::Word(word) => word.eq_ignore_ascii_case(text),
-            Self::Sign(sign) => *sign == text,
-            _ => false,
-        }
+impl<'a> Parser<'a> {
+    pub(super) fn new(
+        text: &'a str,
+        names: &'a HashMap<String, String>,
+        values: &'a Attributes,
+    ) -> Self {
+        Self { text, rest: text.trim_start(), names, values, parameters: 0 }
     }
-}
 
-const COMPARISONS: [&str; 7] = ["<>", "<=", ">=", "!=", "=", "<", ">"];
-const OTHER_SIGNS: [&str; 8] = ["?", "(", ")", ".", ",", "{", "}", ":"];
-
-/// The tokens of a statement or an expression.
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
-    let is_name = |character: char| character.is_alphanumeric() || "_-".contains(character);
-    let mut tokens = Vec::new();
-    let mut rest = text.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let after = &rest[first.len_utf8()..];
-        let name_end = after.find(|it| !is_name(it)).unwrap_or(after.len());
-        let name_length = first.len_utf8() + name_end;
-        let (token, length) = match first {
-            '"' | '\'' => {
-                let (quoted, length) = quoted(after, first)?;
-                let token = if first == '"' { Token::Name(quoted) } else { Token::Text(quoted) };
-                (token, 1 + length)
-            }
-            '#' => (Token::Name(rest[..name_length].to_owned()), name_length),
-            ':' if name_end > 0 => (Token::Value(rest[..name_length].to_owned()), name_length),
-            _ if is_name(first) => (Token::Word(rest[..name_length].to_owned()), name_length),
-            _ => {
-                let mut signs = COMPARISONS.into_iter().chain(OTHER_SIGNS);
-                let sign = signs.find(|sign| rest.starts_with(sign));
-                let sign = sign.ok_or_else(|| format!("`{first}` is not understood"))?;
-                (Token::Sign(sign), sign.len())
-            }
-        };
-        tokens.push(token);
-        rest = rest[length..].trim_start();
-    }
-    Ok(tokens)
-}
-
-/// The text up to the closing quote, where two stand for one, and how long it is with that quote.
-fn quoted(text: &str, quote: char) -> Result<(String, usize), String> {
-    let mut name = String::new();
-    let mut characters = text.char_indices().peekable();
-    while let Some((position, character)) = characters.next() {
-        if character == quote && characters.next_if(|&(_, next)| next == quote).is_none() {
-            return Ok((name, position + 1));
-        }
-        name.push(character);
-    }
-    Err("a quote is not closed".to_owned())
-}
-
-struct Parser {
-    tokens: Vec<Token>,
-    position: usize,
-    parameter: usize,
-    /// The names of parameters that have some.
-    values: Vec<String>,
-}
-
-impl Parser {
-    fn any(&mut self) -> Result<Condition, String> {
+    pub(super) fn any(&mut self) -> Result<Condition, String> {
         self.joined("OR", Self::all, Condition::Any)
     }
 
@@ -227,58 +144,97 @@ impl Parser {
         let path = self.path()?;
         if self.take("IS") {
             let is_negated = !self.take("NOT");
-            if !self.take("MISSING") {
-                return Err("only `MISSING` may follow `IS`".to_owned());
-            }
+            self.expect("MISSING")?;
             return Ok(exists(path, is_negated));
         }
-        let comparison = match self.next() {
-            Some(Token::Sign(sign)) if COMPARISONS.contains(&sign) => sign,
-            other => return Err(format!("a comparison was expected, not {other:?}")),
-        };
-        let parameter = match self.next() {
-            Some(Token::Sign("?")) => {
-                self.parameter += 1;
-                self.parameter - 1
-            }
-            Some(Token::Value(name)) => {
-                let known = self.values.iter().position(|value| *value == name);
-                known.ok_or_else(|| format!("the value `{name}` is not given"))?
-            }
-            other => return Err(format!("a value was expected, not {other:?}")),
-        };
-        Ok(Condition::Compare(path, comparison, parameter))
+        let comparison = COMPARISONS.into_iter().find(|sign| self.take(sign));
+        let comparison = comparison.ok_or_else(|| self.expected("a comparison"))?;
+        Ok(Condition::Compare(path, comparison, self.value()?))
     }
 
     fn path(&mut self) -> Result<Vec<String>, String> {
-        let mut path = Vec::new();
+        let mut path = vec![self.name()?];
+        while self.take(".") {
+            path.push(self.name()?);
+        }
+        Ok(path)
+    }
+
+    /// A word, or a name that is quoted or has `#` before it.
+    pub(super) fn name(&mut self) -> Result<String, String> {
+        if self.rest.starts_with('"') {
+            return self.quoted("\"");
+        }
+        if let Some(name) = self.word("#") {
+            let known = self.names.get(name).cloned();
+            return known.ok_or_else(|| format!("the name `{name}` is not given"));
+        }
+        self.word("").map(str::to_owned).ok_or_else(|| self.expected("a name"))
+    }
+
+    /// The position of a parameter.
+    pub(super) fn value(&mut self) -> Result<usize, String> {
+        if self.take("?") {
+            self.parameters += 1;
+            return Ok(self.parameters - 1);
+        }
+        let name = self.word(":").ok_or_else(|| self.expected("a value"))?;
+        let known = self.values.keys().position(|value| value == name);
+        known.ok_or_else(|| format!("the value `{name}` is not given"))
+    }
+
+    /// What stands in quotes: two in it stand for one.
+    pub(super) fn quoted(&mut self, quote: &str) -> Result<String, String> {
+        let start = self.rest.strip_prefix(quote);
+        let mut rest = start.ok_or_else(|| self.expected(&format!("`{quote}`")))?;
+        let mut text = String::new();
         loop {
-            match self.next() {
-                Some(Token::Name(name) | Token::Word(name)) => path.push(name),
-                other => return Err(format!("a name was expected, not {other:?}")),
-            }
-            if !self.take(".") {
-                return Ok(path);
-            }
+            let (part, after) = rest.split_once(quote).ok_or("a quote is not closed")?;
+            text.push_str(part);
+            let Some(more) = after.strip_prefix(quote) else {
+                self.rest = after.trim_start();
+                return Ok(text);
+            };
+            text.push_str(quote);
+            rest = more;
         }
     }
 
-    fn next(&mut self) -> Option<Token> {
-        let token = self.tokens.get(self.position).cloned();
-        self.position += 1;
-        token
+    /// Letters, digits, `_` and `-` with that mark before them.
+    fn word(&mut self, mark: &str) -> Option<&'a str> {
+        let after = self.rest.strip_prefix(mark)?;
+        let length = after.find(|it| !is_name(it)).unwrap_or(after.len());
+        let (word, rest) = self.rest.split_at(mark.len() + length);
+        self.rest = rest.trim_start();
+        (length > 0).then_some(word)
     }
 
     /// Whether that word or sign comes next; it is passed then.
-    fn take(&mut self, text: &str) -> bool {
-        let is_it = self.tokens.get(self.position).is_some_and(|token| token.is(text));
-        self.position += usize::from(is_it);
+    pub(super) fn take(&mut self, text: &str) -> bool {
+        let Some((next, rest)) = self.rest.split_at_checked(text.len()) else { return false };
+        let is_it = next.eq_ignore_ascii_case(text)
+            && !(text.ends_with(is_name) && rest.starts_with(is_name));
+        if is_it {
+            self.rest = rest.trim_start();
+        }
         is_it
     }
 
-    fn expect(&mut self, sign: &str) -> Result<(), String> {
-        if self.take(sign) { Ok(()) } else { Err(format!("`{sign}` was expected")) }
+    pub(super) fn expect(&mut self, text: &str) -> Result<(), String> {
+        if self.take(text) { Ok(()) } else { Err(self.expected(&format!("`{text}`"))) }
     }
+
+    pub(super) fn end(&self) -> Result<(), String> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.expected("the end")) }
+    }
+
+    fn expected(&self, what: &str) -> String {
+        format!("{what} was expected at byte {}", self.text.len() - self.rest.len())
+    }
+}
+
+fn is_name(character: char) -> bool {
+    character.is_alphanumeric() || "_-".contains(character)
 }
 
 fn exists(path: Vec<String>, is_negated: bool) -> Condition {
@@ -299,7 +255,7 @@ mod tests {
             let names = HashMap::from([("#a".to_owned(), "A".to_owned())]);
             let value = RawValue::from_string("1".to_owned()).unwrap();
             let values = Attributes::from([(":v".to_owned(), value)]);
-            let read = Condition::of_expression(text, &names, &values);
+            let read = condition(text, &names, &values);
             assert_eq!(read.as_ref().map_err(String::as_str), expected.as_ref().map_err(|it| *it));
         }
 
@@ -315,9 +271,11 @@ mod tests {
         );
         check("#b = :v", &Err("the name `#b` is not given"));
         check("b = :w", &Err("the value `:w` is not given"));
-        check("b = ", &Err("a value was expected, not None"));
-        check("b = :v :w", &Err(r#"Value(":w") is one too many"#));
-        check("size(#a) > :v", &Err(r#"a comparison was expected, not Some(Sign("("))"#));
-        check("(b = :v", &Err("`)` was expected"));
+        check("b = ", &Err("a value was expected at byte 4"));
+        check("b = :v :w", &Err("the end was expected at byte 7"));
+        check("size(#a) > :v", &Err("a comparison was expected at byte 4"));
+        check("(b = :v", &Err("`)` was expected at byte 7"));
+        check("b. = :v", &Err("a name was expected at byte 3"));
+        check("notb <> :v", &Ok(Condition::Compare(path(&["notb"]), "<>", 0)));
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{
 
 use super::{
     attribute::Attributes,
-    condition::{Condition, projection},
+    condition::{Condition, condition, projection},
     request::{Action, Batch, BatchGet, BatchWrite, Call, Describe, StatementRequest, Transaction},
     statement::{Statement, Verb},
     tables::{Change, Counts, Item, Tables, Write},
@@ -324,7 +324,7 @@ impl Operations {
         let holds = call.condition_expression.as_ref().map_or(Ok(true), |expression| {
             let (names, values) =
                 (&call.expression_attribute_names, call.expression_attribute_values);
-            let condition = Condition::of_expression(expression, names, &values)?;
+            let condition = condition(expression, names, &values)?;
             let values: Vec<_> = values.into_values().collect();
             Ok::<_, String>(condition.holds(stored.map(|it| &it.attributes), &values))
         })?;

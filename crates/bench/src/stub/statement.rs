@@ -1,6 +1,11 @@
 //! The `PartiQL` statements that write.
 
-use super::condition::{Condition, Token, tokens};
+use std::collections::HashMap;
+
+use super::{
+    attribute::Attributes,
+    condition::{Condition, Parser},
+};
 
 /// A statement that writes one item.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,30 +27,50 @@ pub(super) enum Verb {
 impl Statement {
     /// Reads a statement's text.
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let tokens = tokens(text)?;
-        let count = |tokens: &[Token]| tokens.iter().filter(|token| token.is("?")).count();
-        let word = |position: usize, word| tokens.get(position).is_some_and(|it| it.is(word));
-        let table = |position: usize, verb| match tokens.get(position) {
-            Some(Token::Name(table) | Token::Word(table)) => {
-                Ok(Self { table: table.clone(), verb, parameters: count(&tokens) })
+        let (names, values) = (HashMap::new(), Attributes::new());
+        let mut parser = Parser::new(text, &names, &values);
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        let table;
+        let verb = if parser.take("INSERT") {
+            parser.expect("INTO")?;
+            table = parser.name()?;
+            parser.expect("VALUE")?;
+            parser.expect("{")?;
+            loop {
+                set.push(parser.quoted("'")?);
+                parser.expect(":")?;
+                parser.value()?;
+                if !parser.take(",") {
+                    break;
+                }
             }
-            _ => Err("a table's name was expected".to_owned()),
+            parser.expect("}")?;
+            Verb::Insert { set }
+        } else if parser.take("UPDATE") {
+            table = parser.name()?;
+            loop {
+                if parser.take("SET") {
+                    set.push(parser.name()?);
+                    parser.expect("=")?;
+                    parser.value()?;
+                } else if parser.take("REMOVE") {
+                    remove.push(parser.name()?);
+                } else {
+                    break;
+                }
+            }
+            parser.expect("WHERE")?;
+            Verb::Update { set, remove, condition: parser.any()? }
+        } else if parser.take("DELETE") {
+            parser.expect("FROM")?;
+            table = parser.name()?;
+            parser.expect("WHERE")?;
+            Verb::Delete { condition: parser.any()? }
+        } else {
+            return Err("only `INSERT INTO`, `UPDATE` and `DELETE FROM` write".to_owned());
         };
-        if word(0, "INSERT") && word(1, "INTO") && word(3, "VALUE") {
-            return table(2, Verb::Insert { set: members(&tokens[4..])? });
-        }
-        let position = tokens.iter().position(|token| token.is("WHERE"));
-        let position = position.ok_or("a write of one item needs a `WHERE`")?;
-        let (head, tail) = (&tokens[..position], &tokens[position + 1..]);
-        let condition = Condition::of_tokens(tail.to_vec(), count(head), Vec::new())?;
-        if word(0, "DELETE") && word(1, "FROM") && position == 3 {
-            return table(2, Verb::Delete { condition });
-        }
-        if word(0, "UPDATE") && position >= 2 {
-            let (set, remove) = assignments(&head[2..])?;
-            return table(1, Verb::Update { set, remove, condition });
-        }
-        Err("only `INSERT INTO`, `UPDATE` and `DELETE FROM` write".to_owned())
+        parser.end()?;
+        Ok(Self { table, verb, parameters: parser.parameters })
     }
 
     /// The parameter that the attribute of that name must equal.
@@ -63,40 +88,6 @@ impl Statement {
             _ => None,
         })
     }
-}
-
-/// `{'name':?,…}`
-fn members(tokens: &[Token]) -> Result<Vec<String>, String> {
-    let [Token::Sign("{"), inner @ .., Token::Sign("}")] = tokens else {
-        return Err("an insert must spell out its members in braces".to_owned());
-    };
-    let member = |member: &[Token]| match member {
-        [Token::Text(name), Token::Sign(":"), Token::Sign("?")] => Ok(name.clone()),
-        _ => Err("a member must be a name in single quotes, `:` and `?`".to_owned()),
-    };
-    inner.split(|token| token.is(",")).map(member).collect()
-}
-
-/// What `SET "name"=? … REMOVE "name" …` sets and removes.
-fn assignments(mut tokens: &[Token]) -> Result<(Vec<String>, Vec<String>), String> {
-    let (mut set, mut remove) = (Vec::new(), Vec::new());
-    while let [word, Token::Name(name), rest @ ..] = tokens {
-        tokens = match rest {
-            [Token::Sign("="), Token::Sign("?"), rest @ ..] if word.is("SET") => {
-                set.push(name.clone());
-                rest
-            }
-            rest if word.is("REMOVE") => {
-                remove.push(name.clone());
-                rest
-            }
-            _ => break,
-        };
-    }
-    if !tokens.is_empty() {
-        return Err("an update must be `SET \"name\"=?` or `REMOVE \"name\"`".to_owned());
-    }
-    Ok((set, remove))
 }
 
 #[cfg(test)]
@@ -125,13 +116,14 @@ mod tests {
             Ok(("t", 3, Some(0))),
         );
         check(r#"UPDATE "t" SET "a"=? WHERE "SK"=?"#, Ok(("t", 2, None)));
-        check(r#"SELECT * FROM "t" WHERE "PK"=?"#, Err("`*` is not understood"));
-        check(r#"DELETE FROM "t""#, Err("a write of one item needs a `WHERE`"));
-        check(r#"INSERT INTO "t" VALUE ?"#, Err("an insert must spell out its members in braces"));
+        check(r#"INSERT INTO t VALUE {' PK':?}"#, Ok(("t", 1, None)));
         check(
-            r#"UPDATE "t" SET "a"=1 WHERE "PK"=?"#,
-            Err("an update must be `SET \"name\"=?` or `REMOVE \"name\"`"),
+            r#"SELECT * FROM "t" WHERE "PK"=?"#,
+            Err("only `INSERT INTO`, `UPDATE` and `DELETE FROM` write"),
         );
+        check(r#"DELETE FROM "t""#, Err("`WHERE` was expected at byte 15"));
+        check(r#"INSERT INTO "t" VALUE ?"#, Err("`{` was expected at byte 22"));
+        check(r#"UPDATE "t" SET "a"=1 WHERE "PK"=?"#, Err("a value was expected at byte 19"));
         check(r#"UPDATE "t" SET "a=? WHERE"#, Err("a quote is not closed"));
     }
 }
