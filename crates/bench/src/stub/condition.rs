@@ -6,7 +6,10 @@ use std::{
     collections::HashMap,
 };
 
-use super::attribute::{Attribute, Attributes, compare, find};
+use super::{
+    attribute::{Attribute, Attributes, compare, find},
+    tables::Item,
+};
 
 /// A condition on an item.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,16 +24,16 @@ pub(super) enum Condition {
 }
 
 impl Condition {
-    /// Whether it holds for an item, or where there is none.
-    pub(super) fn holds(&self, item: Option<&Attributes>, parameters: &[Attribute]) -> bool {
+    /// Whether it holds for an item, or where there is none, with these parameters.
+    pub(super) fn holds(&self, item: Option<&Item>, parameters: &[&Attribute]) -> bool {
+        let find = |path| item.and_then(|item| find(&item.attributes, path));
         match self {
             Self::All(parts) => parts.iter().all(|part| part.holds(item, parameters)),
             Self::Any(parts) => parts.iter().any(|part| part.holds(item, parameters)),
             Self::Not(part) => !part.holds(item, parameters),
-            Self::Exists(path) => item.is_some_and(|item| find(item, path).is_some()),
-            Self::Compare(path, comparison, parameter) => {
-                let left = item.and_then(|item| find(item, path));
-                let Some((left, right)) = left.zip(parameters.get(*parameter)) else {
+            Self::Exists(path) => find(path).is_some(),
+            Self::Compare(path, comparison, position) => {
+                let Some((left, right)) = find(path).zip(parameters.get(*position)) else {
                     return false;
                 };
                 let ordering = compare(left, right);

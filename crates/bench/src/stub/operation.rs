@@ -16,7 +16,7 @@ use serde_json::{
 use super::{
     attribute::Attributes,
     condition::{Condition, condition, projection},
-    request::{Action, Batch, BatchGet, BatchWrite, Call, Describe, StatementRequest, Transaction},
+    request::{Action, Batch, BatchGet, BatchWrite, Describe, StatementRequest, Transaction},
     statement::{Statement, Verb},
     tables::{Change, Counts, Item, Tables, Write},
 };
@@ -225,8 +225,8 @@ impl Operations {
         let StatementRequest { parameters, return_values_on_condition_check_failure, .. } = request;
         let table = statement.table.clone();
         let stored = self.tables.find(&table, &key);
-        let holds =
-            |condition: &Condition| condition.holds(stored.map(|it| &it.attributes), &parameters);
+        let values: Vec<_> = parameters.iter().collect();
+        let holds = |condition: &Condition| condition.holds(stored, &values);
         let (holds, code, shown) = match &statement.verb {
             Verb::Insert { .. } => (stored.is_none(), "DuplicateItem", None),
             Verb::Update { condition, .. } => (holds(condition), CONDITION_FAILED, stored),
@@ -298,36 +298,30 @@ impl Operations {
     /// An action's write, and why it must not be done.
     fn plan(
         &self,
-        action: Action,
+        mut action: Action,
         is_transactional: bool,
     ) -> Result<(Write, Option<Failure>), String> {
-        let key_of = |call: &Call| {
-            let attributes = call.key.as_ref().ok_or("a call has no `Key`")?;
-            self.key_of(&call.table_name, attributes)
-        };
-        let (call, key, change) = match action {
-            Action::Put(mut call) => {
+        let (key, change) = match &mut action {
+            Action::Put(call) => {
                 let item = call.item.take().ok_or("a put has no `Item`")?;
                 let key = self.tables.key(&call.table_name, |name| item.get(name))?;
-                (call, key, Change::Put(Item::new(item)?))
+                (key, Change::Put(Item::new(item)?))
             }
             Action::Delete(call) => {
-                let key = key_of(&call)?;
-                (call, key, Change::Delete)
+                (self.key_of(&call.table_name, call.key.as_ref())?, Change::Delete)
             }
             Action::ConditionCheck(call) => {
-                let key = key_of(&call)?;
-                (call, key, Change::Check)
+                (self.key_of(&call.table_name, call.key.as_ref())?, Change::Check)
             }
         };
+        let (Action::Put(call) | Action::Delete(call) | Action::ConditionCheck(call)) = action;
         let stored = self.tables.find(&call.table_name, &key);
-        let holds = call.condition_expression.as_ref().map_or(Ok(true), |expression| {
-            let (names, values) =
-                (&call.expression_attribute_names, call.expression_attribute_values);
-            let condition = condition(expression, names, &values)?;
-            let values: Vec<_> = values.into_values().collect();
-            Ok::<_, String>(condition.holds(stored.map(|it| &it.attributes), &values))
-        })?;
+        let values = &call.expression_attribute_values;
+        let holds = match &call.condition_expression {
+            None => true,
+            Some(text) => condition(text, &call.expression_attribute_names, values)?
+                .holds(stored, &values.values().collect::<Vec<_>>()),
+        };
         let failure = (!holds).then(|| Failure {
             code: CONDITION_FAILED,
             message: Some(CONDITION_FAILED_MESSAGE),
@@ -375,7 +369,7 @@ impl Operations {
             let mut items = Vec::new();
             let mut halves = 0;
             for attributes in &request.keys {
-                let key = self.key_of(table, attributes)?;
+                let key = self.key_of(table, Some(attributes))?;
                 let item = self.tables.find(table, &key);
                 halves += Item::half_read_units(item, request.consistent_read);
                 if let Some(item) = item {
@@ -401,7 +395,8 @@ impl Operations {
     }
 
     /// The key that consists of these attributes and no other.
-    fn key_of(&self, table: &str, attributes: &Attributes) -> Result<String, String> {
+    fn key_of(&self, table: &str, attributes: Option<&Attributes>) -> Result<String, String> {
+        let attributes = attributes.ok_or("a call has no `Key`")?;
         if attributes.len() != self.tables.keys(table)?.len() {
             return Err("a `Key` has other attributes than the table's key".to_owned());
         }

@@ -116,7 +116,7 @@ mod tests {
             Ok(("t", 3, Some(0))),
         );
         check(r#"UPDATE "t" SET "a"=? WHERE "SK"=?"#, Ok(("t", 2, None)));
-        check(r#"INSERT INTO t VALUE {' PK':?}"#, Ok(("t", 1, None)));
+        check("INSERT INTO t VALUE {' PK':?}", Ok(("t", 1, None)));
         check(
             r#"SELECT * FROM "t" WHERE "PK"=?"#,
             Err("only `INSERT INTO`, `UPDATE` and `DELETE FROM` write"),
