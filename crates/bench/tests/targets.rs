@@ -201,7 +201,7 @@ impl Judged {
     fn verdict(&self) -> Result<String, String> {
         if !self.0.is_standard {
             return Err(
-                "the targets are for records, endpoint and programs as they are usually measured"
+                "the targets are for a run in which nothing is changed about records, endpoint and build"
                     .to_owned(),
             );
         }
@@ -313,7 +313,7 @@ fn a_verdict_says_each_target() {
     check(5.0, true, Ok("events of 6 MB 96.00 - not measured"));
     check(16.0, true, Err(&format!("{wall}0.16 NOT MET")));
     check(16.0, true, Err("2 of the targets are missed"));
-    check(5.0, false, Err("as they are usually measured"));
+    check(5.0, false, Err("nothing is changed about records"));
     assert!(
         judged(&[]).verdict().unwrap_err().ends_with("nothing was measured that a target is for")
     );
