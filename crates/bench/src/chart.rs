@@ -1,10 +1,10 @@
 //! The measurements as a picture: batch size against time and against memory, as SVG without any script.
 
-use std::{collections::BTreeMap, io, ops::Range};
+use std::{collections::BTreeMap, ops::Range};
 
 use plotters::{coord::Shift, prelude::*};
 
-use super::report::{Measurement, Report};
+use super::report::{Case, Measurement, Report, latency};
 
 /// The size of a diagram in pixels.
 const SIZE: (u32, u32) = (460, 300);
@@ -16,9 +16,6 @@ const COLOURS: [RGBColor; 4] = [
     RGBColor(0x8d, 0x6a, 0x9f),
 ];
 const FLOOR_COLOUR: RGBColor = RGBColor(0x88, 0x88, 0x88);
-
-/// Why a picture was not drawn.
-pub type ChartError = DrawingAreaErrorKind<io::Error>;
 
 /// A diagram of one measure against the number of records, both in powers of ten.
 struct Panel<'a> {
@@ -32,8 +29,8 @@ struct Panel<'a> {
 
 impl Report {
     /// Draws a row of two diagrams for each workload, latency and state.
-    pub fn to_svg(&self) -> Result<String, ChartError> {
-        let row = |it: &Measurement| (it.workload, it.latency_millis, it.state);
+    pub fn to_svg(&self) -> anyhow::Result<String> {
+        let row = |it: &Measurement| Case { records: 0, ..it.case };
         let mut rows = Vec::new();
         for it in &self.measurements {
             if !rows.contains(&row(it)) {
@@ -46,21 +43,22 @@ impl Report {
         let root = SVGBackend::with_string(&mut svg, (2 * SIZE.0, height)).into_drawing_area();
         root.fill(&WHITE)?;
         let areas = root.split_evenly((n_rows, 2));
-        for ((kind, latency, state), areas) in rows.into_iter().zip(areas.chunks(2)) {
-            let is_drawn = |it: &&Measurement| row(it) == (kind, latency, state);
+        for (case, areas) in rows.into_iter().zip(areas.chunks(2)) {
+            let Case { workload, latency_millis, state, .. } = case;
+            let is_drawn = |it: &&Measurement| row(it) == case;
             let series = |value: &dyn Fn(&Measurement) -> Option<f64>| {
                 let mut series = BTreeMap::<_, Vec<_>>::new();
                 for it in self.measurements.iter().filter(is_drawn) {
-                    let records = f64::from(u32::try_from(it.records).unwrap_or(u32::MAX));
+                    let records = f64::from(u32::try_from(it.case.records).unwrap_or(u32::MAX));
                     let points = series.entry(it.program.as_str()).or_default();
                     points.extend(value(it).map(|value| (records, value)));
                 }
                 series
             };
-            let title = latency.map(|it| format!(", {it} ms a request")).unwrap_or_default();
-            let title = &format!("{kind}, {state}{title}");
+            let title = &format!("{workload}, {state}{}", latency(latency_millis));
             // As in the table: a batch of many records takes two requests, one after the other.
-            let floor = latency.filter(|it| *it > 0).and_then(|it| u32::try_from(2 * it).ok());
+            let floor =
+                latency_millis.filter(|it| *it > 0).and_then(|it| u32::try_from(2 * it).ok());
             let wall = Panel {
                 title,
                 measure: "ms a batch",
@@ -84,7 +82,7 @@ impl Report {
 }
 
 impl Panel<'_> {
-    fn draw(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), ChartError> {
+    fn draw(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> anyhow::Result<()> {
         let points = || self.series.values().flatten();
         let across = powers_of_ten(points().map(|point| point.0));
         let up = powers_of_ten(points().map(|point| point.1).chain(self.floor));
@@ -123,18 +121,16 @@ impl Panel<'_> {
             .position(SeriesLabelPosition::UpperLeft)
             .label_font((FONT, 11))
             .background_style(WHITE.mix(0.8))
-            .draw()
+            .draw()?;
+        Ok(())
     }
 }
 
 /// The least range between powers of ten that has these values.
 fn powers_of_ten(values: impl Iterator<Item = f64>) -> Range<f64> {
-    let logarithms = values.filter(|value| *value > 0.0).map(f64::log10);
-    let range = logarithms.fold(None, |range: Option<(f64, f64)>, it| {
-        let (first, last) = range.unwrap_or((f64::INFINITY, f64::NEG_INFINITY));
-        Some((first.min(it.floor()), last.max(it.ceil())))
-    });
-    let (first, last) = range.map_or((0.0, 1.0), |(first, last)| (first, last.max(first + 1.0)));
+    let logarithms: Vec<_> = values.filter(|value| *value > 0.0).map(f64::log10).collect();
+    let first = logarithms.iter().copied().reduce(f64::min).map_or(0.0, f64::floor);
+    let last = logarithms.iter().copied().reduce(f64::max).map_or(1.0, f64::ceil).max(first + 1.0);
     10_f64.powf(first)..10_f64.powf(last)
 }
 
@@ -180,7 +176,7 @@ mod tests {
                 }
             }
             let mix = Mix { seed: 1, schema: false, repeated: 0.0, duplicates: 0.0, deletes: 0.0 };
-            let svg = Report { rounds: 1, mix, measurements }.to_svg().unwrap();
+            let svg = Report { rounds: 1, mix, is_standard: true, measurements }.to_svg().unwrap();
             let tags = tags(&svg).unwrap();
             let count = |name: &str| tags.iter().filter(|tag| *tag == name).count();
             let circles = panels * programs.len() * records.len();

@@ -1,47 +1,41 @@
 //! The benchmark: what a program costs that lands events in `DynamoDB`, behind an endpoint whose latency is fixed.
 
+#![expect(missing_docs, reason = "what a program's parts say to each other is no library")]
+
 mod record;
 pub mod workload;
 
 pub mod naive;
-pub mod stub;
+mod stub;
 
 mod lane;
 mod process;
 
 mod chart;
 mod cost;
-mod report;
-mod targets;
+pub mod report;
 
 use std::{
     collections::BTreeMap,
-    io::{self, Write},
+    io::Write,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
+use anyhow::Context as _;
 use clap::Args;
 
-pub use chart::ChartError;
-pub use report::{EndpointMeasurement, Measurement, Report, Spread};
-pub use targets::Target;
-
-use lane::{Lane, LaneSettings};
+use lane::Lane;
 use local::{
     build::{self, Profile, Programs},
-    function::FunctionSettings,
-    template::{Function, LOCAL_STAGE, Template},
+    template::{LOCAL_STAGE, Template},
 };
-use stub::{Faults, Stub, StubSettings};
+use report::{Measurement, Report};
 use workload::{Kind, Mix, State, Workload};
 
 /// The binary that everything is compared with.
 const BASELINE_BINARY: &str = "naiveSink";
 /// How many events a process gets before it is measured, unless told otherwise.
 const WARM_UP: usize = 3;
-/// The most records that Lambda puts in a batch.
-const MAX_RECORDS: usize = 10_000;
 /// The name of the variable that chooses between batches and single-item calls.
 const STATEMENTS_PER_REQUEST: &str = "DYNAMODB_STATEMENTS_PER_REQUEST";
 /// Where Lambda looks for programs.
@@ -103,7 +97,7 @@ pub struct Bench {
 
 impl Bench {
     /// Whether the targets are for it, in which an environment has learnt what its keys are.
-    pub fn is_standard(&self) -> bool {
+    fn is_standard(&self) -> bool {
         !self.plain
             && self.warm_up >= WARM_UP
             && self.faults == Faults::default()
@@ -113,106 +107,47 @@ impl Bench {
     }
 }
 
-/// A number from 0 to 1.
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("expected a number from 0 to 1".to_owned()),
-    }
+/// The shares of requests, and of statements in them, that don't go through.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq)]
+pub struct Faults {
+    /// The share of requests, and of statements in them, that fail without a reason.
+    #[arg(long = "refuse", value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub refused: f64,
+    /// The share of requests, and of statements in them, that are throttled.
+    #[arg(long = "throttle", value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    pub throttled: f64,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if number >= 1 => Ok(number),
-        _ => Err("expected a whole number from 1".to_owned()),
-    }
+fn share(text: &str) -> Result<f64, &'static str> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or("expected a number from 0 to 1")
 }
 
-fn command(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("expected a program".to_owned()) } else { Ok(text.to_owned()) }
+fn at_least_one(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|number| *number >= 1).ok_or("expected a whole number from 1")
 }
 
-fn records(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if (1..=MAX_RECORDS).contains(&number) => Ok(number),
-        _ => Err(format!(
-            "expected a whole number from 1 to {MAX_RECORDS}, as a mapping's batch size"
-        )),
-    }
+fn command(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("expected a program") } else { Ok(text.to_owned()) }
 }
 
-/// Why a benchmark failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BenchError {
-    /// Occurs when the template cannot be read, the programs cannot be built, or a process cannot be started at all.
-    #[error(transparent)]
-    Local(#[from] anyhow::Error),
-    /// Occurs when the template has no function for a workload.
-    #[error("the template has no function of the binary `{binary}`")]
-    NoFunction {
-        /// The binary's name.
-        binary: String,
-    },
-    /// Occurs when the stub cannot listen.
-    #[error("cannot start the endpoint")]
-    Stub(#[source] io::Error),
-    /// Occurs when a function does not start or does not succeed.
-    #[error("`{function}` failed: {problem}; the end of its log:\n{log}")]
-    Function {
-        /// The function's name.
-        function: String,
-        /// What happened.
-        problem: String,
-        /// The last lines of its log.
-        log: String,
-    },
-    /// Occurs when a request is not as `DynamoDB` wants it.
-    #[error("`{program}` sent a wrong request: {problem}")]
-    Request {
-        /// The program.
-        program: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// Occurs when a program succeeds, but did not write what it should have written.
-    #[error(
-        "`{program}` created {created} and replaced {replaced} items; of {keys} keys {new} had none and {older} an older one"
-    )]
-    Work {
-        /// The program.
-        program: String,
-        /// How many different items the event was about.
-        keys: u64,
-        /// For how many of them no item stood before.
-        new: u64,
-        /// For how many of them an older state stood before.
-        older: u64,
-        /// How many items it created.
-        created: u64,
-        /// How many it replaced.
-        replaced: u64,
-    },
-    /// Occurs when the report cannot be written.
-    #[error("cannot write the report")]
-    Write(#[from] io::Error),
+/// As many as Lambda puts in a batch at most.
+fn records(text: &str) -> Result<usize, &'static str> {
+    let records = text.parse().ok().filter(|records| (1..=10_000).contains(records));
+    records.ok_or("expected a whole number from 1 to 10000, as a mapping's batch size")
 }
 
 /// A program that is measured.
-#[derive(Clone, Debug)]
 struct Program {
-    name: String,
-    /// The program and its arguments, by the function's binary.
-    commands: BTreeMap<String, (PathBuf, Vec<String>)>,
-    variables: BTreeMap<String, String>,
+    name: &'static str,
+    /// By the function's binary.
+    executables: BTreeMap<String, PathBuf>,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 /// Measures everything in the workspace of the template at `path`, and reports on `progress` what is being done.
-pub async fn run(
-    bench: &Bench,
-    path: &Path,
-    progress: &mut dyn Write,
-) -> Result<Report, BenchError> {
+pub async fn run(bench: &Bench, path: &Path, progress: &mut dyn Write) -> anyhow::Result<Report> {
     let template = Template::read(path, &[("Stage", LOCAL_STAGE)])?;
     let programs = programs(bench, path.parent().unwrap_or(Path::new(".")), &template)?;
     let latencies: Vec<_> = match &bench.dynamodb_endpoint {
@@ -222,18 +157,20 @@ pub async fn run(
     let mut measurements = Vec::new();
     for &kind in &bench.kinds {
         let function = template.functions.iter().find(|it| it.binary == kind.binary());
-        let function =
-            function.ok_or_else(|| BenchError::NoFunction { binary: kind.binary().to_owned() })?;
+        let function = function.with_context(|| {
+            format!("the template has no function of the binary `{}`", kind.binary())
+        })?;
         for (latency_millis, &records) in
             latencies.iter().flat_map(|it| bench.records.iter().map(move |records| (*it, records)))
         {
-            let latency = latency_millis.map(|it| format!(", {it} ms a request"));
-            writeln!(progress, "{kind}, {records} records{}", latency.unwrap_or_default())?;
+            writeln!(progress, "{kind}, {records} records{}", report::latency(latency_millis))?;
             let mut lanes = Vec::new();
             for &state in &bench.states {
                 for program in &programs {
                     let workload = Workload { kind, state, records, mix: bench.mix };
-                    let lane = lane(bench, &template, function, program, workload, latency_millis);
+                    let tables = &template.tables;
+                    let lane =
+                        Lane::start(bench, tables, function, program, workload, latency_millis);
                     lanes.push(lane.await?);
                 }
             }
@@ -248,105 +185,58 @@ pub async fn run(
             measurements.extend(lanes.iter().map(Measurement::of));
         }
     }
-    Ok(Report { rounds: bench.rounds, mix: bench.mix, measurements })
-}
-
-async fn lane(
-    bench: &Bench,
-    template: &Template,
-    function: &Function,
-    program: &Program,
-    workload: Workload,
-    latency_millis: Option<u64>,
-) -> Result<Lane, BenchError> {
-    let stub = |latency_millis| {
-        Stub::start(StubSettings {
-            tables: template.tables.clone(),
-            latency: Duration::from_millis(latency_millis),
-            faults: bench.faults,
-            seed: bench.mix.seed,
-            tls: !bench.plain,
-        })
-    };
-    let stub = latency_millis.map(stub).transpose().map_err(BenchError::Stub)?;
-    let endpoint = bench.dynamodb_endpoint.as_deref().unwrap_or_default();
-    let (executable, arguments) = program.commands[&function.binary].clone();
-    let mut settings = FunctionSettings::local(function, executable, endpoint);
-    settings.arguments = arguments;
-    settings.variables.extend(stub.as_ref().map(Stub::variables).unwrap_or_default());
-    settings.variables.extend(program.variables.clone());
-    let Mix { duplicates, deletes, .. } = bench.mix;
-    let is_predictable = [duplicates, deletes, bench.faults.refused, bench.faults.throttled]
-        .iter()
-        .all(|share| *share <= 0.0);
-    Lane::start(LaneSettings {
-        workload,
-        latency_millis,
-        program: program.name.clone(),
-        is_predictable,
-        function: settings,
-        stub,
-        warm_up: bench.warm_up,
-    })
-    .await
+    let (rounds, mix, is_standard) = (bench.rounds, bench.mix, bench.is_standard());
+    Ok(Report { rounds, mix, is_standard, measurements })
 }
 
 /// The programs to measure; Cargo builds at once all that it builds.
-fn programs(bench: &Bench, root: &Path, template: &Template) -> Result<Vec<Program>, BenchError> {
-    let mut binaries: Vec<&str> = bench.kinds.iter().map(|kind| kind.binary()).collect();
-    binaries.sort_unstable();
-    binaries.dedup();
-    let functions: Vec<_> = template
-        .functions
-        .iter()
-        .filter(|function| binaries.contains(&function.binary.as_str()))
-        .cloned()
-        .collect();
+fn programs(bench: &Bench, root: &Path, template: &Template) -> anyhow::Result<Vec<Program>> {
+    let is_needed = |binary: &str| bench.kinds.iter().any(|kind| kind.binary() == binary);
+    let functions = template.functions.iter().filter(|function| is_needed(&function.binary));
+    let functions: Vec<_> = functions.cloned().collect();
+    let mut words = bench.bootstrap.iter().flat_map(|it| it.split_whitespace()).map(str::to_owned);
+    let bootstrap = words.next();
 
     let mut built = BTreeMap::new();
     let mut to_build = Vec::new();
-    match (&bench.bootstrap, &bench.build_dir) {
-        (Some(_), _) => {}
-        (None, None) => to_build.clone_from(&binaries),
-        (None, Some(directory)) => {
-            built = Programs::SamBuild(directory.clone()).find(root, &functions)?;
-        }
+    if let Some(directory) = &bench.build_dir {
+        built = Programs::SamBuild(directory.clone()).find(root, &functions)?;
+    } else if bootstrap.is_none() {
+        to_build.extend(functions.iter().map(|function| function.binary.as_str()));
     }
-    let profile = if bench.dev { Profile::Dev } else { Profile::Release };
     if bench.baseline {
         to_build.push(BASELINE_BINARY);
     }
     if !to_build.is_empty() {
+        let profile = if bench.dev { Profile::Dev } else { Profile::Release };
         built.extend(build::build(root, &to_build, profile)?);
     }
 
-    let commands = |program: &dyn Fn(&str) -> (PathBuf, Vec<String>)| {
-        binaries.iter().map(|binary| ((*binary).to_owned(), program(binary))).collect()
+    let program = |name, executables| Program {
+        name,
+        executables,
+        arguments: Vec::new(),
+        variables: Vec::new(),
+    };
+    let same = |path: &Path| {
+        functions.iter().map(|function| (function.binary.clone(), path.to_owned())).collect()
     };
     let mut programs = Vec::new();
-    let mut words = bench.bootstrap.iter().flat_map(|it| it.split_whitespace()).map(str::to_owned);
-    if let Some(executable) = words.next() {
-        let arguments: Vec<_> = words.collect();
+    if let Some(executable) = bootstrap {
         programs.push(Program {
-            name: "bootstrap".to_owned(),
-            commands: commands(&|_| (executable.clone().into(), arguments.clone())),
-            variables: [("PATH".to_owned(), LAMBDA_PATH.to_owned())].into(),
+            arguments: words.collect(),
+            variables: vec![("PATH".to_owned(), LAMBDA_PATH.to_owned())],
+            ..program("bootstrap", same(executable.as_ref()))
         });
     } else {
-        let commands = commands(&|binary| (built[binary].clone(), Vec::new()));
-        let single = [(STATEMENTS_PER_REQUEST.to_owned(), "1".to_owned())].into();
-        let name = "sink".to_owned();
-        programs.push(Program { name, commands: commands.clone(), variables: BTreeMap::new() });
+        programs.push(program("sink", built.clone()));
         if bench.single {
-            programs.push(Program { name: "single".to_owned(), commands, variables: single });
+            let variables = vec![(STATEMENTS_PER_REQUEST.to_owned(), "1".to_owned())];
+            programs.push(Program { variables, ..program("single", built.clone()) });
         }
     }
     if bench.baseline {
-        programs.push(Program {
-            name: report::BASELINE.to_owned(),
-            commands: commands(&|_| (built[BASELINE_BINARY].clone(), Vec::new())),
-            variables: BTreeMap::new(),
-        });
+        programs.push(program(report::BASELINE, same(&built[BASELINE_BINARY])));
     }
     Ok(programs)
 }

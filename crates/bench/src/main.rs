@@ -1,16 +1,16 @@
 //! The command line of the benchmark.
 
 use std::{
-    error::Error,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use bench::Bench;
 use clap::Parser;
-use local::{chain::chain, template::Template};
+use local::template::Template;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,18 +48,18 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // There is no better place to say that standard error is closed.
-            let _: io::Result<()> = writeln!(io::stderr(), "error: {}", chain(&*error));
+            let _: io::Result<()> = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let Arguments { template, bench, json, svg } = arguments;
     for file in svg.iter().chain(json.iter().filter(|file| !is_stdout(file))) {
         // Better now than when all is measured.
         let opened = fs::OpenOptions::new().create(true).append(true).open(file);
-        opened.map_err(|error| format!("cannot write `{}`: {error}", file.display()))?;
+        opened.with_context(|| format!("cannot write `{}`", file.display()))?;
     }
     let template = match template {
         Some(template) => template,
@@ -76,9 +76,6 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     }
     if !json.as_ref().is_some_and(|file| is_stdout(file)) {
         report.write_table(&mut io::stdout())?;
-        if bench.baseline && bench.is_standard() {
-            report.write_targets(&mut io::stdout())?;
-        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use aws_lambda_events::kafka::{KafkaEvent, KafkaRecord};
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lambda_runtime::Error;
 use serde_json::Value;
 
 /// The attributes of an item, or of its key.
@@ -24,40 +25,20 @@ pub enum Write {
     Delete(Attributes),
 }
 
-/// Why an event can't be landed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PipelineError {
-    /// Occurs when a key or a value is no base64.
-    #[error("a record is no base64")]
-    Base64(#[from] base64::DecodeError),
-    /// Occurs when a key or a value is no JSON.
-    #[error("a record is no JSON")]
-    Json(#[from] serde_json::Error),
-    /// Occurs when a value is no JSON object.
-    #[error("a value can't become an item")]
-    Item(#[from] serde_dynamo::Error),
-    /// Occurs when a record has neither a key nor a package's id.
-    #[error("a record has no key")]
-    NoKey,
-}
-
 /// The writes of all of an event's records.
-pub fn writes(event: KafkaEvent) -> Result<Vec<Write>, PipelineError> {
+pub fn writes(event: KafkaEvent) -> Result<Vec<Write>, Error> {
     event.records.into_values().flatten().map(|record| write(&record)).collect()
 }
 
-fn write(record: &KafkaRecord) -> Result<Write, PipelineError> {
+fn write(record: &KafkaRecord) -> Result<Write, Error> {
     let value = decode(record.value.as_deref())?;
     let key = match (decode(record.key.as_deref())?, &value["payload"]["PCKG_ID"]) {
         (Value::String(key), _) => key,
         (_, Value::Number(id)) => id.to_string(),
-        _ => return Err(PipelineError::NoKey),
+        _ => return Err("a record has no key".into()),
     };
     let mut attributes: Attributes = match value {
-        Value::Null => {
-            return Ok(Write::Delete(with_key(Attributes::new(), key)));
-        }
+        Value::Null => return Ok(Write::Delete(with_key(Attributes::new(), key))),
         value => serde_dynamo::to_item(value)?,
     };
     attributes.remove("schema");
@@ -65,7 +46,7 @@ fn write(record: &KafkaRecord) -> Result<Write, PipelineError> {
 }
 
 /// A key's or value's JSON; null where there is none.
-fn decode(base64: Option<&str>) -> Result<Value, PipelineError> {
+fn decode(base64: Option<&str>) -> Result<Value, Error> {
     let Some(base64) = base64 else { return Ok(Value::Null) };
     Ok(serde_json::from_slice(&STANDARD.decode(base64)?)?)
 }

@@ -5,12 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::anyhow;
 use local::{
     function::{Environment, FunctionSettings},
     runtime_api::{Answer, Limits},
 };
-
-use super::BenchError;
 
 /// The time that a process may take to ask for its first invocation.
 const INIT_TIME: Duration = Duration::from_secs(30);
@@ -18,7 +17,6 @@ const INIT_TIME: Duration = Duration::from_secs(30);
 const TOLD_LINES: usize = 5;
 
 /// A process that waits for its next invocation.
-#[derive(Debug)]
 pub(super) struct Process {
     environment: Environment,
     limits: Limits,
@@ -28,7 +26,7 @@ pub(super) struct Process {
 }
 
 /// What something took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct Spent {
     pub(super) wall: Duration,
     /// User and system time of the process; `None` where the system does not say.
@@ -37,7 +35,7 @@ pub(super) struct Spent {
 
 impl Process {
     /// Starts a process, and says what it took until it asked for its first invocation.
-    pub(super) async fn start(settings: &FunctionSettings) -> Result<(Self, Spent), BenchError> {
+    pub(super) async fn start(settings: &FunctionSettings) -> anyhow::Result<(Self, Spent)> {
         let limits =
             Limits { init: INIT_TIME, timeout: settings.timeout, deadline: settings.deadline };
         let begin = Instant::now();
@@ -54,7 +52,7 @@ impl Process {
 
     /// Has the process handle an event, and says what it took: wall time until the answer, processor time until it
     /// asked for the next one.
-    pub(super) async fn invoke(&mut self, payload: Vec<u8>) -> Result<Spent, BenchError> {
+    pub(super) async fn invoke(&mut self, payload: Vec<u8>) -> anyhow::Result<Spent> {
         let before = cpu_time(self.environment.process());
         let begin = Instant::now();
         let answer = self.environment.invoke(payload.into(), self.limits).await;
@@ -86,14 +84,10 @@ impl Process {
         self.environment.peak_memory()
     }
 
-    fn failed(&mut self, problem: &str) -> BenchError {
+    fn failed(&mut self, problem: &str) -> anyhow::Error {
         let log = self.environment.read_log().unwrap_or_default();
-        let told = &log[log.len().saturating_sub(TOLD_LINES)..];
-        BenchError::Function {
-            function: self.name.clone(),
-            problem: problem.to_owned(),
-            log: told.join("\n"),
-        }
+        let told = log[log.len().saturating_sub(TOLD_LINES)..].join("\n");
+        anyhow!("`{}` failed: {problem}; the end of its log:\n{told}", self.name)
     }
 }
 

@@ -2,6 +2,9 @@
 
 use fastrand::Rng;
 
+use super::workload::Kind;
+use Column::{Amount, Changed, Code, Count, Date, Flag, Id, Label, MaybeDate, Null, Text, Version};
+
 /// Where a value stands in its workload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
@@ -53,92 +56,80 @@ enum Column {
 }
 
 #[rustfmt::skip]
-const APPIAN: [(&str, Column); 50] = {
-    use Column::{Amount, Changed, Code, Count, Date, Flag, Id, Label, MaybeDate, Null, Text, Version};
-    [
-        ("PCKG_ID", Id), ("SPA_ID", Label), ("SPA_PCKG_ID", Label), ("STATE_CD", Code), ("REGION_ID", Count),
-        ("PCKG_TYP_CD", Code), ("PCKG_STUS_CD", Code), ("PRVS_STUS_CD", Null), ("SBMSN_TYP_CD", Code),
-        ("SBMSN_DT", Date), ("INTL_SBMSN_DT", Date), ("PRPSD_EFCTV_DT", Date), ("APRVD_EFCTV_DT", MaybeDate),
-        ("CLCK_STRT_DT", Date), ("CLCK_STOP_DT", MaybeDate), ("CLCK_EXTND_DT", Null), ("NNTY_DAY_DT", Date),
-        ("RAI_RQST_DT", MaybeDate), ("RAI_RSPNS_DT", MaybeDate), ("RAI_WTHDRWL_DT", Null), ("FNL_DCSN_CD", Null),
-        ("FNL_DCSN_DT", Null), ("DSPSTN_CD", Null), ("LEAD_ANLYST_ID", Count), ("SRT_MBR_CNT", Count),
-        ("PRTY_CD", Code), ("PRTY_CMPLXTY_CD", Code), ("TITLE_TXT", Text(40)), ("SUBJ_TXT", Text(80)),
-        ("SMRY_DESC_TXT", Text(300)), ("ATHRTY_CD", Code), ("TMPL_VRSN_NUM", Version), ("BNFT_PLAN_IND", Flag),
-        ("MACPRO_IND", Flag), ("FDRL_FSCL_YR_1", Count), ("FDRL_FSCL_YR_1_AMT", Amount), ("FDRL_FSCL_YR_2", Count),
-        ("FDRL_FSCL_YR_2_AMT", Amount), ("TRBL_CNSLTN_IND", Flag), ("PBLC_NTC_IND", Flag), ("PBLC_NTC_DT", Date),
-        ("FAIR_HRNG_IND", Flag), ("ATCHMT_CNT", Count), ("ACTV_IND", Flag), ("DLTD_FLAG", Code),
-        ("CRTD_BY_ID", Label), ("CRTD_TS", Date), ("UPDT_TS", Changed), ("ROW_VRSN_NUM", Version),
-        ("REPLICA_TIMESTAMP", Changed),
-    ]
-};
+const APPIAN: [(&str, Column); 50] = [
+    ("PCKG_ID", Id), ("SPA_ID", Label), ("SPA_PCKG_ID", Label), ("STATE_CD", Code), ("REGION_ID", Count),
+    ("PCKG_TYP_CD", Code), ("PCKG_STUS_CD", Code), ("PRVS_STUS_CD", Null), ("SBMSN_TYP_CD", Code),
+    ("SBMSN_DT", Date), ("INTL_SBMSN_DT", Date), ("PRPSD_EFCTV_DT", Date), ("APRVD_EFCTV_DT", MaybeDate),
+    ("CLCK_STRT_DT", Date), ("CLCK_STOP_DT", MaybeDate), ("CLCK_EXTND_DT", Null), ("NNTY_DAY_DT", Date),
+    ("RAI_RQST_DT", MaybeDate), ("RAI_RSPNS_DT", MaybeDate), ("RAI_WTHDRWL_DT", Null), ("FNL_DCSN_CD", Null),
+    ("FNL_DCSN_DT", Null), ("DSPSTN_CD", Null), ("LEAD_ANLYST_ID", Count), ("SRT_MBR_CNT", Count),
+    ("PRTY_CD", Code), ("PRTY_CMPLXTY_CD", Code), ("TITLE_TXT", Text(40)), ("SUBJ_TXT", Text(80)),
+    ("SMRY_DESC_TXT", Text(300)), ("ATHRTY_CD", Code), ("TMPL_VRSN_NUM", Version), ("BNFT_PLAN_IND", Flag),
+    ("MACPRO_IND", Flag), ("FDRL_FSCL_YR_1", Count), ("FDRL_FSCL_YR_1_AMT", Amount), ("FDRL_FSCL_YR_2", Count),
+    ("FDRL_FSCL_YR_2_AMT", Amount), ("TRBL_CNSLTN_IND", Flag), ("PBLC_NTC_IND", Flag), ("PBLC_NTC_DT", Date),
+    ("FAIR_HRNG_IND", Flag), ("ATCHMT_CNT", Count), ("ACTV_IND", Flag), ("DLTD_FLAG", Code),
+    ("CRTD_BY_ID", Label), ("CRTD_TS", Date), ("UPDT_TS", Changed), ("ROW_VRSN_NUM", Version),
+    ("REPLICA_TIMESTAMP", Changed),
+];
 
 const SMALL: [(&str, Column); 8] = [
-    ("PCKG_ID", Column::Id),
-    ("SPA_ID", Column::Label),
-    ("STATE_CD", Column::Code),
-    ("PCKG_STUS_CD", Column::Code),
-    ("TITLE_TXT", Column::Text(30)),
-    ("UPDT_TS", Column::Changed),
-    ("ROW_VRSN_NUM", Column::Version),
-    ("REPLICA_TIMESTAMP", Column::Changed),
+    ("PCKG_ID", Id),
+    ("SPA_ID", Label),
+    ("STATE_CD", Code),
+    ("PCKG_STUS_CD", Code),
+    ("TITLE_TXT", Text(30)),
+    ("UPDT_TS", Changed),
+    ("ROW_VRSN_NUM", Version),
+    ("REPLICA_TIMESTAMP", Changed),
 ];
 
 #[rustfmt::skip]
-const STATE_PLAN: [(&str, Column); 24] = {
-    use Column::{Amount, Changed, Code, Count, Date, Flag, Label, MaybeDate, Text, Version};
-    [
-        ("ID_NUMBER", Label), ("STATE_CODE", Code), ("REGION_ID", Code), ("PLAN_TYPE", Count),
-        ("TITLE_NAME", Text(120)), ("SUMMARY_MEMO", Text(700)), ("SUBMISSION_DATE", Date), ("PROPOSED_DATE", Date),
-        ("EFFECTIVE_DATE", MaybeDate), ("APPROVED_DATE", MaybeDate), ("STATUS_DATE", Date), ("CHANGED_DATE", Changed),
-        ("ALERT_90_DAYS_DATE", Date), ("SPW_STATUS_ID", Count), ("LEAD_ANALYST_ID", Count), ("CODE_ID", Count),
-        ("BUDGET_NEUTRALITY_ESTABLISHED_FLAG", Flag), ("FEDERAL_IMPACT_1", Amount), ("FEDERAL_IMPACT_2", Amount),
-        ("COMPANION_LETTER_FLAG", Flag), ("REMARKS_MEMO", Text(250)), ("UUID", Text(32)), ("REPLICATED", Changed),
-        ("ROW_VERSION", Version),
-    ]
-};
+const STATE_PLAN: [(&str, Column); 24] = [
+    ("ID_NUMBER", Label), ("STATE_CODE", Code), ("REGION_ID", Code), ("PLAN_TYPE", Count),
+    ("TITLE_NAME", Text(120)), ("SUMMARY_MEMO", Text(700)), ("SUBMISSION_DATE", Date), ("PROPOSED_DATE", Date),
+    ("EFFECTIVE_DATE", MaybeDate), ("APPROVED_DATE", MaybeDate), ("STATUS_DATE", Date), ("CHANGED_DATE", Changed),
+    ("ALERT_90_DAYS_DATE", Date), ("SPW_STATUS_ID", Count), ("LEAD_ANALYST_ID", Count), ("CODE_ID", Count),
+    ("BUDGET_NEUTRALITY_ESTABLISHED_FLAG", Flag), ("FEDERAL_IMPACT_1", Amount), ("FEDERAL_IMPACT_2", Amount),
+    ("COMPANION_LETTER_FLAG", Flag), ("REMARKS_MEMO", Text(250)), ("UUID", Text(32)), ("REPLICATED", Changed),
+    ("ROW_VERSION", Version),
+];
 
 const SERVICE: [(&str, Column); 4] = [
-    ("ID_NUMBER", Column::Label),
-    ("SERVICE_TYPE_ID", Column::Count),
-    ("SERVICE_TYPE_NAME", Column::Text(30)),
-    ("CHANGED_DATE", Column::Changed),
+    ("ID_NUMBER", Label),
+    ("SERVICE_TYPE_ID", Count),
+    ("SERVICE_TYPE_NAME", Text(30)),
+    ("CHANGED_DATE", Changed),
 ];
 
 const REQUEST: [(&str, Column); 5] = [
-    ("ID_NUMBER", Column::Label),
-    ("RAI_REQUESTED_DATE", Column::Date),
-    ("RAI_RECEIVED_DATE", Column::MaybeDate),
-    ("RAI_WITHDRAWN_DATE", Column::MaybeDate),
-    ("REMARKS", Column::Text(60)),
+    ("ID_NUMBER", Label),
+    ("RAI_REQUESTED_DATE", Date),
+    ("RAI_RECEIVED_DATE", MaybeDate),
+    ("RAI_WITHDRAWN_DATE", MaybeDate),
+    ("REMARKS", Text(60)),
 ];
 
 const OFFICER: [(&str, Column); 5] = [
-    ("OFFICER_ID", Column::Count),
-    ("FIRST_NAME", Column::Text(8)),
-    ("LAST_NAME", Column::Text(12)),
-    ("EMAIL", Column::Text(20)),
-    ("TELEPHONE", Column::Count),
+    ("OFFICER_ID", Count),
+    ("FIRST_NAME", Text(8)),
+    ("LAST_NAME", Text(12)),
+    ("EMAIL", Text(20)),
+    ("TELEPHONE", Count),
 ];
 
-const NAMED: [(&str, Column); 2] = [("ID", Column::Count), ("NAME", Column::Text(20))];
+const NAMED: [(&str, Column); 2] = [("ID", Count), ("NAME", Text(20))];
 
-/// A row of 50 columns.
-pub(super) fn appian(row: &Row, rng: &mut Rng) -> String {
-    payload(&APPIAN, row, rng)
-}
-
-/// A row of 8 columns.
-pub(super) fn small(row: &Row, rng: &mut Rng) -> String {
-    payload(&SMALL, row, rng)
-}
-
-/// The key of a Seatool record: a JSON string.
-pub(super) fn seatool_key(row: &Row) -> String {
-    format!("\"{}\"", label(row))
+/// The JSON of a record's key, if it has one, and of its value.
+pub(super) fn key_and_value(kind: Kind, row: &Row, rng: &mut Rng) -> (Option<String>, String) {
+    match kind {
+        Kind::Appian => (None, payload(&APPIAN, row, rng)),
+        Kind::Small => (None, payload(&SMALL, row, rng)),
+        Kind::Seatool => (Some(format!("\"{}\"", label(row))), seatool(row, rng)),
+    }
 }
 
 /// A nested object of nine members.
-pub(super) fn seatool(row: &Row, rng: &mut Rng) -> String {
+fn seatool(row: &Row, rng: &mut Rng) -> String {
     let mut list = |name: &str, columns: &[(&str, Column)], length: usize| {
         let objects: Vec<_> = (0..length).map(|_| object(columns, row, rng)).collect();
         format!("\"{name}\":[{}]", objects.join(","))
@@ -171,13 +162,13 @@ fn payload(columns: &[(&str, Column)], row: &Row, rng: &mut Rng) -> String {
 
 fn field(name: &str, column: Column) -> String {
     let connect_type = match column {
-        Column::Id | Column::Count | Column::Version => "\"type\":\"int32\"",
-        Column::Date | Column::MaybeDate | Column::Changed => {
+        Id | Count | Version => "\"type\":\"int32\"",
+        Date | MaybeDate | Changed => {
             "\"type\":\"int64\",\"name\":\"org.apache.kafka.connect.data.Timestamp\",\"version\":1"
         }
-        Column::Amount => "\"type\":\"double\"",
-        Column::Flag => "\"type\":\"boolean\"",
-        Column::Label | Column::Code | Column::Text(_) | Column::Null => "\"type\":\"string\"",
+        Amount => "\"type\":\"double\"",
+        Flag => "\"type\":\"boolean\"",
+        Label | Code | Text(_) | Null => "\"type\":\"string\"",
     };
     format!("{{{connect_type},\"optional\":true,\"field\":\"{name}\"}}")
 }
@@ -194,21 +185,21 @@ fn value(column: Column, row: &Row, rng: &mut Rng) -> String {
     // Days before the year of the workload.
     let day = |rng: &mut Rng| (1_700_000_000_000 + rng.u64(0..800) * 86_400_000).to_string();
     match column {
-        Column::Id => (10_000 + row.key).to_string(),
-        Column::Label => format!("\"{}\"", label(row)),
-        Column::Code => format!("\"{}\"", STATES[rng.usize(0..STATES.len())]),
-        Column::Text(length) => text(length, rng),
-        Column::Date => day(rng),
-        Column::MaybeDate => {
+        Id => (10_000 + row.key).to_string(),
+        Label => format!("\"{}\"", label(row)),
+        Code => format!("\"{}\"", STATES[rng.usize(0..STATES.len())]),
+        Text(length) => text(length, rng),
+        Date => day(rng),
+        MaybeDate => {
             let day = day(rng);
             if rng.bool() { day } else { "null".to_owned() }
         }
-        Column::Changed => row.time.to_string(),
-        Column::Count => rng.u32(1..4000).to_string(),
-        Column::Amount => format!("{}.{:02}", rng.u32(1000..9_000_000), rng.u32(0..100)),
-        Column::Flag => rng.bool().to_string(),
-        Column::Null => "null".to_owned(),
-        Column::Version => (row.version + 1).to_string(),
+        Changed => row.time.to_string(),
+        Count => rng.u32(1..4000).to_string(),
+        Amount => format!("{}.{:02}", rng.u32(1000..9_000_000), rng.u32(0..100)),
+        Flag => rng.bool().to_string(),
+        Null => "null".to_owned(),
+        Version => (row.version + 1).to_string(),
     }
 }
 

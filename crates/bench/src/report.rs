@@ -5,155 +5,117 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     cost,
     lane::{Lane, Round},
-    process::Spent,
-    stub::Counts,
+    stub::{Counts, Stub},
     workload::{Kind, Mix, State},
 };
 
 /// The name of the program that others are compared with.
-pub(super) const BASELINE: &str = "naive";
+pub const BASELINE: &str = "naive";
 
 /// An endpoint that answers later than this on average is part of what is measured.
 const MOST_LATE_MICROS: f64 = 500.0;
 
 /// All measurements of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// How often everything was measured.
     pub rounds: usize,
-    /// What the records have in common.
     pub mix: Mix,
-    /// One for each configuration.
+    /// Whether the targets are for this run.
+    pub is_standard: bool,
     pub measurements: Vec<Measurement>,
 }
 
 /// What one program did with one workload.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Measurement {
-    /// What the records look like.
-    pub workload: Kind,
-    /// How long the stub took for an answer, in milliseconds; `None` where the endpoint is a real one.
-    pub latency_millis: Option<u64>,
-    /// What stood in the table.
-    pub state: State,
-    /// The program's name.
+    #[serde(flatten)]
+    pub case: Case,
     pub program: String,
-    /// How many records an event had.
-    pub records: usize,
-    /// How large an event was.
     pub event_bytes: usize,
-    /// The processor time of the process, user and system, in microseconds a record.
+    /// User and system time of the process.
     pub cpu_micros_per_record: Option<Spread>,
-    /// From the event's delivery until the answer, in milliseconds.
+    /// From the event's delivery until the answer.
     pub wall_millis: Spread,
     /// How many times as long that is as it must be: as its own processor time, or as two requests if that is more.
     pub wall_over_floor: Option<f64>,
-    /// From the process's start until it asked for its first invocation, in milliseconds.
+    /// From the process's start until it asked for its first invocation.
     pub start_wall_millis: Spread,
-    /// The processor time of that.
     pub start_cpu_millis: Option<Spread>,
-    /// The first invocation, in milliseconds.
+    /// The first invocation.
     pub first_wall_millis: Spread,
-    /// The processor time of that.
     pub first_cpu_millis: Option<Spread>,
-    /// The most memory that the process held, in bytes.
     pub peak_memory_bytes: Option<u64>,
-    /// Requests for 1,000 records.
     pub requests_per_thousand: Option<Spread>,
-    /// Items that were put, for 1,000 records.
     pub items_put_per_thousand: Option<Spread>,
-    /// Write units for 1,000 records.
     pub write_units_per_thousand: Option<Spread>,
-    /// Read units for 1,000 records.
     pub read_units_per_thousand: Option<Spread>,
-    /// What Lambda takes for a million records, in dollars.
     pub lambda_dollars_per_million: Option<f64>,
-    /// What DynamoDB takes for a million records, in dollars.
     pub dynamodb_dollars_per_million: Option<f64>,
-    /// What it would take if each event were a process's first.
+    /// What it would be if each event were a process's first.
     pub first_dynamodb_dollars_per_million: Option<f64>,
-    /// How the endpoint itself did.
     pub endpoint: Option<EndpointMeasurement>,
 }
 
 /// What is measured of each program.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Case {
-    pub(super) workload: Kind,
-    pub(super) latency_millis: Option<u64>,
-    pub(super) records: usize,
-    pub(super) state: State,
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Case {
+    pub workload: Kind,
+    /// `None` where the endpoint is a real one.
+    pub latency_millis: Option<u64>,
+    pub state: State,
+    /// How many an event had.
+    pub records: usize,
 }
 
 /// What the stub took for itself: it must not be what is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointMeasurement {
-    /// What it computed for a request, in microseconds, within the latency.
+    /// What it computed for a request, within the latency.
     pub busy_micros: f64,
-    /// How much later than its latency it answered, in microseconds.
+    /// How much later than its latency it answered.
     pub late_micros: f64,
-    /// What setting up a connection took, in milliseconds.
+    /// What setting up a connection took.
     pub connection_millis: f64,
 }
 
 /// How a measure was spread over the rounds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
-    /// The least.
     pub min: f64,
-    /// The one in the middle.
     pub median: f64,
-    /// The greatest.
     pub max: f64,
 }
 
 impl Spread {
-    /// The spread of these values; `None` if there are none.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<f64> = values.into_iter().collect();
+    /// The spread of one value at least.
+    fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        let median = match values.as_slice() {
-            [] => return None,
-            values if values.len() % 2 == 1 => values[middle],
-            values => f64::midpoint(values[middle - 1], values[middle]),
-        };
-        Some(Self { min: values[0], median, max: values[values.len() - 1] })
-    }
-
-    /// Only if all values are known.
-    fn of_known(values: impl Iterator<Item = Option<f64>>) -> Option<Self> {
-        Self::of(values.collect::<Option<Vec<_>>>()?)
+        let last = values.len() - 1;
+        let median = f64::midpoint(values[last / 2], values[values.len() / 2]);
+        Self { min: values[0], median, max: values[last] }
     }
 }
 
 impl Measurement {
+    /// What came of a lane's rounds, of which there is one at least.
     pub(super) fn of(lane: &Lane) -> Self {
         let rounds = &lane.rounds;
         // Events that end at 6 MB don't all have the same number of records.
-        let each = |total: f64, round: &Round| total / count(round.records.max(1) as u64);
-        let spread = |value: &dyn Fn(&Round) -> f64| {
-            let nothing = Spread { min: 0.0, median: 0.0, max: 0.0 };
-            Spread::of(rounds.iter().map(value)).unwrap_or(nothing)
+        let each = |total: f64, round: &Round| total / count(round.records as u64);
+        let spread = |value: fn(&Round) -> f64| Spread::of(rounds.iter().map(value).collect());
+        let known = |value: &dyn Fn(&Round) -> Option<f64>| {
+            rounds.iter().map(value).collect::<Option<_>>().map(Spread::of)
         };
-        let known =
-            |value: &dyn Fn(&Round) -> Option<f64>| Spread::of_known(rounds.iter().map(value));
-        let endpoint = lane.punctuality().map(|it| {
-            let mean = |time: Duration, times: u64| millis(time) / count(times.max(1));
-            EndpointMeasurement {
-                busy_micros: mean(it.busy, it.requests) * 1e3,
-                late_micros: mean(it.late, it.requests) * 1e3,
-                connection_millis: mean(it.connecting, it.connections),
-            }
-        });
         let per_thousand = |value: fn(Counts) -> f64| {
             known(&|round| round.counts.map(|counts| each(1e3 * value(counts), round)))
         };
@@ -164,96 +126,97 @@ impl Measurement {
                 Some(each(1e6 * cost::dynamodb(write_units(counts), read_units(counts)), round))
             };
             let prices = rounds.iter().map(price).sum::<Option<f64>>()?;
-            Some(prices / count(rounds.len().max(1) as u64))
+            Some(prices / count(rounds.len() as u64))
         };
-        let memory_size = count(lane.memory_size());
-        let lambda_dollars_per_million = known(&|round| {
-            let Spent { wall, cpu } = round.warm;
-            let cost = cost::lambda(cpu?.as_secs_f64(), wall.as_secs_f64(), memory_size);
-            Some(each(cost, round) * 1e6)
+        let memory_size = count(lane.settings.memory_size);
+        let lambda_dollars = known(&|round| {
+            let (cpu, wall) = (round.warm.cpu?, round.warm.wall);
+            let dollars = cost::lambda(cpu.as_secs_f64(), wall.as_secs_f64(), memory_size);
+            Some(each(1e6 * dollars, round))
         });
         let floor = known(&|round| {
             let two_requests = 2 * Duration::from_millis(lane.latency_millis?);
             Some(millis(round.warm.cpu?.max(two_requests)))
         });
-        let wall_millis = spread(&|round| millis(round.warm.wall));
+        let wall_millis = spread(|round| millis(round.warm.wall));
         Self {
-            workload: lane.workload.kind,
-            latency_millis: lane.latency_millis,
-            state: lane.workload.state,
-            program: lane.program.clone(),
-            records: rounds.first().map_or(0, |round| round.records),
-            event_bytes: rounds.first().map_or(0, |round| round.event_bytes),
-            cpu_micros_per_record: known(&|round| {
-                round.warm.cpu.map(|cpu| each(1e3 * millis(cpu), round))
-            }),
+            case: Case {
+                workload: lane.workload.kind,
+                latency_millis: lane.latency_millis,
+                state: lane.workload.state,
+                records: rounds[0].records,
+            },
+            program: lane.program.to_owned(),
+            event_bytes: rounds[0].event_bytes,
+            cpu_micros_per_record: known(&|round| Some(each(1e3 * millis(round.warm.cpu?), round))),
             wall_millis,
             wall_over_floor: floor.map(|floor| wall_millis.median / floor.median),
-            start_wall_millis: spread(&|round| millis(round.start.wall)),
+            start_wall_millis: spread(|round| millis(round.start.wall)),
             start_cpu_millis: known(&|round| round.start.cpu.map(millis)),
-            first_wall_millis: spread(&|round| millis(round.first.wall)),
+            first_wall_millis: spread(|round| millis(round.first.wall)),
             first_cpu_millis: known(&|round| round.first.cpu.map(millis)),
             peak_memory_bytes: rounds.iter().filter_map(|round| round.peak_memory).max(),
             requests_per_thousand: per_thousand(|it| count(it.requests)),
             items_put_per_thousand: per_thousand(|it| count(it.created + it.replaced)),
             write_units_per_thousand: per_thousand(write_units),
             read_units_per_thousand: per_thousand(read_units),
-            lambda_dollars_per_million: lambda_dollars_per_million.map(|dollars| dollars.median),
+            lambda_dollars_per_million: median(lambda_dollars),
             dynamodb_dollars_per_million: mean_price(|round| round.counts),
             first_dynamodb_dollars_per_million: mean_price(|round| round.first_counts),
-            endpoint,
+            endpoint: lane.stub.as_ref().map(Stub::measurement),
         }
     }
 
-    pub(super) fn case(&self) -> Case {
-        let Self { workload, latency_millis, records, state, .. } = *self;
-        Case { workload, latency_millis, records, state }
+    /// In MB of 2^20 bytes.
+    pub fn peak_megabytes(&self) -> Option<f64> {
+        self.peak_memory_bytes.map(|bytes| count(bytes) / f64::from(1 << 20))
     }
 
-    /// The most memory that the process held, in MB of 2^20 bytes.
-    pub(super) fn peak_megabytes(&self) -> Option<f64> {
-        self.peak_memory_bytes.map(|bytes| count(bytes) / f64::from(1 << 20))
+    pub fn cpu(&self) -> Option<f64> {
+        median(self.cpu_micros_per_record)
     }
 }
 
-impl Report {
-    /// The measurement of a program in this case, if it was made.
-    pub(super) fn find(&self, case: Case, program: &str) -> Option<&Measurement> {
-        self.measurements.iter().find(|it| it.case() == case && it.program == program)
-    }
+/// What stands in a cell for a measurement, which may have one of the baseline beside it.
+type Cell = fn(&Measurement, Option<&Measurement>) -> String;
 
+const COLUMNS: [(&str, Cell); 17] = [
+    ("records", |it, _| it.case.records.to_string()),
+    ("state", |it, _| it.case.state.to_string()),
+    ("program", |it, _| it.program.clone()),
+    ("CPU µs/record", |it, _| spread(it.cpu_micros_per_record)),
+    ("x", |it, base| share(it.cpu(), base.and_then(Measurement::cpu))),
+    ("wall ms", |it, _| spread(Some(it.wall_millis))),
+    ("x", |it, base| share(Some(it.wall_millis.median), base.map(|base| base.wall_millis.median))),
+    ("floors", |it, _| number(it.wall_over_floor, 2)),
+    ("start ms", |it, _| pair(it.start_cpu_millis, it.start_wall_millis)),
+    ("first ms", |it, _| pair(it.first_cpu_millis, it.first_wall_millis)),
+    ("MB", |it, _| number(it.peak_megabytes(), 1)),
+    ("requests", |it, _| number(median(it.requests_per_thousand), 0)),
+    ("write units", |it, _| number(median(it.write_units_per_thousand), 0)),
+    ("read units", |it, _| number(median(it.read_units_per_thousand), 0)),
+    ("Lambda $", |it, _| number(it.lambda_dollars_per_million, 4)),
+    ("DynamoDB $", |it, _| number(it.dynamodb_dollars_per_million, 3)),
+    ("first $", |it, _| number(it.first_dynamodb_dollars_per_million, 3)),
+];
+
+impl Report {
     /// Writes the measurements as a table.
     pub fn write_table(&self, out: &mut dyn Write) -> io::Result<()> {
-        let header = [
-            "records",
-            "state",
-            "program",
-            "CPU µs/record",
-            "x",
-            "wall ms",
-            "x",
-            "floors",
-            "start ms",
-            "first ms",
-            "MB",
-            "requests",
-            "write units",
-            "read units",
-            "Lambda $",
-            "DynamoDB $",
-            "first $",
-        ];
-        let mut rows = vec![header.map(str::to_owned)];
-        rows.extend(self.measurements.iter().map(|it| self.row(it)));
+        let mut rows = vec![COLUMNS.map(|(name, _)| name.to_owned())];
+        rows.extend(self.measurements.iter().map(|it| {
+            let is_beside = |base: &&Measurement| base.program == BASELINE && base.case == it.case;
+            let baseline = self.measurements.iter().find(is_beside);
+            let baseline = baseline.filter(|_| it.program != BASELINE);
+            COLUMNS.map(|(_, cell)| cell(it, baseline))
+        }));
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-        let widths: Vec<_> =
-            (0..header.len()).map(|column| width(column).unwrap_or_default()).collect();
+        let widths: Vec<_> = (0..COLUMNS.len()).filter_map(width).collect();
         let mut heading = None;
         for (row, it) in rows[1..].iter().zip(&self.measurements) {
-            let (workload, latency) = (it.workload, it.latency_millis);
-            if heading.replace((workload, latency)) != Some((workload, latency)) {
-                let latency = latency.map(|it| format!(", {it} ms a request"));
-                writeln!(out, "\n{workload}{}", latency.unwrap_or_default())?;
+            let Case { workload, latency_millis, .. } = it.case;
+            if heading.replace((workload, latency_millis)) != Some((workload, latency_millis)) {
+                writeln!(out, "\n{workload}{}", latency(latency_millis))?;
                 write_row(&rows[0], &widths, out)?;
             }
             write_row(row, &widths, out)?;
@@ -292,66 +255,42 @@ impl Report {
         }
         Ok(())
     }
+}
 
-    fn row(&self, it: &Measurement) -> [String; 17] {
-        let baseline = self.find(it.case(), BASELINE).filter(|_| it.program != BASELINE);
-        let share = |value: fn(&Measurement) -> Option<f64>| {
-            let share = baseline.and_then(value).zip(value(it)).map(|(base, own)| own / base);
-            share.map(|share| format!("{share:.2}")).unwrap_or_default()
-        };
-        let spread = |spread: Option<Spread>| {
-            spread.map_or_else(unknown, |it| {
-                format!("{:.1} / {:.1} / {:.1}", it.min, it.median, it.max)
-            })
-        };
-        let pair = |cpu: Option<Spread>, wall: Spread| {
-            let cpu = cpu.map_or_else(unknown, |cpu| format!("{:.1}", cpu.median));
-            format!("{cpu} / {:.1}", wall.median)
-        };
-        let dollars = |dollars: Option<f64>, digits| {
-            dollars.map_or_else(unknown, |dollars| format!("{dollars:.digits$}"))
-        };
-        let median =
-            |spread: Option<Spread>| spread.map_or_else(unknown, |it| format!("{:.0}", it.median));
-        [
-            it.records.to_string(),
-            it.state.to_string(),
-            it.program.clone(),
-            spread(it.cpu_micros_per_record),
-            share(|it| it.cpu_micros_per_record.map(|cpu| cpu.median)),
-            spread(Some(it.wall_millis)),
-            share(|it| Some(it.wall_millis.median)),
-            it.wall_over_floor.map_or_else(unknown, |floors| format!("{floors:.2}")),
-            pair(it.start_cpu_millis, it.start_wall_millis),
-            pair(it.first_cpu_millis, it.first_wall_millis),
-            it.peak_megabytes().map_or_else(unknown, |megabytes| format!("{megabytes:.1}")),
-            median(it.requests_per_thousand),
-            median(it.write_units_per_thousand),
-            median(it.read_units_per_thousand),
-            dollars(it.lambda_dollars_per_million, 4),
-            dollars(it.dynamodb_dollars_per_million, 3),
-            dollars(it.first_dynamodb_dollars_per_million, 3),
-        ]
-    }
+/// What a latency adds to a title.
+pub(super) fn latency(millis: Option<u64>) -> String {
+    millis.map(|it| format!(", {it} ms a request")).unwrap_or_default()
 }
 
 fn write_row(row: &[String], widths: &[usize], out: &mut dyn Write) -> io::Result<()> {
-    let mut line = String::new();
-    for (position, (cell, width)) in row.iter().zip(widths).enumerate() {
+    let cells = row.iter().zip(widths).enumerate().map(|(position, (cell, width))| {
         // The state and the program are words, all else is numbers.
-        let cell = if matches!(position, 1 | 2) {
-            format!("{cell:width$}")
-        } else {
-            format!("{cell:>width$}")
-        };
-        line.push_str(&cell);
-        line.push_str("  ");
-    }
-    writeln!(out, "{}", line.trim_end())
+        if matches!(position, 1 | 2) { format!("{cell:width$}") } else { format!("{cell:>width$}") }
+    });
+    writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())
 }
 
-fn unknown() -> String {
-    "-".to_owned()
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+}
+
+fn spread(spread: Option<Spread>) -> String {
+    spread.map_or_else(
+        || number(None, 0),
+        |it| format!("{:.1} / {:.1} / {:.1}", it.min, it.median, it.max),
+    )
+}
+
+fn pair(cpu: Option<Spread>, wall: Spread) -> String {
+    format!("{} / {:.1}", number(median(cpu), 1), wall.median)
+}
+
+fn share(own: Option<f64>, base: Option<f64>) -> String {
+    own.zip(base).map(|(own, base)| format!("{:.2}", own / base)).unwrap_or_default()
+}
+
+fn median(spread: Option<Spread>) -> Option<f64> {
+    spread.map(|it| it.median)
 }
 
 fn write_units(counts: Counts) -> f64 {
@@ -368,7 +307,7 @@ fn millis(time: Duration) -> f64 {
 
 /// Exact for all that is counted here.
 #[expect(clippy::cast_precision_loss, reason = "no count here comes near 2^52")]
-fn count(number: u64) -> f64 {
+pub(super) fn count(number: u64) -> f64 {
     number as f64
 }
 
@@ -380,15 +319,11 @@ pub(super) mod tests {
 
     /// A measurement of made-up numbers.
     pub(crate) fn measurement(case: Case, program: &str, cpu: f64) -> Measurement {
-        let Case { workload, latency_millis, records, state } = case;
         let spread = Spread { min: cpu, median: cpu, max: cpu };
         Measurement {
-            workload,
-            latency_millis,
-            state,
+            case,
             program: program.to_owned(),
-            records,
-            event_bytes: 1000 * records,
+            event_bytes: 1000 * case.records,
             cpu_micros_per_record: Some(spread),
             wall_millis: spread,
             wall_over_floor: Some(1.25),
@@ -411,15 +346,14 @@ pub(super) mod tests {
     #[test]
     fn spreads_know_their_middle() {
         #[track_caller]
-        fn check(values: &[f64], expected: Option<(f64, f64, f64)>) {
-            let spread = Spread::of(values.iter().copied());
-            assert_eq!(spread.map(|it| (it.min, it.median, it.max)), expected);
+        fn check(values: &[f64], expected: (f64, f64, f64)) {
+            let Spread { min, median, max } = Spread::of(values.to_vec());
+            assert_eq!((min, median, max), expected);
         }
 
-        check(&[], None);
-        check(&[2.0], Some((2.0, 2.0, 2.0)));
-        check(&[3.0, 1.0], Some((1.0, 2.0, 3.0)));
-        check(&[5.0, 1.0, 2.0], Some((1.0, 2.0, 5.0)));
+        check(&[2.0], (2.0, 2.0, 2.0));
+        check(&[3.0, 1.0], (1.0, 2.0, 3.0));
+        check(&[5.0, 1.0, 2.0], (1.0, 2.0, 5.0));
     }
 
     #[test]
@@ -434,7 +368,7 @@ pub(super) mod tests {
             lane(Some(4), BASELINE, 100.0),
             lane(None, "sink", 5.0),
         ];
-        let report = Report { rounds: 3, mix, measurements };
+        let report = Report { rounds: 3, mix, is_standard: true, measurements };
 
         let mut table = Vec::new();
         report.write_table(&mut table).unwrap();

@@ -19,17 +19,18 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     serve::ListenerExt as _,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
+use tokio_rustls::TlsAcceptor;
 
-pub use operation::Faults;
-pub use tables::Counts;
+pub(super) use tables::Counts;
 
+use super::{Bench, report::EndpointMeasurement};
 use local::{function::local_variables, lock::lock, template};
 use operation::{Answer, Operations};
 use tls::{Identity, TlsListener};
@@ -40,81 +41,63 @@ const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 
 /// A running stub; it stops when it is dropped.
-#[derive(Debug)]
-pub struct Stub {
+pub(super) struct Stub {
     address: SocketAddr,
     shared: Arc<Shared>,
     /// None where it speaks HTTP without TLS.
     identity: Option<Identity>,
-    stop: Option<oneshot::Sender<()>>,
+    /// The endpoint ends when it is dropped.
+    _stop: oneshot::Sender<()>,
 }
 
-/// What a stub is.
-#[derive(Clone, Debug)]
-pub struct StubSettings {
-    /// Its tables.
-    pub tables: Vec<template::Table>,
-    /// The time from a request's arrival to its answer.
-    pub latency: Duration,
-    /// What does not go through.
-    pub faults: Faults,
-    /// What is drawn depends on it.
-    pub seed: u64,
-    /// Whether it speaks TLS, as the real service does.
-    pub tls: bool,
-}
-
-/// How the stub itself did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Punctuality {
-    /// How many requests were answered.
-    pub requests: u64,
-    /// The time that it spent on them.
-    pub busy: Duration,
-    /// How much later than the latency asks for they were answered, in sum.
-    pub late: Duration,
-    /// How many connections were set up, where that takes a handshake.
-    pub connections: u64,
-    /// The time that this took in sum.
-    pub connecting: Duration,
-}
-
-#[derive(Debug)]
 struct Shared {
     latency: Duration,
     known: Mutex<Known>,
-    delays: mpsc::Sender<Delay>,
+    /// Whoever waits until then.
+    delays: mpsc::Sender<(Instant, oneshot::Sender<()>)>,
 }
 
-/// Whoever waits until then.
-type Delay = (Instant, oneshot::Sender<()>);
-
 /// All that one request after the other changes.
-#[derive(Debug)]
 struct Known {
     operations: Operations,
+    /// What was wrong with the first request that was not as it should be.
     problem: Option<String>,
-    punctuality: Punctuality,
+    requests: u32,
+    /// The time that was spent on them.
+    busy: Duration,
+    /// How much later than the latency asks for they were answered, in sum.
+    late: Duration,
+    /// How many connections were set up, where that takes a handshake.
+    connections: u32,
+    /// The time that this took in sum.
+    connecting: Duration,
 }
 
 impl Stub {
     /// Starts a stub on a free port of this machine only, on threads of its own.
-    pub fn start(settings: StubSettings) -> io::Result<Self> {
-        let StubSettings { tables, latency, faults, seed, tls } = settings;
+    pub(super) fn start(
+        bench: &Bench,
+        tables: &[template::Table],
+        latency: Duration,
+    ) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (delays, waiting) = mpsc::channel();
         let known = Known {
-            operations: Operations::new(&tables, faults, seed),
+            operations: Operations::new(tables, bench.faults, bench.mix.seed),
             problem: None,
-            punctuality: Punctuality::default(),
+            requests: 0,
+            busy: Duration::ZERO,
+            late: Duration::ZERO,
+            connections: 0,
+            connecting: Duration::ZERO,
         };
         let shared = Arc::new(Shared { latency, known: Mutex::new(known), delays });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let identity = if tls { Some(Identity::create()?) } else { None };
-        let acceptor = identity.as_ref().map(Identity::acceptor);
+        let identity = if bench.plain { None } else { Some(Identity::create(address.port())?) };
+        let acceptor = identity.as_ref().map(|it| TlsAcceptor::from(Arc::clone(&it.config)));
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         let observer = Arc::clone(&shared);
         thread::Builder::new().name("stub".to_owned()).spawn(move || {
@@ -127,9 +110,9 @@ impl Stub {
                     return axum::serve(listener, router).await;
                 };
                 let connected = move |took| {
-                    let punctuality = &mut lock(&observer.known).punctuality;
-                    punctuality.connections += 1;
-                    punctuality.connecting += took;
+                    let mut known = lock(&observer.known);
+                    known.connections += 1;
+                    known.connecting += took;
                 };
                 let handshakes = JoinSet::new();
                 let listener = TlsListener { listener, acceptor, handshakes, connected };
@@ -150,16 +133,16 @@ impl Stub {
                 let _: Result<(), ()> = waiter.send(());
             }
         })?;
-        Ok(Self { address, shared, identity, stop: Some(stop) })
+        Ok(Self { address, shared, identity, _stop: stop })
     }
 
     /// The variables by which programs find and trust it.
-    pub fn variables(&self) -> BTreeMap<String, String> {
+    pub(super) fn variables(&self) -> BTreeMap<String, String> {
         let Some(identity) = &self.identity else {
             return local_variables(&format!("http://{}", self.address));
         };
         let mut variables = local_variables(&format!("https://localhost:{}", self.address.port()));
-        let trust = identity.trust().display().to_string();
+        let trust = identity.trust.display().to_string();
         // The system's libraries, the SDKs of Python and others, and Node.
         for name in ["SSL_CERT_FILE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"] {
             variables.insert(name.to_owned(), trust.clone());
@@ -167,26 +150,21 @@ impl Stub {
         variables
     }
 
-    /// What was done to the tables since the last call.
-    pub fn take_counts(&self) -> Counts {
-        lock(&self.shared.known).operations.take_counts()
+    /// What was done to the tables since the last call, or what was wrong with the first request that was not as it
+    /// should be.
+    pub(super) fn take_counts(&self) -> Result<Counts, String> {
+        let mut known = lock(&self.shared.known);
+        known.problem.clone().map_or_else(|| Ok(known.operations.take_counts()), Err)
     }
 
-    /// What was wrong with the first request that was not as it should be.
-    pub fn problem(&self) -> Option<String> {
-        lock(&self.shared.known).problem.clone()
-    }
-
-    /// How it did so far.
-    pub fn punctuality(&self) -> Punctuality {
-        lock(&self.shared.known).punctuality
-    }
-}
-
-impl Drop for Stub {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _: Result<(), ()> = stop.send(());
+    /// How it did itself so far.
+    pub(super) fn measurement(&self) -> EndpointMeasurement {
+        let known = lock(&self.shared.known);
+        let mean = |time: Duration, times: u32| time.as_secs_f64() / f64::from(times.max(1));
+        EndpointMeasurement {
+            busy_micros: 1e6 * mean(known.busy, known.requests),
+            late_micros: 1e6 * mean(known.late, known.requests),
+            connection_millis: 1e3 * mean(known.connecting, known.connections),
         }
     }
 }
@@ -194,44 +172,37 @@ impl Drop for Stub {
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let due = Instant::now() + shared.latency;
     let (parts, body) = request.into_parts();
-    let answer = match to_bytes(body, MAX_REQUEST_BYTES).await {
-        Ok(body) => shared.answer(&parts.headers, &body),
-        Err(_) => shared.refuse("a request's body is too large or was not sent".to_owned()),
-    };
+    let body = to_bytes(body, MAX_REQUEST_BYTES).await;
+    let body = body.map_err(|_| "a request's body is too large or was not sent".to_owned());
+    let answer = lock(&shared.known).answer(&parts.headers, body);
     let (sender, waiter) = oneshot::channel();
     if shared.delays.send((due, sender)).is_ok() {
         // The thread ends with the stub only.
         let _: Result<(), oneshot::error::RecvError> = waiter.await;
     }
-    lock(&shared.known).punctuality.late += due.elapsed();
+    lock(&shared.known).late += due.elapsed();
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_REQUEST);
     let headers = [(header::CONTENT_TYPE, "application/x-amz-json-1.0")];
     (status, headers, Body::from(answer.body)).into_response()
 }
 
-impl Shared {
-    fn answer(&self, headers: &HeaderMap, body: &[u8]) -> Answer {
+impl Known {
+    fn answer(&mut self, headers: &HeaderMap, body: Result<Bytes, String>) -> Answer {
         let begin = Instant::now();
-        let answer = match operation(headers, body) {
-            Ok(operation) => lock(&self.known).operations.answer(operation, body),
-            Err(problem) => Err(problem),
-        };
-        let answer = answer.unwrap_or_else(|problem| self.refuse(problem));
-        let punctuality = &mut lock(&self.known).punctuality;
-        punctuality.requests += 1;
-        punctuality.busy += begin.elapsed();
-        answer
-    }
-
-    fn refuse(&self, problem: String) -> Answer {
-        let answer = Answer::invalid(&problem);
-        lock(&self.known).problem.get_or_insert(problem);
-        answer
+        let answer =
+            operation(headers).and_then(|operation| self.operations.answer(operation, &body?));
+        self.requests += 1;
+        self.busy += begin.elapsed();
+        answer.unwrap_or_else(|problem| {
+            let answer = Answer::invalid(&problem);
+            self.problem.get_or_insert(problem);
+            answer
+        })
     }
 }
 
 /// The operation that the headers name, if they are as they should be.
-fn operation<'a>(headers: &'a HeaderMap, body: &[u8]) -> Result<&'a str, String> {
+fn operation(headers: &HeaderMap) -> Result<&str, String> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let target = text("x-amz-target").and_then(|target| target.strip_prefix(TARGET_PREFIX));
     let operation = target.ok_or("a request has no `X-Amz-Target` of this API")?;
@@ -240,10 +211,6 @@ fn operation<'a>(headers: &'a HeaderMap, body: &[u8]) -> Result<&'a str, String>
     }
     if !text("authorization").is_some_and(|text| text.starts_with("AWS4-HMAC-SHA256 ")) {
         return Err(format!("a `{operation}` is not signed"));
-    }
-    let length = text("content-length").and_then(|length| length.parse::<usize>().ok());
-    if length.is_some_and(|length| length != body.len()) {
-        return Err(format!("a `{operation}` has another length than it says"));
     }
     Ok(operation)
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fastrand::Rng;
 use local::invoke::MAX_EVENT_BYTES;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::record;
 
@@ -20,7 +20,19 @@ const GENERATION_MILLIS: u64 = 3_600_000;
 const LOAD_STANDING: usize = 10;
 
 /// What records look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    clap::ValueEnum,
+    Serialize,
+    Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Rows of 50 columns, about 1.6 KB of JSON, without a key.
@@ -32,7 +44,19 @@ pub enum Kind {
 }
 
 /// What stands in the table before an event, and before those that a process had until then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    clap::ValueEnum,
+    Serialize,
+    Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// An older state of each item, with the same attribute names.
@@ -50,7 +74,7 @@ pub enum State {
 }
 
 /// What the records of a run have in common.
-#[derive(clap::Args, Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(clap::Args, Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Mix {
     /// What all random choices depend on.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -72,22 +96,17 @@ pub struct Mix {
 /// A sequence of events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Workload {
-    /// What its records look like.
     pub kind: Kind,
-    /// What stands in the table before each event.
     pub state: State,
-    /// How many records an event has, unless they don't fit.
+    /// How many an event has, unless they don't fit.
     pub records: usize,
-    /// What else is to be known of the records.
     pub mix: Mix,
 }
 
 /// One event of a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BenchEvent {
-    /// The event as Lambda passes it on.
     pub payload: Vec<u8>,
-    /// How many records it has.
     pub records: usize,
     /// How many different keys they have.
     pub keys: usize,
@@ -116,24 +135,13 @@ impl Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Appian => "appian",
-            Self::Seatool => "seatool",
-            Self::Small => "small",
-        })
+        self.serialize(f)
     }
 }
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Existing => "existing",
-            Self::New => "new",
-            Self::Duplicate => "duplicate",
-            Self::Replayed => "replayed",
-            Self::Mixed => "mixed",
-            Self::Load => "load",
-        })
+        self.serialize(f)
     }
 }
 
@@ -143,37 +151,33 @@ impl Workload {
     /// It ends before the record that would make it larger than Lambda allows.
     pub fn event(&self, number: usize) -> BenchEvent {
         let topic = self.kind.topic();
-        let mut partitions = [const { String::new() }; PARTITIONS];
+        let mut partitions = [const { Vec::new() }; PARTITIONS];
         let mut keys = BTreeMap::new();
-        let mut records = 0;
         let mut size = 256 + PARTITIONS * (topic.len() + 16);
         for position in 0..self.records {
             let (key, generation, record) = self.record(number, position);
-            if size + record.len() + 1 > MAX_EVENT_BYTES {
+            size += record.len() + 1;
+            if size > MAX_EVENT_BYTES {
                 break;
             }
-            size += record.len() + 1;
-            let partition = &mut partitions[key % PARTITIONS];
-            if !partition.is_empty() {
-                partition.push(',');
-            }
-            partition.push_str(&record);
+            partitions[key % PARTITIONS].push(record);
             keys.insert(key, generation);
-            records += 1;
         }
         // The keys of the first event are the lowest.
         let is_new = |key: usize| number == 0 || key >= self.records;
         let is_older = |(&key, &generation)| !is_new(key) && generation == number;
         let lists = partitions.iter().enumerate().filter(|(_, list)| !list.is_empty());
-        let lists: Vec<_> =
-            lists.map(|(partition, list)| format!(r#""{topic}-{partition}":[{list}]"#)).collect();
+        let list = |(partition, list): (_, &Vec<_>)| {
+            format!(r#""{topic}-{partition}":[{}]"#, list.join(","))
+        };
+        let lists: Vec<_> = lists.map(list).collect();
         let payload = format!(
             r#"{{"eventSource":"SelfManagedKafka","bootstrapServers":"b-1.kafka.example.com:9094","records":{{{}}}}}"#,
             lists.join(",")
         );
         BenchEvent {
             payload: payload.into_bytes(),
-            records,
+            records: partitions.iter().map(Vec::len).sum(),
             keys: keys.len(),
             new_keys: keys.keys().filter(|key| is_new(**key)).count(),
             older_keys: keys.iter().filter(|entry| is_older(*entry)).count(),
@@ -207,20 +211,14 @@ impl Workload {
         let time = EPOCH_MILLIS + generation as u64 * GENERATION_MILLIS + position as u64;
         let row = record::Row { key, version: generation, time, schema: self.mix.schema };
         let mut values = Rng::with_seed(mixed(seed, 1, key));
-        let (key_json, value) = match self.kind {
-            Kind::Appian => (None, record::appian(&row, &mut values)),
-            Kind::Small => (None, record::small(&row, &mut values)),
-            Kind::Seatool => (Some(record::seatool_key(&row)), record::seatool(&row, &mut values)),
+        let (key_json, value) = record::key_and_value(self.kind, &row, &mut values);
+        let member = |name, json: Option<String>| {
+            let member = |json| format!(r#""{name}":"{}","#, STANDARD.encode(json));
+            json.map(member).unwrap_or_default()
         };
-        let key_member =
-            key_json.map(|key| format!(r#""key":"{}","#, STANDARD.encode(key))).unwrap_or_default();
-        let value_member = if is_delete {
-            String::new()
-        } else {
-            format!(r#""value":"{}","#, STANDARD.encode(value))
-        };
+        let members = member("key", key_json) + &member("value", (!is_delete).then_some(value));
         let record = format!(
-            r#"{{"topic":"{}","partition":{},"offset":{offset},"timestamp":{time},"timestampType":"CREATE_TIME",{key_member}{value_member}"headers":[]}}"#,
+            r#"{{"topic":"{}","partition":{},"offset":{offset},"timestamp":{time},"timestampType":"CREATE_TIME",{members}"headers":[]}}"#,
             self.kind.topic(),
             key % PARTITIONS,
         );

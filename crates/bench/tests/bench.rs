@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use bench::{
-    Bench,
-    stub::Faults,
+    Bench, Faults,
     workload::{Kind, Mix, State, Workload},
 };
 
@@ -73,7 +72,7 @@ async fn requests_are_those_that_the_functions_are_known_for() {
                 [it.requests_per_thousand, it.items_put_per_thousand, it.write_units_per_thousand];
             let figures = figures.map(|spread| spread.unwrap().median);
             let reads = it.read_units_per_thousand.unwrap().median;
-            (it.latency_millis, it.state, it.program.as_str(), figures, reads)
+            (it.case.latency_millis, it.case.state, it.program.as_str(), figures, reads)
         })
         .collect();
     assert_eq!(found, expected.as_flattened());

@@ -1,24 +1,26 @@
 //! The operations: what their requests must look like, and what they are answered.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use fastrand::Rng;
 use local::template;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 
 use super::{
-    attribute::Scalar,
-    condition::{Condition, Operand, projection},
-    request::{
-        Action, Attributes, Batch, BatchGet, BatchWrite, Call, Describe, StatementRequest,
-        Transaction, WriteRequest, read,
-    },
+    attribute::Attributes,
+    condition::{Condition, condition, projection},
+    request::{Action, Batch, BatchGet, BatchWrite, Describe, StatementRequest, Transaction},
     statement::{Statement, Verb},
     tables::{Change, Counts, Item, Tables, Write},
 };
+use crate::{Faults, report::count};
 
 /// The most statements of a batch.
 const MAX_STATEMENTS: usize = 25;
@@ -29,49 +31,71 @@ const MAX_READ_KEYS: usize = 100;
 /// The most characters of a statement.
 const MAX_STATEMENT_CHARS: usize = 8192;
 
-/// The shares of requests, and of statements in them, that don't go through.
-#[derive(clap::Args, Clone, Copy, Debug, Default, PartialEq)]
-pub struct Faults {
-    /// The share of requests, and of statements in them, that fail without a reason.
-    #[arg(long = "refuse", value_name = "SHARE", default_value_t = 0.0, value_parser = crate::share)]
-    pub refused: f64,
-    /// The share of requests, and of statements in them, that are throttled.
-    #[arg(long = "throttle", value_name = "SHARE", default_value_t = 0.0, value_parser = crate::share)]
-    pub throttled: f64,
-}
+const CONDITION_FAILED: &str = "ConditionalCheckFailed";
+const CONDITION_FAILED_MESSAGE: &str = "The conditional request failed";
 
 /// What the stub knows.
-#[derive(Debug)]
 pub(super) struct Operations {
     tables: Tables,
-    described: Vec<template::Table>,
-    /// By their JSON.
+    /// By their text.
     statements: HashMap<String, Arc<Statement>>,
     faults: Faults,
     rng: Rng,
 }
 
-/// An answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: String,
 }
 
 impl Answer {
-    fn done(body: String) -> Self {
-        Self { status: 200, body }
+    fn done(body: &impl Serialize) -> Result<Self, String> {
+        let body = serde_json::to_string(body).map_err(|error| error.to_string())?;
+        Ok(Self { status: 200, body })
     }
 
-    fn error(status: u16, code: &str, message: &str) -> Self {
+    /// An error with what is said beside its message.
+    fn error(status: u16, code: &str, message: &str, more: Option<(&str, Value)>) -> Self {
         let kind = format!("com.amazonaws.dynamodb.v20120810#{code}");
-        Self { status, body: json!({"__type": kind, "message": message}).to_string() }
+        let mut body = json!({"__type": kind, "message": message});
+        if let Some((name, value)) = more {
+            body[name] = value;
+        }
+        Self { status, body: body.to_string() }
     }
 
     /// What a malformed request is answered.
     pub(super) fn invalid(message: &str) -> Self {
-        Self::error(400, "ValidationException", message)
+        Self::error(400, "ValidationException", message, None)
     }
+}
+
+/// Why a part of a request was not done.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Failure {
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StatementResponse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+    table_name: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ReadResponse<R> {
+    responses: R,
+    unprocessed_keys: Attributes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consumed_capacity: Option<Vec<Value>>,
 }
 
 #[derive(Clone, Copy)]
@@ -82,13 +106,8 @@ enum Fault {
 
 impl Operations {
     pub(super) fn new(tables: &[template::Table], faults: Faults, seed: u64) -> Self {
-        Self {
-            tables: Tables::new(tables),
-            described: tables.to_vec(),
-            statements: HashMap::new(),
-            faults,
-            rng: Rng::with_seed(seed),
-        }
+        let rng = Rng::with_seed(seed);
+        Self { tables: Tables::new(tables), statements: HashMap::new(), faults, rng }
     }
 
     /// What was done since the last call.
@@ -104,22 +123,20 @@ impl Operations {
         self.tables.counts.requests += 1;
         match self.fault() {
             Some(Fault::Refused) => {
-                return Ok(Answer::error(500, "InternalServerError", "asked to fail"));
+                return Ok(Answer::error(500, "InternalServerError", "asked to fail", None));
             }
             Some(Fault::Throttled) => {
                 let code = "ProvisionedThroughputExceededException";
-                return Ok(Answer::error(400, code, "asked to throttle"));
+                return Ok(Answer::error(400, code, "asked to throttle", None));
             }
             None => {}
         }
         match operation {
-            "BatchExecuteStatement" => self.batch(&read::<Batch<'_>>(body)?.statements),
-            "TransactWriteItems" => {
-                self.transaction(&read::<Transaction<'_>>(body)?.transact_items)
-            }
-            "PutItem" => self.put(&read(body)?),
-            "DeleteItem" => self.delete(&read(body)?),
-            "BatchWriteItem" => self.batch_write(&read(body)?),
+            "BatchExecuteStatement" => self.batch(read::<Batch>(body)?.statements),
+            "TransactWriteItems" => self.transaction(read::<Transaction>(body)?.transact_items),
+            "PutItem" => self.single(Action::Put(read(body)?)),
+            "DeleteItem" => self.single(Action::Delete(read(body)?)),
+            "BatchWriteItem" => self.batch_write(read::<BatchWrite>(body)?.request_items),
             "BatchGetItem" => self.batch_get(&read(body)?),
             other => {
                 Err(format!("the stub doesn't know the operation `{other}`: try a real endpoint"))
@@ -129,349 +146,276 @@ impl Operations {
 
     fn fault(&mut self) -> Option<Fault> {
         let Faults { refused, throttled } = self.faults;
-        let drawn = self.rng.f64();
-        let (fault, count) = if drawn < refused {
-            (Fault::Refused, &mut self.tables.counts.failed)
-        } else if drawn < refused + throttled {
-            (Fault::Throttled, &mut self.tables.counts.throttled)
-        } else {
-            return None;
-        };
-        *count += 1;
-        Some(fault)
+        match self.rng.f64() {
+            drawn if drawn < refused => Some(Fault::Refused),
+            drawn if drawn < refused + throttled => Some(Fault::Throttled),
+            _ => None,
+        }
     }
 
     fn describe(&self, name: &str) -> Result<Answer, String> {
-        let Some(table) = self.described.iter().find(|table| table.name == name) else {
+        let Ok(keys) = self.tables.keys(name) else {
             let code = "ResourceNotFoundException";
-            return Ok(Answer::error(400, code, "Requested resource not found"));
+            return Ok(Answer::error(400, code, "Requested resource not found", None));
         };
-        let keys: Vec<_> = table
-            .key_schema
-            .iter()
-            .enumerate()
-            .map(|(position, key)| {
-                let kind = if position == 0 { "HASH" } else { "RANGE" };
-                json!({"AttributeName": key.attribute_name, "KeyType": kind})
-            })
-            .collect();
-        let types: Vec<_> = self
-            .tables
-            .keys(name)?
-            .iter()
-            .map(|name| json!({"AttributeName": name, "AttributeType": "S"}))
-            .collect();
-        let table = json!({
-            "TableName": name, "TableStatus": "ACTIVE", "KeySchema": keys, "AttributeDefinitions": types,
+        let schema = keys.iter().zip(["HASH", "RANGE"]);
+        let schema = schema.map(|(name, kind)| json!({"AttributeName": name, "KeyType": kind}));
+        let types = keys.iter().map(|name| json!({"AttributeName": name, "AttributeType": "S"}));
+        Answer::done(&json!({"Table": {
+            "TableName": name, "TableStatus": "ACTIVE", "KeySchema": schema.collect::<Vec<_>>(),
+            "AttributeDefinitions": types.collect::<Vec<_>>(),
             "ItemCount": 0, "TableSizeBytes": 0, "CreationDateTime": 1_700_000_000,
-        });
-        Ok(Answer::done(json!({ "Table": table }).to_string()))
+        }}))
     }
 
-    fn batch(&mut self, requests: &[StatementRequest<'_>]) -> Result<Answer, String> {
-        if requests.is_empty() || requests.len() > MAX_STATEMENTS {
+    fn batch(&mut self, requests: Vec<StatementRequest>) -> Result<Answer, String> {
+        if !(1..=MAX_STATEMENTS).contains(&requests.len()) {
             return Err(format!("a batch has {} statements", requests.len()));
         }
         let mut keys = BTreeSet::new();
-        let mut answers = String::from("{\"Responses\":[");
-        for (position, request) in requests.iter().enumerate() {
-            if position > 0 {
-                answers.push(',');
-            }
-            let statement = self.statement(request)?;
-            let key = self.tables.key(&statement.table, |name| {
-                request.parameters.get(statement.key(name)?).copied()
-            })?;
-            if !keys.insert((statement.table.clone(), key.clone())) {
+        let mut responses = Vec::new();
+        for request in requests {
+            let statement = self.statement(&request)?;
+            let table_name = statement.table.clone();
+            let parameter = |name: &str| request.parameters.get(statement.key(name)?);
+            let key = self.tables.key(&table_name, parameter)?;
+            if !keys.insert((table_name.clone(), key.clone())) {
                 return Err("a batch has two statements for one key".to_owned());
             }
-            match self.fault() {
-                Some(Fault::Refused) => part_error("InternalServerError", None, &mut answers),
-                Some(Fault::Throttled) => part_error("ThrottlingError", None, &mut answers),
-                None => self.execute(request, &statement, key, &mut answers)?,
-            }
-            answers.push_str("\"TableName\":\"");
-            answers.push_str(&statement.table);
-            answers.push_str("\"}");
+            let failure = |code| Failure { code, message: Some("not executed"), item: None };
+            let error = match self.fault() {
+                Some(Fault::Refused) => Some(failure("InternalServerError")),
+                Some(Fault::Throttled) => Some(failure("ThrottlingError")),
+                None => {
+                    let (write, failure) = self.plan_statement(request, &statement, key)?;
+                    self.apply_if(failure.is_none(), write)?;
+                    failure
+                }
+            };
+            responses.push(StatementResponse { error, table_name });
         }
-        answers.push_str("]}");
-        Ok(Answer::done(answers))
+        Answer::done(&BTreeMap::from([("Responses", responses)]))
     }
 
-    fn statement(&mut self, request: &StatementRequest<'_>) -> Result<Arc<Statement>, String> {
-        let json = request.statement.get();
-        let statement = if let Some(known) = self.statements.get(json) {
-            Arc::clone(known)
-        } else {
-            let text: String =
-                serde_json::from_str(json).map_err(|_| "a statement is no string".to_owned())?;
+    fn statement(&mut self, request: &StatementRequest) -> Result<Arc<Statement>, String> {
+        let text = &request.statement;
+        if !self.statements.contains_key(text) {
             if text.chars().count() > MAX_STATEMENT_CHARS {
                 return Err("a statement is too long".to_owned());
             }
-            let statement = Arc::new(Statement::read(&text)?);
-            self.statements.insert(json.to_owned(), Arc::clone(&statement));
-            statement
-        };
-        if statement.parameters == request.parameters.len() {
-            return Ok(statement);
+            self.statements.insert(text.clone(), Arc::new(Statement::read(text)?));
         }
+        let statement = &self.statements[text];
         let (expected, found) = (statement.parameters, request.parameters.len());
-        Err(format!("a statement has {expected} question marks and {found} parameters"))
+        if expected != found {
+            return Err(format!(
+                "a statement has {expected} question marks and {found} parameters"
+            ));
+        }
+        Ok(Arc::clone(statement))
     }
 
-    /// Executes a statement and writes the start of its answer.
-    fn execute(
-        &mut self,
-        request: &StatementRequest<'_>,
+    /// A statement's write, and why it must not be done.
+    fn plan_statement(
+        &self,
+        request: StatementRequest,
         statement: &Statement,
         key: String,
-        answers: &mut String,
-    ) -> Result<(), String> {
+    ) -> Result<(Write, Option<Failure>), String> {
         let StatementRequest { parameters, return_values_on_condition_check_failure, .. } = request;
-        let table = &statement.table;
-        let stored = self.tables.find(table, &key);
-        let item = |members: &[(Arc<str>, usize)]| {
-            let mut item = Item::default();
-            for (name, parameter) in members {
-                item.push(Arc::clone(name), parameters[*parameter])?;
+        let table = statement.table.clone();
+        let stored = self.tables.find(&table, &key);
+        let values: Vec<_> = parameters.iter().collect();
+        let holds = |condition: &Condition| condition.holds(stored, &values);
+        let (holds, code, shown) = match &statement.verb {
+            Verb::Insert { .. } => (stored.is_none(), "DuplicateItem", None),
+            Verb::Update { condition, .. } => (holds(condition), CONDITION_FAILED, stored),
+            Verb::Delete { condition } => {
+                (stored.is_none() || holds(condition), CONDITION_FAILED, stored)
             }
-            Ok::<_, String>(item)
         };
-        let (change, condition) = match &statement.verb {
-            Verb::Insert { members } => {
-                if stored.is_some() {
-                    self.tables.refuse(table, &key, false);
-                    part_error("DuplicateItem", None, answers);
-                    return Ok(());
-                }
-                (Change::Put(item(members)?), None)
-            }
-            Verb::Update { set, remove, condition } => {
-                let change = Change::Update { set: item(set)?, remove: remove.clone() };
-                (change, Some(condition))
-            }
-            Verb::Delete { .. } if stored.is_none() => (Change::Delete, None),
-            Verb::Delete { condition } => (Change::Delete, Some(condition)),
-        };
-        let holds = condition.is_none_or(|condition| {
-            let operand = |operand: &Operand| match operand {
-                Operand::Parameter(position) => {
-                    parameters.get(*position).copied().map(Scalar::read)
-                }
-                Operand::Placeholder(_) => None,
-            };
-            stored.is_some_and(|item| condition.holds(&|path| item.scalar(path), &operand))
+        let failure = (!holds).then(|| {
+            let item = echo(shown, &return_values_on_condition_check_failure);
+            Failure { code, message: Some("not executed"), item }
         });
-        if !holds {
-            let echo = stored.filter(|_| return_values_on_condition_check_failure == "ALL_OLD");
-            part_error("ConditionalCheckFailed", echo, answers);
-            self.tables.refuse(table, &key, false);
-            return Ok(());
-        }
-        answers.push('{');
-        self.tables.apply(Write { table: table.clone(), key, change, is_transactional: false })
+        let item = |names: &[String]| names.iter().cloned().zip(parameters).collect();
+        let change = match &statement.verb {
+            Verb::Insert { set } => Change::Put(Item::new(item(set))?),
+            Verb::Update { set, remove, .. } => {
+                Change::Update { set: item(set), remove: remove.clone() }
+            }
+            Verb::Delete { .. } => Change::Delete,
+        };
+        Ok((Write { table, key, change, is_transactional: false }, failure))
     }
 
-    fn transaction(&mut self, actions: &[Action<'_>]) -> Result<Answer, String> {
-        if actions.is_empty() || actions.len() > MAX_ACTIONS {
+    fn apply_if(&mut self, holds: bool, write: Write) -> Result<(), String> {
+        if holds {
+            return self.tables.apply(write);
+        }
+        self.tables.refuse(&write, false);
+        Ok(())
+    }
+
+    fn transaction(&mut self, actions: Vec<Action>) -> Result<Answer, String> {
+        if !(1..=MAX_ACTIONS).contains(&actions.len()) {
             return Err(format!("a transaction has {} actions", actions.len()));
         }
         let mut keys = BTreeSet::new();
-        let mut writes = Vec::new();
-        let mut reasons = Vec::new();
+        let mut planned = Vec::new();
         for action in actions {
-            let (call, write) = match action {
-                Action::Put(call) => (call, self.put_of(call)?),
-                Action::Delete(call) => (call, self.at_key(call, Change::Delete)?),
-                Action::ConditionCheck(call) => (call, self.at_key(call, Change::Check)?),
-            };
-            let write = Write { is_transactional: true, ..write };
+            let (write, failure) = self.plan(action, true)?;
             if !keys.insert((write.table.clone(), write.key.clone())) {
                 return Err("a transaction has two actions for one key".to_owned());
             }
-            let holds = self.holds(call, &write)?;
-            reasons.push((holds, call));
-            writes.push(write);
+            planned.push((write, failure));
         }
-        if reasons.iter().all(|(holds, _)| *holds) {
-            for write in writes {
+        if planned.iter().all(|(_, failure)| failure.is_none()) {
+            for (write, _) in planned {
                 self.tables.apply(write)?;
             }
-            return Ok(Answer::done("{}".to_owned()));
+            return Answer::done(&json!({}));
         }
-        let mut list = Vec::new();
-        for ((holds, call), write) in reasons.into_iter().zip(writes) {
-            if holds {
-                list.push("{\"Code\":\"None\"}".to_owned());
-                self.tables.cancel(&write);
-                continue;
+        let mut reasons = Vec::new();
+        for (write, failure) in planned {
+            self.tables.refuse(&write, failure.is_none());
+            reasons.push(failure.unwrap_or(Failure { code: "None", ..Failure::default() }));
+        }
+        let reasons = Some(("CancellationReasons", json!(reasons)));
+        let code = "TransactionCanceledException";
+        Ok(Answer::error(400, code, "Transaction cancelled", reasons))
+    }
+
+    fn single(&mut self, action: Action) -> Result<Answer, String> {
+        let (write, failure) = self.plan(action, false)?;
+        self.apply_if(failure.is_none(), write)?;
+        let Some(Failure { item, .. }) = failure else { return Answer::done(&json!({})) };
+        let item = item.map(|item| ("Item", json!(item)));
+        let code = "ConditionalCheckFailedException";
+        Ok(Answer::error(400, code, CONDITION_FAILED_MESSAGE, item))
+    }
+
+    /// An action's write, and why it must not be done.
+    fn plan(
+        &self,
+        mut action: Action,
+        is_transactional: bool,
+    ) -> Result<(Write, Option<Failure>), String> {
+        let (key, change) = match &mut action {
+            Action::Put(call) => {
+                let item = call.item.take().ok_or("a put has no `Item`")?;
+                let key = self.tables.key(&call.table_name, |name| item.get(name))?;
+                (key, Change::Put(Item::new(item)?))
             }
-            let mut reason = "{\"Code\":\"ConditionalCheckFailed\",\"Message\":\"The conditional request failed\"".to_owned();
-            if let Some(item) = self.echo(call, &write) {
-                reason.push_str(",\"Item\":");
-                item.write(&mut reason);
+            Action::Delete(call) => {
+                (self.key_of(&call.table_name, call.key.as_ref())?, Change::Delete)
             }
-            reason.push('}');
-            list.push(reason);
-            self.tables.refuse(&write.table, &write.key, true);
-        }
-        let body = format!(
-            "{{\"__type\":\"com.amazonaws.dynamodb.v20120810#TransactionCanceledException\",\"Message\":\"Transaction cancelled\",\"CancellationReasons\":[{}]}}",
-            list.join(",")
-        );
-        Ok(Answer { status: 400, body })
+            Action::ConditionCheck(call) => {
+                (self.key_of(&call.table_name, call.key.as_ref())?, Change::Check)
+            }
+        };
+        let (Action::Put(call) | Action::Delete(call) | Action::ConditionCheck(call)) = action;
+        let stored = self.tables.find(&call.table_name, &key);
+        let values = &call.expression_attribute_values;
+        let holds = match &call.condition_expression {
+            None => true,
+            Some(text) => condition(text, &call.expression_attribute_names, values)?
+                .holds(stored, &values.values().collect::<Vec<_>>()),
+        };
+        let failure = (!holds).then(|| Failure {
+            code: CONDITION_FAILED,
+            message: Some(CONDITION_FAILED_MESSAGE),
+            item: echo(stored, &call.return_values_on_condition_check_failure),
+        });
+        Ok((Write { table: call.table_name, key, change, is_transactional }, failure))
     }
 
-    fn put(&mut self, call: &Call<'_>) -> Result<Answer, String> {
-        let write = self.put_of(call)?;
-        self.single(call, write)
-    }
-
-    fn delete(&mut self, call: &Call<'_>) -> Result<Answer, String> {
-        let write = self.at_key(call, Change::Delete)?;
-        self.single(call, write)
-    }
-
-    fn single(&mut self, call: &Call<'_>, write: Write) -> Result<Answer, String> {
-        if self.holds(call, &write)? {
-            self.tables.apply(write)?;
-            return Ok(Answer::done("{}".to_owned()));
-        }
-        let mut body = "{\"__type\":\"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException\",\"message\":\"The conditional request failed\"".to_owned();
-        if let Some(item) = self.echo(call, &write) {
-            body.push_str(",\"Item\":");
-            item.write(&mut body);
-        }
-        body.push('}');
-        self.tables.refuse(&write.table, &write.key, false);
-        Ok(Answer { status: 400, body })
-    }
-
-    fn batch_write(&mut self, batch: &BatchWrite<'_>) -> Result<Answer, String> {
-        let requests: usize = batch.tables.values().map(Vec::len).sum();
-        if requests == 0 || requests > MAX_STATEMENTS {
+    fn batch_write(&mut self, tables: BTreeMap<String, Vec<Action>>) -> Result<Answer, String> {
+        let requests: usize = tables.values().map(Vec::len).sum();
+        if !(1..=MAX_STATEMENTS).contains(&requests) {
             return Err(format!("a batch has {requests} writes"));
         }
-        for (table, requests) in &batch.tables {
-            for request in requests {
-                let (attributes, change) = match request {
-                    WriteRequest::Put { item } => (item, Change::Put(item_of(item)?)),
-                    WriteRequest::Delete { key } => (key, Change::Delete),
-                };
-                let key = self.tables.key(table, |name| attributes.get(name).copied())?;
-                let table = table.clone().into_owned();
-                self.tables.apply(Write { table, key, change, is_transactional: false })?;
+        for (table, actions) in tables {
+            for mut action in actions {
+                let (Action::Put(call) | Action::Delete(call) | Action::ConditionCheck(call)) =
+                    &mut action;
+                call.table_name.clone_from(&table);
+                let (write, _) = self.plan(action, false)?;
+                self.tables.apply(write)?;
             }
         }
-        Ok(Answer::done("{\"UnprocessedItems\":{}}".to_owned()))
+        Answer::done(&json!({"UnprocessedItems": {}}))
     }
 
-    fn batch_get(&mut self, batch: &BatchGet<'_>) -> Result<Answer, String> {
-        let keys: usize = batch.tables.values().map(|request| request.keys.len()).sum();
-        let is_empty = batch.tables.values().any(|request| request.keys.is_empty());
+    fn batch_get(&mut self, batch: &BatchGet) -> Result<Answer, String> {
+        let keys: usize = batch.request_items.values().map(|request| request.keys.len()).sum();
+        let is_empty = batch.request_items.values().any(|request| request.keys.is_empty());
         if is_empty || !(1..=MAX_READ_KEYS).contains(&keys) {
-            return Err(format!("a batch reads {keys} keys of {} tables", batch.tables.len()));
+            return Err(format!(
+                "a batch reads {keys} keys of {} tables",
+                batch.request_items.len()
+            ));
         }
-        let mut tables = Vec::new();
+        let mut responses = BTreeMap::new();
         let mut consumed = Vec::new();
-        for (table, request) in &batch.tables {
-            let paid_before = self.tables.counts.half_read_units;
+        let mut paid = 0;
+        for (table, request) in &batch.request_items {
             let expression = request.projection_expression.as_deref();
             let names = expression
                 .map(|text| projection(text, &request.expression_attribute_names))
                 .transpose()?;
-            let is_wanted =
-                |name: &str| names.as_ref().is_none_or(|names| names.iter().any(|it| it == name));
+            let is_wanted = |name: &String| names.as_ref().is_none_or(|names| names.contains(name));
             let mut seen = BTreeSet::new();
             let mut items = Vec::new();
+            let mut halves = 0;
             for attributes in &request.keys {
-                let key = self.key_of(table, attributes)?;
-                if let Some(item) = self.tables.read(table, &key, request.consistent_read) {
-                    let mut text = String::new();
-                    item.write_some(is_wanted, &mut text);
-                    items.push(text);
+                let key = self.key_of(table, Some(attributes))?;
+                let item = self.tables.find(table, &key);
+                halves += Item::half_read_units(item, request.consistent_read);
+                if let Some(item) = item {
+                    let wanted = item.attributes.iter().filter(|(name, _)| is_wanted(name));
+                    items.push(wanted.collect::<BTreeMap<_, _>>());
                 }
                 if !seen.insert(key) {
                     return Err("a batch reads one key twice".to_owned());
                 }
             }
-            tables.push(format!("\"{table}\":[{}]", items.join(",")));
-            let halves = self.tables.counts.half_read_units - paid_before;
-            let (whole, tenths) = (halves / 2, halves % 2 * 5);
-            consumed
-                .push(format!("{{\"TableName\":\"{table}\",\"CapacityUnits\":{whole}.{tenths}}}"));
+            responses.insert(table, items);
+            consumed.push(json!({"TableName": table, "CapacityUnits": count(halves) / 2.0}));
+            paid += halves;
         }
-        let consumed = match batch.return_consumed_capacity.as_str() {
-            "TOTAL" => format!(",\"ConsumedCapacity\":[{}]", consumed.join(",")),
-            _ => String::new(),
-        };
-        let responses = tables.join(",");
-        Ok(Answer::done(format!(
-            "{{\"Responses\":{{{responses}}},\"UnprocessedKeys\":{{}}{consumed}}}"
-        )))
-    }
-
-    fn put_of(&self, call: &Call<'_>) -> Result<Write, String> {
-        let item = call.item.as_ref().ok_or("a put has no `Item`")?;
-        let key = self.tables.key(&call.table_name, |name| item.get(name).copied())?;
-        let table = call.table_name.clone().into_owned();
-        Ok(Write { table, key, change: Change::Put(item_of(item)?), is_transactional: false })
-    }
-
-    fn at_key(&self, call: &Call<'_>, change: Change) -> Result<Write, String> {
-        let attributes = call.key.as_ref().ok_or("a call has no `Key`")?;
-        let key = self.key_of(&call.table_name, attributes)?;
-        let table = call.table_name.clone().into_owned();
-        Ok(Write { table, key, change, is_transactional: false })
+        let is_asked = batch.return_consumed_capacity == "TOTAL";
+        let answer = Answer::done(&ReadResponse {
+            responses,
+            unprocessed_keys: Attributes::new(),
+            consumed_capacity: is_asked.then_some(consumed),
+        });
+        self.tables.counts.half_read_units += paid;
+        answer
     }
 
     /// The key that consists of these attributes and no other.
-    fn key_of(&self, table: &str, attributes: &Attributes<'_>) -> Result<String, String> {
+    fn key_of(&self, table: &str, attributes: Option<&Attributes>) -> Result<String, String> {
+        let attributes = attributes.ok_or("a call has no `Key`")?;
         if attributes.len() != self.tables.keys(table)?.len() {
             return Err("a `Key` has other attributes than the table's key".to_owned());
         }
-        self.tables.key(table, |name| attributes.get(name).copied())
-    }
-
-    /// Whether a call's condition holds.
-    fn holds(&self, call: &Call<'_>, write: &Write) -> Result<bool, String> {
-        let Some(expression) = &call.condition_expression else { return Ok(true) };
-        let condition = Condition::of_expression(expression, &call.expression_attribute_names)?;
-        let stored = self.tables.find(&write.table, &write.key);
-        let operand = |operand: &Operand| match operand {
-            Operand::Placeholder(name) => {
-                let value = call.expression_attribute_values.get(name.as_str());
-                value.copied().map(Scalar::read)
-            }
-            Operand::Parameter(_) => None,
-        };
-        Ok(condition.holds(&|path| stored?.scalar(path), &operand))
-    }
-
-    fn echo(&self, call: &Call<'_>, write: &Write) -> Option<&Item> {
-        let is_asked = call.return_values_on_condition_check_failure == "ALL_OLD";
-        is_asked.then(|| self.tables.find(&write.table, &write.key)).flatten()
+        self.tables.key(table, |name| attributes.get(name))
     }
 }
 
-fn item_of(attributes: &Attributes<'_>) -> Result<Item, String> {
-    let mut item = Item::default();
-    for (name, value) in attributes {
-        item.push(name.as_ref().into(), value)?;
-    }
-    Ok(item)
+/// Reads a request's body.
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| {
+        // Serde's own words may quote a record.
+        format!("a request's body is malformed at line {}, column {}", error.line(), error.column())
+    })
 }
 
-/// Writes the start of an answer to a statement that was not executed.
-fn part_error(code: &str, item: Option<&Item>, answers: &mut String) {
-    answers.push_str("{\"Error\":{\"Code\":\"");
-    answers.push_str(code);
-    answers.push_str("\",\"Message\":\"not executed\"");
-    if let Some(item) = item {
-        answers.push_str(",\"Item\":");
-        item.write(answers);
-    }
-    answers.push_str("},");
+/// The item as it stands in an answer, if the request asks for it where a condition is false.
+fn echo(stored: Option<&Item>, asked: &str) -> Option<Box<RawValue>> {
+    let item = stored.filter(|_| asked == "ALL_OLD")?;
+    to_raw_value(&item.attributes).ok()
 }
 
 #[cfg(test)]

@@ -1,76 +1,59 @@
 //! What requests look like; a member that is not known makes a request malformed.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-/// Reads a request's body.
-pub(super) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(body).map_err(|error| {
-        // Serde's own words may quote a record.
-        format!("a request's body is malformed at line {}, column {}", error.line(), error.column())
-    })
-}
-
-pub(super) type Attributes<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
+use super::attribute::{Attribute, Attributes};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Batch<'a> {
-    #[serde(borrow)]
-    pub(super) statements: Vec<StatementRequest<'a>>,
+pub(super) struct Batch {
+    pub(super) statements: Vec<StatementRequest>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(super) struct StatementRequest<'a> {
-    /// As it stands in the body, with its quotes and escapes.
-    #[serde(borrow)]
-    pub(super) statement: &'a RawValue,
-    #[serde(borrow, default)]
-    pub(super) parameters: Vec<&'a RawValue>,
-    #[serde(borrow, default)]
-    pub(super) return_values_on_condition_check_failure: Cow<'a, str>,
+pub(super) struct StatementRequest {
+    pub(super) statement: String,
+    #[serde(default)]
+    pub(super) parameters: Vec<Attribute>,
+    #[serde(default)]
+    pub(super) return_values_on_condition_check_failure: String,
     #[serde(default, rename = "ConsistentRead")]
     _consistent_read: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Transaction<'a> {
-    #[serde(borrow)]
-    pub(super) transact_items: Vec<Action<'a>>,
+pub(super) struct Transaction {
+    pub(super) transact_items: Vec<Action>,
 }
 
+/// A write of a transaction or of a batch.
 #[derive(Deserialize)]
-pub(super) enum Action<'a> {
-    #[serde(borrow)]
-    Put(Call<'a>),
-    #[serde(borrow)]
-    Delete(Call<'a>),
-    #[serde(borrow)]
-    ConditionCheck(Call<'a>),
+pub(super) enum Action {
+    #[serde(alias = "PutRequest")]
+    Put(Call),
+    #[serde(alias = "DeleteRequest")]
+    Delete(Call),
+    ConditionCheck(Call),
 }
 
-/// The members of `PutItem`, `DeleteItem` and a transaction's actions.
+/// The members of `PutItem`, `DeleteItem` and of actions.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(super) struct Call<'a> {
-    #[serde(borrow)]
-    pub(super) table_name: Cow<'a, str>,
-    #[serde(borrow)]
-    pub(super) item: Option<Attributes<'a>>,
-    #[serde(borrow)]
-    pub(super) key: Option<Attributes<'a>>,
+pub(super) struct Call {
+    /// Stands beside the writes of a batch.
+    #[serde(default)]
+    pub(super) table_name: String,
+    pub(super) item: Option<Attributes>,
+    pub(super) key: Option<Attributes>,
     pub(super) condition_expression: Option<String>,
     #[serde(default)]
     pub(super) expression_attribute_names: HashMap<String, String>,
-    #[serde(borrow, default)]
-    pub(super) expression_attribute_values: Attributes<'a>,
+    #[serde(default)]
+    pub(super) expression_attribute_values: Attributes,
     #[serde(default)]
     pub(super) return_values_on_condition_check_failure: String,
     #[serde(default, rename = "ReturnValues")]
@@ -82,40 +65,24 @@ pub(super) struct Call<'a> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct BatchWrite<'a> {
-    #[serde(borrow, rename = "RequestItems")]
-    pub(super) tables: HashMap<Cow<'a, str>, Vec<WriteRequest<'a>>>,
+#[serde(rename_all = "PascalCase")]
+pub(super) struct BatchWrite {
+    pub(super) request_items: BTreeMap<String, Vec<Action>>,
 }
 
 #[derive(Deserialize)]
-pub(super) enum WriteRequest<'a> {
-    #[serde(rename = "PutRequest")]
-    Put {
-        #[serde(borrow, rename = "Item")]
-        item: Attributes<'a>,
-    },
-    #[serde(rename = "DeleteRequest")]
-    Delete {
-        #[serde(borrow, rename = "Key")]
-        key: Attributes<'a>,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BatchGet<'a> {
-    #[serde(borrow, rename = "RequestItems")]
-    pub(super) tables: BTreeMap<Cow<'a, str>, ReadRequest<'a>>,
-    #[serde(default, rename = "ReturnConsumedCapacity")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct BatchGet {
+    pub(super) request_items: BTreeMap<String, ReadRequest>,
+    #[serde(default)]
     pub(super) return_consumed_capacity: String,
 }
 
 /// What is read of one table.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(super) struct ReadRequest<'a> {
-    #[serde(borrow)]
-    pub(super) keys: Vec<Attributes<'a>>,
+pub(super) struct ReadRequest {
+    pub(super) keys: Vec<Attributes>,
     pub(super) projection_expression: Option<String>,
     #[serde(default)]
     pub(super) expression_attribute_names: HashMap<String, String>,

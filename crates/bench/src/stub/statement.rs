@@ -1,8 +1,11 @@
 //! The `PartiQL` statements that write.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
-use super::condition::{Condition, Operand, Operator, Token, tokens};
+use super::{
+    attribute::Attributes,
+    condition::{Condition, Parser},
+};
 
 /// A statement that writes one item.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,55 +16,67 @@ pub(super) struct Statement {
     pub(super) parameters: usize,
 }
 
-/// What a statement does. Numbers are positions of parameters.
+/// What a statement does: its first parameters are those of the attributes that it sets, in their order.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verb {
-    Insert { members: Members },
-    Update { set: Members, remove: Vec<String>, condition: Condition },
+    Insert { set: Vec<String> },
+    Update { set: Vec<String>, remove: Vec<String>, condition: Condition },
     Delete { condition: Condition },
 }
-
-/// Names of attributes, and which parameters they get.
-type Members = Vec<(Arc<str>, usize)>;
 
 impl Statement {
     /// Reads a statement's text.
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let tokens = tokens(text)?;
-        let parameters = tokens.iter().filter(|&token| *token == Token::Parameter).count();
-        let word = |position: usize, word: &str| matches!(tokens.get(position), Some(Token::Word(found)) if found.eq_ignore_ascii_case(word));
-        let table = |position: usize| match tokens.get(position) {
-            Some(Token::Name(table) | Token::Word(table)) => Ok(table.clone()),
-            _ => Err("a table's name was expected".to_owned()),
+        let (names, values) = (HashMap::new(), Attributes::new());
+        let mut parser = Parser::new(text, &names, &values);
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        let table;
+        let verb = if parser.take("INSERT") {
+            parser.expect("INTO")?;
+            table = parser.name()?;
+            parser.expect("VALUE")?;
+            parser.expect("{")?;
+            loop {
+                set.push(parser.quoted("'")?);
+                parser.expect(":")?;
+                parser.value()?;
+                if !parser.take(",") {
+                    break;
+                }
+            }
+            parser.expect("}")?;
+            Verb::Insert { set }
+        } else if parser.take("UPDATE") {
+            table = parser.name()?;
+            loop {
+                if parser.take("SET") {
+                    set.push(parser.name()?);
+                    parser.expect("=")?;
+                    parser.value()?;
+                } else if parser.take("REMOVE") {
+                    remove.push(parser.name()?);
+                } else {
+                    break;
+                }
+            }
+            parser.expect("WHERE")?;
+            Verb::Update { set, remove, condition: parser.any()? }
+        } else if parser.take("DELETE") {
+            parser.expect("FROM")?;
+            table = parser.name()?;
+            parser.expect("WHERE")?;
+            Verb::Delete { condition: parser.any()? }
+        } else {
+            return Err("only `INSERT INTO`, `UPDATE` and `DELETE FROM` write".to_owned());
         };
-        if word(0, "INSERT") && word(1, "INTO") && word(3, "VALUE") {
-            let members = members(&tokens[4..])?;
-            return Ok(Self { table: table(2)?, verb: Verb::Insert { members }, parameters });
-        }
-        let position = tokens.iter().position(
-            |token| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case("WHERE")),
-        );
-        let position = position.ok_or("a write of one item needs a `WHERE`")?;
-        let (head, tail) = (&tokens[..position], &tokens[position + 1..]);
-        let before = head.iter().filter(|&token| *token == Token::Parameter).count();
-        let condition = Condition::of_tokens(tail.to_vec(), before)?;
-        if word(0, "DELETE") && word(1, "FROM") && position == 3 {
-            return Ok(Self { table: table(2)?, verb: Verb::Delete { condition }, parameters });
-        }
-        if word(0, "UPDATE") {
-            let (set, remove) = assignments(&head[2..])?;
-            let verb = Verb::Update { set, remove, condition };
-            return Ok(Self { table: table(1)?, verb, parameters });
-        }
-        Err("only `INSERT INTO`, `UPDATE` and `DELETE FROM` write".to_owned())
+        parser.end()?;
+        Ok(Self { table, verb, parameters: parser.parameters })
     }
 
     /// The parameter that the attribute of that name must equal.
     pub(super) fn key(&self, name: &str) -> Option<usize> {
         let condition = match &self.verb {
-            Verb::Insert { members } => {
-                return members.iter().find(|(member, _)| **member == *name).map(|(_, it)| *it);
-            }
+            Verb::Insert { set } => return set.iter().position(|member| member == name),
             Verb::Update { condition, .. } | Verb::Delete { condition } => condition,
         };
         let parts = match condition {
@@ -69,60 +84,10 @@ impl Statement {
             single => std::slice::from_ref(single),
         };
         parts.iter().find_map(|part| match part {
-            Condition::Compare(path, Operator::Equal, Operand::Parameter(parameter))
-                if *path == [name] =>
-            {
-                Some(*parameter)
-            }
+            Condition::Compare(path, "=", it) if *path == [name] => Some(*it),
             _ => None,
         })
     }
-}
-
-/// `{'name':?,…}`
-fn members(tokens: &[Token]) -> Result<Members, String> {
-    let [Token::Sign("{"), inner @ .., Token::Sign("}")] = tokens else {
-        return Err("an insert must spell out its members in braces".to_owned());
-    };
-    let mut members = Vec::new();
-    for member in inner.split(|token| *token == Token::Sign(",")) {
-        let [Token::Text(name), Token::Sign(":"), Token::Parameter] = member else {
-            return Err("a member must be a name in single quotes, `:` and `?`".to_owned());
-        };
-        members.push((name.as_str().into(), members.len()));
-    }
-    Ok(members)
-}
-
-/// What is set to which parameter, and what is removed.
-type Assignments = (Members, Vec<String>);
-
-/// `SET "name"=? … REMOVE "name" …`
-fn assignments(mut tokens: &[Token]) -> Result<Assignments, String> {
-    let mut set = Vec::new();
-    let mut remove = Vec::new();
-    while !tokens.is_empty() {
-        match tokens {
-            [
-                Token::Word(word),
-                Token::Name(name),
-                Token::Sign("="),
-                Token::Parameter,
-                rest @ ..,
-            ] if word.eq_ignore_ascii_case("SET") => {
-                set.push((name.as_str().into(), set.len()));
-                tokens = rest;
-            }
-            [Token::Word(word), Token::Name(name), rest @ ..]
-                if word.eq_ignore_ascii_case("REMOVE") =>
-            {
-                remove.push(name.clone());
-                tokens = rest;
-            }
-            _ => return Err("an update must be `SET \"name\"=?` or `REMOVE \"name\"`".to_owned()),
-        }
-    }
-    Ok((set, remove))
 }
 
 #[cfg(test)]
@@ -151,13 +116,14 @@ mod tests {
             Ok(("t", 3, Some(0))),
         );
         check(r#"UPDATE "t" SET "a"=? WHERE "SK"=?"#, Ok(("t", 2, None)));
-        check(r#"SELECT * FROM "t" WHERE "PK"=?"#, Err("`*` is not understood"));
-        check(r#"DELETE FROM "t""#, Err("a write of one item needs a `WHERE`"));
-        check(r#"INSERT INTO "t" VALUE ?"#, Err("an insert must spell out its members in braces"));
+        check("INSERT INTO t VALUE {' PK':?}", Ok(("t", 1, None)));
         check(
-            r#"UPDATE "t" SET "a"=1 WHERE "PK"=?"#,
-            Err("an update must be `SET \"name\"=?` or `REMOVE \"name\"`"),
+            r#"SELECT * FROM "t" WHERE "PK"=?"#,
+            Err("only `INSERT INTO`, `UPDATE` and `DELETE FROM` write"),
         );
+        check(r#"DELETE FROM "t""#, Err("`WHERE` was expected at byte 15"));
+        check(r#"INSERT INTO "t" VALUE ?"#, Err("`{` was expected at byte 22"));
+        check(r#"UPDATE "t" SET "a"=1 WHERE "PK"=?"#, Err("a value was expected at byte 19"));
         check(r#"UPDATE "t" SET "a=? WHERE"#, Err("a quote is not closed"));
     }
 }

@@ -3,11 +3,8 @@
 use std::{
     fs, io,
     net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,17 +17,14 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// A certificate of its own, and a file by which programs come to trust it.
-#[derive(Debug)]
 pub(super) struct Identity {
-    config: Arc<ServerConfig>,
-    trust: PathBuf,
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) trust: PathBuf,
 }
 
 impl Identity {
-    /// A new identity for `localhost`.
-    pub(super) fn create() -> io::Result<Self> {
-        static IDENTITIES: AtomicU64 = AtomicU64::new(0);
-        let number = IDENTITIES.fetch_add(1, Ordering::Relaxed);
+    /// A new identity for `localhost`, whose file has the port in its name.
+    pub(super) fn create(port: u16) -> io::Result<Self> {
         let CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["localhost".to_owned()])
                 .map_err(io::Error::other)?;
@@ -41,17 +35,9 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)
             .map_err(io::Error::other)?;
-        let trust = std::env::temp_dir().join(format!("bench-{}-{number}.pem", std::process::id()));
+        let trust = std::env::temp_dir().join(format!("bench-{}-{port}.pem", std::process::id()));
         fs::write(&trust, cert.pem())?;
         Ok(Self { config: Arc::new(config), trust })
-    }
-
-    pub(super) fn trust(&self) -> &Path {
-        &self.trust
-    }
-
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.config))
     }
 }
 
