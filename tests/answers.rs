@@ -133,7 +133,7 @@ async fn the_whole_batch_fails_with_counts_and_the_first_failure() {
     assert_eq!(landed.summary.count(Outcome::Superseded), 1);
 }
 
-/// A foreign tombstone can't be compared with either.
+/// A foreign tombstone cannot be compared with either.
 #[tokio::test]
 async fn a_foreign_tombstone_fails_its_keys_records() {
     for statements in ["25", "1"] {
@@ -261,7 +261,7 @@ async fn a_missing_table_is_told_and_quarantines_nothing() {
     let deletes = Event::new([Record::seatool("A", 0, 1, 1, None)]).json();
     let expected = message("1 of 1", "ResourceNotFound");
     check_fault(&deletes, &[("TOMBSTONE_TABLE_NAME", "missing")], "SystemFault", &expected).await;
-    // A rejected record that can't be kept has failed.
+    // A rejected record that cannot be kept has failed.
     let poison = Record { value: Some(b"{".to_vec()), ..record("A", 0, 1) };
     let expected = message("1 of 1", "ResourceNotFoundException");
     let settings = [("QUARANTINE_TABLE_NAME", "missing")];

@@ -1,6 +1,6 @@
 //! The functions' real binaries behind Lambda's Runtime API: start, answers, deadlines, metrics, panics and kills.
 
-/// What a function says that can't start.
+/// What a function says that cannot start.
 mod start;
 
 /// What Lambda is answered: samples, errors, deadlines.

@@ -97,7 +97,8 @@ fn check(sink: &Sink) {
     assert_eq!(declared, read, "{}: declared, and read", sink.name);
     // The tests of the expanded template know them from there.
     let contract = contract();
-    let variables = &contract.sinks[sink.name].variables;
+    let variables = contract.variables_of(sink.name);
     let expected: BTreeSet<_> = variables.iter().map(String::as_str).collect();
     assert_eq!(read, expected, "{}: read, and expected", sink.name);
+    assert_eq!(format!("{:?}", sink.order), contract.sinks[sink.name].order, "{}", sink.name);
 }

@@ -58,7 +58,7 @@ async fn names_are_not_run() {
     }
 }
 
-/// What the item's key and its place in the order are, a value can't say.
+/// What the item's key and its place in the order are, a value cannot say.
 #[tokio::test]
 async fn values_decide_neither_keys_nor_versions() {
     let dynamodb = dynamodb().await;
@@ -106,7 +106,7 @@ async fn bombs_do_not_go_off() {
 
 /// A caller may redeliver what was, as from the quarantine, but not outrank what comes.
 #[tokio::test]
-async fn an_epoch_can_not_be_forged() {
+async fn an_epoch_cannot_be_forged() {
     let dynamodb = dynamodb().await;
     let settings = [("EPOCH", "3")];
     let mut handler = handler(&dynamodb.endpoint(), sink_seatool_data::SINK, &settings).await;

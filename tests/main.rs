@@ -15,7 +15,7 @@
 //! | an empty list or map at level 32 | stored | refused: it counts a level inside | `rejections::limits`: written, or quarantined as `REFUSED_BY_DYNAMODB` |
 //! | a statement that inserts such an item | | an error of the whole request, not of the statement | the same test: the records beside it are written |
 //! | numbers in lists and maps, and those that an update sets, when read | digits only | spelled as they were sent (`1E125`) | `support` compares digits; `_sink` holds whole numbers, which have one spelling |
-//! | an empty map in a list, in the item that refused a statement | `{"M": {}}` | `{}`, which the SDK can't read | `landing::stored`: the writer reads `_sink` alone |
+//! | an empty map in a list, in the item that refused a statement | `{"M": {}}` | `{}`, which the SDK cannot read | `landing::stored`: the writer reads `_sink` alone |
 //! | an empty map in a stream's image | `{"M": {}}` | `{}`, without its type | `support` gives it its type |
 //! | a put that changes nothing | is in the stream | is in no stream, as with AWS | `rejections::quarantine` counts the changes of both |
 //! | an item that has expired | stays until something removes it | is gone within seconds where the table has a TTL | `support` sets no TTL there: tests say what becomes of items that have expired and still stand |
@@ -31,7 +31,7 @@ mod exhaustive;
 /// What each kind of record does to each state of the tables, by both transports.
 mod landing;
 
-/// What can't be written, and what only just can be.
+/// What cannot be written, and what only just can be.
 mod rejections;
 
 /// What becomes of each sample event.

@@ -1,4 +1,4 @@
-//! What can't be written waits in the quarantine, byte for byte, and what only just can be is written.
+//! What cannot be written waits in the quarantine, byte for byte, and what only just can be is written.
 
 mod appian;
 mod indexes;
@@ -96,7 +96,7 @@ impl Case {
     }
 }
 
-/// Why a record can't be decoded at all.
+/// Why a record cannot be decoded at all.
 const UNDECODABLE: [&str; 6] = [
     "KEY_NOT_A_STRING",
     "VALUE_NOT_A_STRING",

@@ -303,7 +303,7 @@ async fn repeated_keys_cost_one_write() {
     assert_eq!(outcomes.iter().filter(|it| **it == Outcome::Written).count(), 1);
 }
 
-/// Two states of which it can't be told beforehand which is newer: the second is compared with what the first left.
+/// Two states of which it cannot be told beforehand which is newer: the second is compared with what the first left.
 #[tokio::test]
 async fn lineages_of_one_key_follow_one_another() {
     for statements in ["25", "1"] {
@@ -384,7 +384,7 @@ async fn rows_of_ever_new_shapes_share_their_requests() {
     }
 }
 
-/// What a statement can't say goes by itself: it has at most 8,192 characters and, by our own rule, 100 members.
+/// What a statement cannot say goes by itself: it has at most 8,192 characters and, by our own rule, 100 members.
 #[tokio::test]
 async fn statements_are_used_up_to_their_limits() {
     let mut counted = Counted::start(sink_appian_data::SINK, &[]).await;

@@ -7,6 +7,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use local::{
+    SINKS,
     build::{Profile, Programs},
     dynamodb::without_streams,
     function::{FunctionSettings, LocalFunction},
@@ -25,6 +26,9 @@ const QUARANTINE: &str = "compare-connector-local-quarantine";
 
 #[tokio::test]
 async fn it_lands_its_records() {
+    if is_followed() {
+        return;
+    }
     let template = template();
     let dynamodb = TestDynamoDb::start(&without_streams(&template.tables)).await;
     let function = template.functions.iter().find(|it| it.binary == "sinkProfileData").unwrap();
@@ -62,6 +66,10 @@ async fn it_lands_its_records() {
 /// What the recipe says makes a workspace that knows the sink. CI goes on with it.
 #[test]
 fn the_recipe_adds_it() {
+    let _ = fs::remove_dir_all(copy());
+    if is_followed() {
+        return;
+    }
     let template = template();
     let tables: Vec<_> = template.tables.iter().map(|table| table.name.as_str()).collect();
     assert!([ITEMS, TOMBSTONES, QUARANTINE].iter().all(|table| tables.contains(table)));
@@ -71,7 +79,6 @@ fn the_recipe_adds_it() {
 
     let copy = copy();
     let example = root().join("tests/third-sink");
-    let _ = fs::remove_dir_all(&copy);
     copy_all(&root(), &copy);
     // Here the example is in the workspace already.
     edit(&copy.join("Cargo.toml"), |text| text.replace(", \"tests/third-sink\"]", "]"));
@@ -99,6 +106,11 @@ fn the_recipe_adds_it() {
         });
     }
     assert!(changes > 10, "{changes}");
+}
+
+/// Whether this workspace has followed the recipe itself: it is written for one with two sinks.
+fn is_followed() -> bool {
+    SINKS.len() > 2
 }
 
 /// Where the recipe is applied.

@@ -1,4 +1,4 @@
-//! What a function says that can't start.
+//! What a function says that cannot start.
 
 use std::process::Command;
 
@@ -152,7 +152,7 @@ async fn a_function_that_is_started_by_hand_says_so() {
     check_by_hand(&settings, expected).await;
 }
 
-/// A function whose tables can't be looked at starts all the same, and warns of each with the cause.
+/// A function whose tables cannot be looked at starts all the same, and warns of each with the cause.
 async fn check_undescribed(act: impl Fn() -> Act + Send + 'static, cause: &str) {
     let dynamodb = dynamodb().await;
     let proxy = Proxy::start(&dynamodb, move |request| match request.operation.as_str() {
@@ -176,7 +176,7 @@ async fn check_undescribed(act: impl Fn() -> Act + Send + 'static, cause: &str) 
 }
 
 #[tokio::test]
-async fn tables_that_can_not_be_looked_at_are_no_failure() {
+async fn tables_that_cannot_be_looked_at_are_no_failure() {
     let refuse = |code, message| move || Act::Refuse(Refusal { code, message });
     check_undescribed(refuse("AccessDeniedException", "no"), "`AccessDeniedException`: no").await;
     check_undescribed(refuse("UnrecognizedClientException", "no such token"), "no such token")

@@ -1,5 +1,5 @@
 //! The writer that the sinks take over from: a mapping for each topic, both in one consumer group, no conditions, no
-//! `_sink`, and what it can't use or DynamoDB refuses is dropped.
+//! `_sink`, and what it cannot use or DynamoDB refuses is dropped.
 
 use std::{
     collections::BTreeMap,

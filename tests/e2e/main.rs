@@ -17,7 +17,7 @@ mod arguments;
 /// Records, what they mean, and where they lie.
 mod record;
 
-/// The seeded records, and among them those that can't be written.
+/// The seeded records, and among them those that cannot be written.
 mod poison;
 mod workload;
 

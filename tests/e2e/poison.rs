@@ -1,4 +1,4 @@
-//! Records that can't be written, one of each kind, with the reason that the quarantine is to give.
+//! Records that cannot be written, one of each kind, with the reason that the quarantine is to give.
 
 use crate::record::Source;
 

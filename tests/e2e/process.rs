@@ -64,7 +64,7 @@ impl Esm {
         let mut stdout = process.stdout.take().unwrap();
         let output = tokio::spawn(async move {
             let mut text = String::new();
-            // What can't be read is no summary.
+            // What cannot be read is no summary.
             let _ = stdout.read_to_string(&mut text).await;
             text
         });

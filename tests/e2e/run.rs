@@ -460,7 +460,7 @@ fn build(root: &Path, release: bool, template: &Template) -> BTreeMap<String, Pa
     }
     command.arg("--message-format=json-render-diagnostics");
     let output = command.current_dir(root).stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "the programs can't be built");
+    assert!(output.status.success(), "the programs cannot be built");
     let lines = String::from_utf8(output.stdout).unwrap();
     let messages = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let program = |message: Value| {

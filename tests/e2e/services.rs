@@ -8,7 +8,7 @@ use std::process::Command;
 
 use maven::Artifact;
 
-/// 4.4 needs artifacts that can't be had; the last one writes its log.
+/// 4.4 needs artifacts that cannot be had; the last one writes its log.
 pub(crate) const KAFKA: [Artifact; 3] = [
     ("org.apache.kafka", "kafka_2.13", "4.3.0"),
     ("org.apache.kafka", "kafka-tools", "4.3.0"),

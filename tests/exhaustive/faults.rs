@@ -53,7 +53,7 @@ pub(super) enum Fault {
 pub(super) enum Planted {
     /// Nothing: the request is done as it should be.
     Honest,
-    /// This is answered instead; none: the record can't be stored.
+    /// This is answered instead; none: the record cannot be stored.
     Answered(Option<Answer>),
     /// A part was done, and the rest follows in a step of its own.
     Halfway,
@@ -335,7 +335,7 @@ fn check_overtaken(fault: Fault, moves: &[&str]) {
 /// none: the delete has left no item whose condition could stop it. What it left is a tombstone in another table, and
 /// only a transaction puts an item on the condition of another.
 #[test]
-fn a_new_key_can_not_be_inserted_in_two_requests() {
+fn a_new_key_cannot_be_inserted_in_two_requests() {
     let begun = "record 0 asks Insert(AbsentOrOlder) by Single: done in part";
     let ended = "record 0 asks Insert(AbsentOrOlder) by Single: Applied";
     let buried = "record 1 asks InsertTombstone by Statement: Applied";

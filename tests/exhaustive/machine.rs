@@ -308,13 +308,13 @@ impl<'a> Machine<'a> {
         }
         let answered = answer.as_ref().map(|answer| format!("{answer:?}"));
         next.label += ": ";
-        next.label += answered.as_deref().unwrap_or("the item can't be stored");
+        next.label += answered.as_deref().unwrap_or("the item cannot be stored");
         let met = answer.iter().flat_map(|answer| met(log, record, answer)).collect::<Vec<_>>();
         self.take(&mut next, after, &met, answer);
         Some(next)
     }
 
-    /// Adds to a move what its answer means for the invocation; none: the record can't be stored.
+    /// Adds to a move what its answer means for the invocation; none: the record cannot be stored.
     fn take(&mut self, next: &mut Move, mut after: Slot, met: &[&Record], answer: Option<Answer>) {
         let log = &self.world.log;
         let Some((candidate, _)) = after.chain.request() else { return };

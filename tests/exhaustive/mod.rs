@@ -183,7 +183,7 @@ fn four_records_by_the_sources_clock() {
     holds(worlds, 31_500_000, PUTS);
 }
 
-/// All logs of so many records of which one, a put, can't be stored.
+/// All logs of so many records of which one, a put, cannot be stored.
 fn with_an_unwritable_record(records: usize, world: fn(Log) -> World) -> Vec<World> {
     let mut worlds = Vec::new();
     for states in all_states(records, "ab-") {

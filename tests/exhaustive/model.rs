@@ -231,7 +231,7 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    /// The ways that a request can take. Each time any of them is, since items that a statement can't say go singly.
+    /// The ways that a request can take. Each time any of them is, since items that a statement cannot say go singly.
     pub(super) fn of(request: &Request) -> &'static [Self] {
         match request {
             Request::ReplaceIfOlder

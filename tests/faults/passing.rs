@@ -92,7 +92,7 @@ async fn records_of_a_request_that_was_not_answered_in_full_go_by_themselves() {
         (Batch::replacements(1), "BatchExecuteStatement"),
         (cancelled, "TransactWriteItems"),
     ] {
-        // The transaction of one insert has two actions, and can't become shorter.
+        // The transaction of one insert has two actions, and cannot become shorter.
         let rule = move |request: &Request| {
             let is_shortened = request.operation == operation && request.parts().len() != 2;
             if is_shortened { Act::Shorten } else { Act::Pass }

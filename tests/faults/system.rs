@@ -79,7 +79,7 @@ async fn a_fault_that_lasts_fails_the_invocation_when_its_time_is_used() {
             check_lasting(&inserts, "25", 0, &cause, in_transactions),
         );
     }
-    // Whether a message that is not known quotes data can't be told.
+    // Whether a message that is not known quotes data cannot be told.
     let unknown = Refusal { code: "NewException", message: "KEY-0000 is VALUE" };
     let cause = "DynamoDB answered `NewException`";
     let refuse = move |_: &Request| Act::Refuse(unknown);

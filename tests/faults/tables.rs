@@ -145,7 +145,7 @@ async fn the_items_own_trouble_is_none_of_the_other_tables() {
     }
 }
 
-/// Which table it is that can't be reached does not show: what counts is what was asked for.
+/// Which table it is that cannot be reached does not show: what counts is what was asked for.
 #[tokio::test]
 async fn an_endpoint_out_of_reach_counts_for_each_table() {
     let delete = Batch::seatool().only("KEY-deleted");

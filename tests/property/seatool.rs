@@ -128,7 +128,7 @@ fn bad_keys() -> Vec<(&'static str, Option<Vec<u8>>)> {
     ]
 }
 
-/// Items of few shapes mostly, so that statements find their own; then of names that a statement can't say, of more
+/// Items of few shapes mostly, so that statements find their own; then of names that a statement cannot say, of more
 /// members than it may have, and of none.
 fn items() -> impl Strategy<Value = Vec<Member>> {
     const NAMES: [&str; 10] =

@@ -15,15 +15,27 @@ pub(crate) struct Contract {
     pub(crate) metrics: BTreeSet<String>,
     /// Those of them that are times; the others count.
     pub(crate) milliseconds: BTreeSet<String>,
+    /// The environment variables that each function reads and Lambda does not set.
+    pub(crate) variables: BTreeSet<String>,
     /// What makes each sink different, by the function's binary.
     pub(crate) sinks: BTreeMap<String, SinkContract>,
 }
 
 /// What the file says of one sink.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct SinkContract {
-    /// The environment variables that its function reads and Lambda does not set.
-    pub(crate) variables: BTreeSet<String>,
+    /// What orders its records.
+    pub(crate) order: String,
+    /// The environment variables that its function reads besides.
+    pub(crate) own_variables: BTreeSet<String>,
+}
+
+impl Contract {
+    /// All environment variables that the function of this name reads and Lambda does not set.
+    pub(crate) fn variables_of(&self, sink: &str) -> BTreeSet<String> {
+        &self.variables | &self.sinks[sink].own_variables
+    }
 }
 
 /// Reads it.

@@ -46,7 +46,7 @@ pub(crate) enum Act {
     RefuseStatements(Vec<(usize, Refusal)>),
     /// Cancels a transaction because of these actions, by their position: `DynamoDB` never sees it.
     Cancel(Vec<(usize, Refusal)>),
-    /// Passes it on, and answers that all is well in a form that can't be read.
+    /// Passes it on, and answers that all is well in a form that cannot be read.
     Garble,
     /// Passes it on, and the answer back without the last statement's answer or the last action's reason.
     Shorten,

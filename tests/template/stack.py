@@ -46,11 +46,13 @@ SINKS = sinks()
 
 # What the template and the functions have agreed on, and what makes each sink different.
 CONTRACT = json.loads((ROOT / "tests/template/contract.json").read_text())
-TOPICS, BATCHES, VARIABLES = (
-    {sink: CONTRACT["sinks"][f"sink{sink}Data"][key] for sink in SINKS} for key in ("topic", "batch", "variables")
+TOPICS, BATCHES, ORDERS, OWN_VARIABLES = (
+    {sink: CONTRACT["sinks"][f"sink{sink}Data"][key] for sink in SINKS} for key in ("topic", "batch", "order", "ownVariables")
 )
-# The sinks whose records can delete their items.
+VARIABLES = {sink: CONTRACT["variables"] + own for sink, own in OWN_VARIABLES.items()}
+# The sinks whose records can delete their items, and those whose records are ordered by their offsets.
 DELETING = [sink for sink in SINKS if "TOMBSTONE_TABLE_NAME" in VARIABLES[sink]]
+BY_OFFSET = [sink for sink in SINKS if ORDERS[sink] == "Offset"]
 
 
 def transform(parameters):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from combinations import ALL, THEIR_TABLES
-from stack import BATCHES, CONTRACT, DELETING, SINKS, Stack
+from stack import BATCHES, BY_OFFSET, CONTRACT, DELETING, SINKS, Stack
 
 OPERATIONS = Path(__file__).parents[2] / "crates/sinkctl/OPERATIONS.md"
 
@@ -52,8 +52,12 @@ BY_SINK = {
     "QuarantineFailedAlarm": {"quarantineFailed"},
     "StaleAlarm": {"stale", "received"},
 }
-# Of those whose records can delete; only records that offsets order can regress.
-BY_DELETING = {"TombstoneFailedAlarm": {"tombstoneFailed"}, "RegressionsAlarm": {"regression", "received"}}
+
+# Only records that offsets order can regress.
+OF_SOME = {
+    **{f"{sink}TombstoneFailedAlarm": {"tombstoneFailed"} for sink in DELETING},
+    **{f"{sink}RegressionsAlarm": {"regression", "received"} for sink in BY_OFFSET},
+}
 
 # When each is raised: what is compared, and with what; seconds of a period, and of how many periods how many.
 WHEN = {
@@ -79,7 +83,7 @@ WHEN = {
 
 def expected_alarms(combination):
     alarms = {f"{sink}{name}": metrics for sink in SINKS for name, metrics in BY_SINK.items()}
-    alarms |= {f"{sink}{name}": metrics for sink in DELETING for name, metrics in BY_DELETING.items()}
+    alarms |= OF_SOME
     dropped = "DroppedEventCount" if combination.is_provisioned else "DestinationDeliveryFailures"
     alarms |= {f"{sink}DroppedAlarm": {dropped} for sink in SINKS}
     if combination.is_provisioned:
@@ -296,7 +300,7 @@ def test_what_monitoring_pays_for(monitoring, poller_mode, destination):
         expected = set()
         if has_alarms:
             expected = {f"{sink}{name}" for sink in SINKS for name in BY_SINK if name != "SilentAlarm"}
-            expected |= {f"{sink}{name}" for sink in DELETING for name in BY_DELETING}
+            expected |= set(OF_SOME)
             for sink, value in enabled.items():
                 expected |= {f"{sink}SilentAlarm"} if value == "true" else set()
                 expected |= {f"{sink}DroppedAlarm"} if value != "absent" else set()
@@ -323,7 +327,7 @@ GROUPS = {"EventCount": 7, "ErrorCount": 5, "KafkaMetrics": 2}
 
 
 @pytest.mark.parametrize(
-    # What each mapping has, and what the stack has besides; the sinks that delete have two alarms of three metrics more.
+    # What each mapping has, and what the stack has besides; some sinks have alarms more.
     ("poller_mode", "monitoring", "alarms_each", "alarm_metrics_each", "mapping_metrics_each", "alarms_besides", "in_the_guide"),
     [
         ("on-demand", "full", 9, 10, 0, 0, "${dollars:.2f} ({alarm_metrics} metrics in {alarms} alarms)"),
@@ -354,10 +358,10 @@ def test_what_monitoring_costs_a_month(
         "alarm_metrics": len([metric for alarm in alarms for metric in alarm_metrics(alarm)]),
         "mapping_metrics": sum(GROUPS[group] for group in groups),
     }
-    deleting = len(DELETING) if alarms_each else 0
+    of_some = OF_SOME if alarms_each else {}
     assert counts == {
-        "alarms": alarms_each * len(SINKS) + 2 * deleting + alarms_besides,
-        "alarm_metrics": alarm_metrics_each * len(SINKS) + 3 * deleting + alarms_besides,
+        "alarms": alarms_each * len(SINKS) + len(of_some) + alarms_besides,
+        "alarm_metrics": alarm_metrics_each * len(SINKS) + sum(map(len, of_some.values())) + alarms_besides,
         "mapping_metrics": mapping_metrics_each * len(SINKS),
     }
     n_dashboards = len(stack.of_type("AWS::CloudWatch::Dashboard"))
@@ -367,8 +371,7 @@ def test_what_monitoring_costs_a_month(
     found = {"on-demand": on_demand, "provisioned": provisioned}[poller_mode]
     assert found.strip() == in_the_guide.format(dollars=cost, **counts)
     # On top, whatever Monitoring says, for each hour with a batch: what the functions themselves count.
-    n_metrics = len(SINKS) * len(CONTRACT["metrics"])
-    assert f"CloudWatch  {n_metrics} metrics × ${METRIC:.2f}" in guide
+    assert f"CloudWatch  {len(CONTRACT['metrics'])} metrics a sink × ${METRIC:.2f}" in guide
 
 
 def test_the_duration_alarm_follows_the_timeout():

@@ -180,10 +180,11 @@ def test_brokers_and_subnets_may_be_read_from_elsewhere():
     assert mapping["SourceAccessConfigurations"][0]["URI"] == "subnet-7"
 
 
-def test_the_console_shows_each_parameter_once_and_in_order():
+def test_the_console_shows_each_parameter_once():
     template = source()
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    assert [name for group in groups for name in group["Parameters"]] == list(template["Parameters"])
+    shown = [name for group in groups for name in group["Parameters"]]
+    assert sorted(shown) == sorted(template["Parameters"])
     assert len({group["Label"]["default"] for group in groups}) == len(groups)
 
 

@@ -65,7 +65,7 @@ fn sink(kind: Kind) -> (Sink, Settings) {
     let lookup = |name: &'static str| {
         Ok(name.ends_with("TABLE_NAME").then(|| format!("table-{}", name.to_lowercase())))
     };
-    #[expect(clippy::expect_used, reason = "a benchmark stops where it can't begin")]
+    #[expect(clippy::expect_used, reason = "a benchmark stops where it cannot begin")]
     let settings = Settings::read(&sink, lookup).expect("the settings are complete");
     (sink, settings)
 }

@@ -1,6 +1,7 @@
 //! Lands Kafka records in DynamoDB so that none is lost, applied twice, or able to block the ones behind it.
 //!
-//! The modules stand in the order in which data meets them. No folder imports from one below it.
+//! The modules stand in the order in which data meets them. Neither a folder nor its files import from a folder below
+//! it; `settings` and `sink`, which say what a sink is, know each other.
 
 pub mod item;
 

@@ -97,9 +97,10 @@ impl Template {
 
     /// Reads a template's text; `parameters` override the defaults that it declares.
     pub fn parse(text: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let root: serde_yaml_ng::Mapping =
-            serde_yaml_ng::from_str(text).context("the template is not a YAML mapping")?;
-        let resolver = Resolver::new(&root, parameters)?;
+        let root: Value = serde_yaml_ng::from_str(text).context("the template is not YAML")?;
+        // What it is instead is not shown: it may be a long text.
+        let root = root.as_mapping().context("the template is not a YAML mapping")?;
+        let resolver = Resolver::new(root, parameters)?;
         let globals = root.get("Globals").and_then(|globals| globals.get("Function"));
         let mut template = Self::default();
         let mut mappings = Vec::new();

@@ -43,7 +43,7 @@ fn test() -> ExitCode {
         environments_work_at_the_same_time_and_can_be_killed().await;
         more_invocations_than_environments_wait().await;
         an_environment_that_failed_is_replaced().await;
-        an_environment_that_can_not_start_says_so().await;
+        an_environment_that_cannot_start_says_so().await;
         only_the_functions_own_variables_are_set().await;
         processes_end_with_the_function().await;
         a_missing_program_is_named().await;
@@ -161,7 +161,7 @@ async fn an_environment_that_failed_is_replaced() {
     assert_eq!(function.processes().len(), 0);
 }
 
-async fn an_environment_that_can_not_start_says_so() {
+async fn an_environment_that_cannot_start_says_so() {
     async fn answer(init: &str) -> Answer {
         let function = LocalFunction::new(settings(&[("INIT", init)]));
         let invocation = function.invoke("echo a").await.unwrap();

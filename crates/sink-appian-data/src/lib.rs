@@ -47,7 +47,7 @@ fn map(record: &Record<'_>, settings: &Settings) -> Result<Mapped, Rejection> {
     };
     let Encoded { item, picked } = encode(json, &outline)?;
     let [payload, package_id, times @ ..] = picked.as_slice() else {
-        return Err(Rejection::new("INVALID_PAYLOAD", "the payload can't be read"));
+        return Err(Rejection::new("INVALID_PAYLOAD", "the payload cannot be read"));
     };
     let invalid = |message| Err(Rejection::new("INVALID_PAYLOAD", message));
     match payload {
@@ -84,7 +84,7 @@ fn key(package_id: Option<&Scalar>, json: &[u8]) -> Result<String, Rejection> {
     }
 }
 
-/// When the source changed the row, which decides between two of its states: anything but a whole number can't.
+/// When the source changed the row, which decides between two of its states: anything but a whole number cannot.
 fn source_time(times: &[Option<Scalar>], json: &[u8]) -> Result<i64, Rejection> {
     let present = SOURCE_TIMES.into_iter().zip(times).find_map(|(column, time)| match time {
         None | Some(Scalar::Null) => None,

@@ -14,10 +14,10 @@ pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, noun: &str) -
         return format!("1 {noun}");
     }
     let (stem, ending) = match noun.strip_suffix('y') {
-        Some(stem) => (stem, "ies"),
-        None if noun.ends_with("ch") => (noun, "es"),
-        None if noun.ends_with(char::is_uppercase) => (noun, "S"),
-        None => (noun, "s"),
+        Some(stem) if !stem.ends_with('e') => (stem, "ies"),
+        _ if noun.ends_with("ch") => (noun, "es"),
+        _ if noun.ends_with(char::is_uppercase) => (noun, "S"),
+        _ => (noun, "s"),
     };
     format!("{count} {stem}{ending}")
 }
@@ -117,6 +117,7 @@ mod tests {
         check("record", "1 record", "2 records");
         check("batch", "1 batch", "2 batches");
         check("retry", "1 retry", "2 retries");
+        check("key", "1 key", "2 keys");
         check("ITEM", "1 ITEM", "2 ITEMS");
         assert_eq!(counted(0_u64, "record"), "0 records");
     }

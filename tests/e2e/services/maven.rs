@@ -41,7 +41,7 @@ pub(crate) fn fetch(directory: &Path, artifacts: &[Artifact]) -> PathBuf {
         .unwrap();
     assert!(
         output.status.success(),
-        "Maven can't fetch {artifacts:?}: {}{}",
+        "Maven cannot fetch {artifacts:?}: {}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );

@@ -122,7 +122,7 @@ fn what_is_no_json_is_refused() {
 }
 
 #[test]
-fn what_the_store_can_not_hold_is_refused() {
+fn what_the_store_cannot_hold_is_refused() {
     #[track_caller]
     fn check(json: impl AsRef<[u8]>, code: &str, message: &str) {
         let error = encode_plain(json).unwrap_err();

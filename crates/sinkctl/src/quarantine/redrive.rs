@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_can_not_be_delivered_are_told_apart() {
+    fn entries_that_cannot_be_delivered_are_told_apart() {
         #[track_caller]
         fn check(head: Head, is_whole: bool, expected: Option<Why>) {
             let entry = Listed { head, is_whole };

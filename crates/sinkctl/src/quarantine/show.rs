@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_decoded_is_told() {
+    fn what_cannot_be_decoded_is_told() {
         check(
             Some("\u{1b}"),
             "--raw",

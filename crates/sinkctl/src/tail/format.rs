@@ -71,7 +71,7 @@ fn message(line: &Line<'_>) -> String {
     if let (Some(topic), Some(partition), Some(offset)) =
         (line.text("topic"), line.members.get("partition"), line.members.get("offset"))
     {
-        text = format!("{text} {topic}-{partition}@{offset}");
+        text = format!("{text} {topic}-{partition} offset {offset}");
     }
     if let Some(message) = line.text("message") {
         text = format!("{text} {message}");
@@ -227,21 +227,23 @@ mod tests {
         check(
             rejected,
             Some(
-                "22:13:20 WARN    a.b-3@17 record quarantined: the value is not JSON (INVALID_JSON)",
+                "22:13:20 WARN    a.b-3 offset 17 record quarantined: the value is not JSON (INVALID_JSON)",
             ),
         );
         check_colour(rejected, Some("33"));
         let regressed = r#"{"timestamp":"2026-11-21T22:13:20.5Z","level":"ERROR","message":"record not applied","topic":"t","partition":0,"offset":5,"timestamp_":1,"reason":"why"}"#;
         check(
             &format!("sinkSeatoolData: {regressed}"),
-            Some("22:13:20 sinkSeatoolData ERROR   t-0@5 record not applied (why) timestamp_=1"),
+            Some(
+                "22:13:20 sinkSeatoolData ERROR   t-0 offset 5 record not applied (why) timestamp_=1",
+            ),
         );
         check_colour(regressed, Some("31"));
         // A topic cannot have such a name, but a log can.
         check(
             &rejected.replace("a.b", "\\u001b[2J\\u202e"),
             Some(
-                r"22:13:20 WARN    \u{1b}[2J\u{202e}-3@17 record quarantined: the value is not JSON (INVALID_JSON)",
+                r"22:13:20 WARN    \u{1b}[2J\u{202e}-3 offset 17 record quarantined: the value is not JSON (INVALID_JSON)",
             ),
         );
         check(
