@@ -143,8 +143,8 @@ impl Life {
         self.parts.front().is_some_and(|part| part.is_retry)
     }
 
-    /// Says how the invocation that came next ended; `jitter` is between 0 and 1. After a failure it says the time after
-    /// which to ask what comes next.
+    /// Says how the invocation that came next ended; `jitter` is between 0 and 1. After a failure it says the time
+    /// after which to ask what comes next.
     pub fn ended(&mut self, outcome: &Outcome, jitter: f64) -> Option<(Failure, Duration)> {
         let mut part = self.parts.pop_front()?;
         if let Outcome::NotReached(_) = outcome {

@@ -1,4 +1,4 @@
-//! What the answers to a batch's requests mean for its jobs.
+//! What the answers to a batch's requests mean for its jobs: which are done, and which are asked again, and when.
 
 use std::{
     cmp::Reverse,
