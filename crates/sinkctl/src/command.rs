@@ -155,11 +155,11 @@ async fn bench(template: &Path, arguments: Vec<OsString>) -> anyhow::Result<Exit
     command.args(["run", "--release", "--package", "bench", "--manifest-path"]).arg(manifest);
     let status = command.arg("--").args(arguments).status().await?;
     // Cargo ends as the program does, or with a status of its own where it could not build it.
-    Ok(ExitCode::from(match status.code() {
-        Some(0) => 0,
-        Some(1) => 1,
-        _ => NOT_DONE,
-    }))
+    Ok(match status.code() {
+        Some(0) => ExitCode::SUCCESS,
+        Some(2) => ExitCode::from(NOT_DONE),
+        _ => ExitCode::FAILURE,
+    })
 }
 
 /// Only an error of writing by itself: one below another may be of a connection, and that must be said.
